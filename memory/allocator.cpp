@@ -1,0 +1,112 @@
+// The public face: every call takes the lock and goes to the state.
+#include <mnemo/memory/allocator.h>
+
+#include <cassert>
+#include <utility>
+
+#include <mnemo/memory/state.h>
+
+namespace mnemo::memory {
+
+CachingAllocator::CachingAllocator(std::unique_ptr<Source> source, AllocatorConfig config, std::string device)
+    : state_(std::make_unique<State>(std::move(source), config, std::move(device))) {}
+
+CachingAllocator::~CachingAllocator() = default;
+
+Block* CachingAllocator::malloc(Bytes bytes, StreamId stream) {
+  if (bytes == 0) return nullptr;
+  const std::lock_guard lock(mutex_);
+  return state_->malloc(bytes, stream);
+}
+
+void CachingAllocator::free(Block* block) noexcept {
+  if (block == nullptr) return;
+  const std::lock_guard lock(mutex_);
+  state_->free(block);
+}
+
+void CachingAllocator::record_stream(Block* block, StreamId stream) {
+  if (block == nullptr) return;
+  const std::lock_guard lock(mutex_);
+  state_->record_stream(block, stream);
+}
+
+void CachingAllocator::retag(Block* block, Category category) {
+  if (block == nullptr) return;
+  Tag tag = block->tag;
+  tag.category = category;
+  retag(block, tag);
+}
+
+void CachingAllocator::retag(Block* block, const Tag& tag) {
+  if (block == nullptr) return;
+  const std::lock_guard lock(mutex_);
+  state_->retag(block, tag);
+}
+
+void CachingAllocator::empty_cache() {
+  const std::lock_guard lock(mutex_);
+  state_->empty_cache();
+}
+
+Statistics CachingAllocator::statistics() const {
+  const std::lock_guard lock(mutex_);
+  return state_->statistics;
+}
+
+void CachingAllocator::reset_peak() {
+  const std::lock_guard lock(mutex_);
+  state_->statistics.reset_peak();
+  state_->ledger.reset_peak();
+}
+
+void CachingAllocator::reset_accumulated() {
+  const std::lock_guard lock(mutex_);
+  state_->statistics.reset_accumulated();
+}
+
+Bytes CachingAllocator::allocated() const {
+  const std::lock_guard lock(mutex_);
+  return state_->ledger.allocated();
+}
+
+Bytes CachingAllocator::reserved() const {
+  const std::lock_guard lock(mutex_);
+  return state_->ledger.reserved();
+}
+
+CategoryBytes CachingAllocator::categories() const {
+  const std::lock_guard lock(mutex_);
+  return state_->ledger.categories();
+}
+
+Peak CachingAllocator::peak() const {
+  const std::lock_guard lock(mutex_);
+  return state_->ledger.peak();
+}
+
+std::shared_ptr<void> CachingAllocator::subscribe(Listener listener) {
+  const std::lock_guard lock(mutex_);
+  return state_->ledger.subscribe(std::move(listener));
+}
+
+void CachingAllocator::marker(const char* text) {
+  const std::lock_guard lock(mutex_);
+  state_->ledger.marker(text);
+}
+
+std::vector<SegmentView> CachingAllocator::snapshot() const {
+  const std::lock_guard lock(mutex_);
+  return state_->snapshot();
+}
+
+const AllocatorConfig& CachingAllocator::config() const { return state_->config; }
+
+void CachingAllocator::configure(AllocatorConfig config) {
+  const std::lock_guard lock(mutex_);
+  state_->configure(config);
+}
+
+Source& CachingAllocator::source() { return *state_->source; }
+
+}  // namespace mnemo::memory

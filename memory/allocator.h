@@ -1,0 +1,98 @@
+// The caching allocator: blocks out of segments, kept for reuse when freed. Its rules (rounding, pools, splitting,
+// merging, streams, retries) are those of the allocator that users know, so that `allocated` and `reserved` mean
+// to the byte what they expect. One choice is our own: equal free blocks tie-break on the order in which
+// their segments were made, so that a run gives the same numbers on every device.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include <mnemo/memory/block.h>
+#include <mnemo/memory/config.h>
+#include <mnemo/memory/ledger.h>
+#include <mnemo/memory/out_of_memory.h>
+#include <mnemo/memory/source.h>
+#include <mnemo/memory/statistics.h>
+
+namespace mnemo::memory {
+
+/// A piece of a segment, in a snapshot.
+struct BlockView {
+  std::uint64_t position = 0;
+  Bytes size = 0;
+  Bytes requested = 0;
+  enum class State : std::uint8_t { active, pending_free, inactive } state = State::inactive;
+  Tag tag;
+};
+
+/// A segment and the blocks that tile it, by address.
+struct SegmentView {
+  std::uint64_t position = 0;
+  Bytes size = 0;
+  StreamId stream = 0;
+  bool small_pool = false;
+  bool expandable = false;
+  std::vector<BlockView> blocks;
+};
+
+/// Hands out blocks of one device's memory. Thread-safe.
+class CachingAllocator {
+ public:
+  /// `device` is the name used in error texts.
+  explicit CachingAllocator(std::unique_ptr<Source> source, AllocatorConfig config = {}, std::string device = "device");
+  ~CachingAllocator();
+  CachingAllocator(const CachingAllocator&) = delete;
+  CachingAllocator& operator=(const CachingAllocator&) = delete;
+
+  /// A block of at least `bytes` for `stream`, tagged with `current_tag()`; nullptr for 0 bytes.
+  /// Throws OutOfMemory when the device cannot give it even after the cache was emptied.
+  Block* malloc(Bytes bytes, StreamId stream = 0);
+
+  /// Gives a block back; nullptr is ignored. It can be reused once the streams recorded on it have passed this point.
+  void free(Block* block) noexcept;
+
+  /// Says that `stream` uses the block too; ignored for the block's own stream.
+  void record_stream(Block* block, StreamId stream);
+
+  /// The block is now held for another reason (nothing happens when the category is the same).
+  void retag(Block* block, Category category);
+  /// The same, saying also by which op of which module.
+  void retag(Block* block, const Tag& tag);
+
+  /// Waits for pending events, then gives every free segment back to the source.
+  void empty_cache();
+
+  Statistics statistics() const;
+  void reset_peak();
+  void reset_accumulated();
+
+  Bytes allocated() const;
+  Bytes reserved() const;
+
+  /// Bytes held per category now, and at the peak.
+  CategoryBytes categories() const;
+  Peak peak() const;
+
+  /// Calls `listener` for every event until the returned subscription is destroyed; see Listener.
+  [[nodiscard]] std::shared_ptr<void> subscribe(Listener listener);
+  /// A named moment in the event stream; `text` has static lifetime.
+  void marker(const char* text);
+
+  /// Every segment and block, by position.
+  std::vector<SegmentView> snapshot() const;
+
+  const AllocatorConfig& config() const;
+  /// Takes new options; blocks and segments stay as they are.
+  void configure(AllocatorConfig config);
+
+  Source& source();
+
+ private:
+  class State;
+  std::unique_ptr<State> state_;
+  mutable std::mutex mutex_;
+};
+
+}  // namespace mnemo::memory

@@ -1,0 +1,26 @@
+#include <mnemo/memory/log.h>
+
+#include <cstdlib>
+
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+
+namespace mnemo::memory {
+
+namespace {
+
+spdlog::logger& logger() {
+  static const std::shared_ptr<spdlog::logger> instance = [] {
+    auto made = std::make_shared<spdlog::logger>("mnemo", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
+    if (const char* level = std::getenv("MNEMO_LOG")) made->set_level(spdlog::level::from_str(level));
+    return made;
+  }();
+  return *instance;
+}
+
+}  // namespace
+
+void log_info(const std::string& text) { logger().info(text); }
+void log_warning(const std::string& text) { logger().warn(text); }
+
+}  // namespace mnemo::memory

@@ -1,0 +1,124 @@
+// What a CachingAllocator is made of, behind its lock: pools, segments, pending events, statistics and the ledger.
+// allocation.cpp hands blocks out, release.cpp takes them and their segments back, expandable.cpp grows and shrinks
+// address ranges, snapshot.cpp describes all of it.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <mnemo/memory/allocator.h>
+#include <mnemo/memory/pool.h>
+#include <mnemo/memory/segment.h>
+
+namespace mnemo::memory {
+
+/// One call of malloc on its way through the allocator.
+struct Request {
+  Bytes bytes = 0;    // as asked
+  Bytes size = 0;     // rounded: what the block must have
+  Bytes segment = 0;  // what the device is asked for if no block fits
+  StreamId stream = 0;
+  Pool* pool = nullptr;
+};
+
+class CachingAllocator::State {
+ public:
+  State(std::unique_ptr<Source> source, const AllocatorConfig& config, std::string device);
+  ~State();
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+
+  void configure(const AllocatorConfig& config);
+
+  // allocation.cpp
+  Block* malloc(Bytes bytes, StreamId stream);
+  void retag(Block* block, const Tag& tag);
+
+  // release.cpp
+  void free(Block* block);
+  void record_stream(Block* block, StreamId stream);
+  void empty_cache();
+
+  // snapshot.cpp
+  std::vector<SegmentView> snapshot() const;
+
+  AllocatorConfig config;
+  std::unique_ptr<Source> source;
+  Statistics statistics;
+  Ledger ledger;
+
+ private:
+  // allocation.cpp
+  Block* find_free(const Request& request);
+  Block* obtain(const Request& request);
+  Block* new_segment(const Request& request);
+  Block* hand_out(Block* block, const Request& request);
+  bool splits(const Block& block, const Request& request) const;
+
+  // release.cpp
+  void poll_events();
+  void wait_for_events();
+  void event_passed(Block* block);
+  void complete_free(Block* block);
+  bool release_oversize(const Request& request);
+  void release_cached();
+  void release_cached(Pool& pool);
+  void release_segment(Block* block);
+  void collect_garbage();
+
+  // expandable.cpp
+  Block* grow(const Request& request);
+  Block* find_growable(const Request& request);
+  Block* map(Block* block, Bytes bytes);
+  void unmap_whole_pages(Block* block);
+
+  // blocks.cpp
+  Block* make_block();
+  void recycle(Block* block);
+  Block* add_segment(Segment segment);
+  void remove_segment(const Segment& segment);
+  Block* split_off(Block* block, Bytes size);
+  struct Joined {
+    Block* block = nullptr;
+    int count = 0;
+    Bytes bytes = 0;
+  };
+  Joined join_neighbours(Block* block);
+
+  // snapshot.cpp
+  [[noreturn]] void fail(const Request& request);
+
+  bool limited() const { return allowed_ >= 0; }
+  void count(PoolStat Statistics::*stat, const Pool& pool, Bytes by) {
+    PoolStat& counter = statistics.*stat;
+    counter.all.increase(by);
+    (pool.small ? counter.small_pool : counter.large_pool).increase(by);
+  }
+  void discount(PoolStat Statistics::*stat, const Pool& pool, Bytes by) {
+    PoolStat& counter = statistics.*stat;
+    counter.all.decrease(by);
+    (pool.small ? counter.small_pool : counter.large_pool).decrease(by);
+  }
+
+  std::string device_;
+  Pool small_;
+  Pool large_;
+  bool expandable_ = false;  // wanted by the configuration, and the source can do it
+  Bytes allowed_ = -1;       // what the memory fraction allows to reserve; -1: everything
+
+  struct Pending {
+    EventId event = 0;
+    Block* block = nullptr;
+  };
+  std::map<StreamId, std::deque<Pending>> pending_;  // a stream's events in their order; no empty queues
+
+  std::map<std::uint64_t, Segment> segments_;  // by position
+  std::uint64_t next_position_ = 0;
+  std::deque<Block> blocks_;  // every block ever made: they are recycled, so that addresses stay valid
+  std::vector<Block*> spare_blocks_;
+};
+
+}  // namespace mnemo::memory
