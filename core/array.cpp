@@ -1,0 +1,136 @@
+#include <mnemo/core/array.h>
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include <mnemo/core/backend.h>
+#include <mnemo/core/error.h>
+
+namespace mnemo {
+
+namespace {
+
+StorageRef new_storage(const Shape& shape, DType dtype, const Device& device) {
+  const std::int64_t bytes = checked_multiply(shape.numel(), size_of(dtype), "the number of bytes");
+  return StorageRef(new Storage(device, bytes));
+}
+
+}  // namespace
+
+Array::Array(const Shape& shape, DType dtype, const Device& device)
+    : storage_(new_storage(shape, dtype, device)), layout_(Layout::contiguous(shape)), dtype_(dtype) {}
+
+Array Array::like(const Array& other) { return like(other, other.dtype()); }
+
+Array Array::like(const Array& other, DType dtype) {
+  Array result(other.shape(), dtype, other.device());
+  if (!other.is_contiguous() && other.layout().is_dense()) result.layout_.strides = other.strides();
+  return result;
+}
+
+template <class T>
+Array Array::from(const std::vector<T>& values, const Shape& shape, const Device& device) {
+  if (static_cast<std::int64_t>(values.size()) != shape.numel()) {
+    fail<ShapeError>("from", fmt::format("{} values do not fill the shape {} ({} elements)", values.size(), shape.text(), shape.numel()));
+  }
+  Array result(shape, dtype_of<T>(), device);
+  if (!values.empty()) device.backend().write(values.data(), result);
+  return result;
+}
+
+Array Array::transpose(int a, int b) const {
+  a = normalize_axis(a, rank(), "transpose");
+  b = normalize_axis(b, rank(), "transpose");
+  Dims order = shape();
+  for (int axis = 0; axis < rank(); ++axis) order[axis] = axis;
+  std::swap(order[a], order[b]);
+  return permute(order);
+}
+
+Array Array::reshape(const Dims& sizes) const {
+  Dims wanted = sizes;
+  int unknown = -1;
+  std::int64_t known = 1;
+  for (int axis = 0; axis < wanted.rank(); ++axis) {
+    if (wanted[axis] != -1) {
+      known = checked_multiply(known, wanted[axis], "the number of elements");
+    } else if (unknown < 0) {
+      unknown = axis;
+    } else {
+      fail<ShapeError>("reshape", fmt::format("{} has more than one size -1", sizes.text()));
+    }
+  }
+  if (unknown >= 0 && known > 0 && numel() % known == 0) wanted[unknown] = numel() / known;
+  if (unknown >= 0 && wanted[unknown] == -1) {
+    fail<ShapeError>("reshape", fmt::format("{} has {} elements, which the other sizes of {} do not divide", shape().text(), numel(), sizes.text()));
+  }
+  const Shape target(wanted);
+  if (target.numel() != numel()) {
+    fail<ShapeError>("reshape", fmt::format("{} has {} elements, {} has {}", shape().text(), numel(), target.text(), target.numel()));
+  }
+  if (auto view = layout_.reshape(target)) return {storage_, *view, dtype_};
+  return contiguous().reshape(target);
+}
+
+Array Array::contiguous() const {
+  if (is_contiguous()) return *this;
+  Array result(shape(), dtype_, device());
+  device().backend().copy(*this, result);
+  return result;
+}
+
+Array Array::to(DType dtype) const {
+  if (dtype == dtype_) return *this;
+  Array result = like(*this, dtype);
+  device().backend().copy(*this, result);
+  return result;
+}
+
+Array Array::to(const Device& target) const {
+  if (target == device()) return *this;
+  const Array source = contiguous();
+  Array result(shape(), dtype_, target);
+  if (numel() == 0 || target.is_virtual()) return result;
+  std::vector<std::byte> host(static_cast<std::size_t>(bytes()));
+  device().backend().read(source, host.data());
+  target.backend().write(host.data(), result);
+  return result;
+}
+
+template <class T>
+std::vector<T> Array::values() const {
+  const Array source = to(dtype_of<T>()).contiguous();
+  // vector<bool> has no contiguous elements; every other T could be read in place, but one path is simpler.
+  const auto count = static_cast<std::size_t>(numel());
+  std::unique_ptr<T[]> host(new T[count]);
+  if (count > 0) device().backend().read(source, host.get());
+  return std::vector<T>(host.get(), host.get() + count);
+}
+
+double Array::item() const {
+  if (numel() != 1) fail<ShapeError>("item", fmt::format("{} has {} elements, not one", shape().text(), numel()));
+  return values<double>().front();
+}
+
+#define MNEMO_INSTANTIATE(T) template std::vector<T> Array::values<T>() const;
+MNEMO_INSTANTIATE(double)
+MNEMO_INSTANTIATE(float)
+MNEMO_INSTANTIATE(float16)
+MNEMO_INSTANTIATE(bfloat16)
+MNEMO_INSTANTIATE(std::int64_t)
+MNEMO_INSTANTIATE(std::int32_t)
+MNEMO_INSTANTIATE(std::uint8_t)
+MNEMO_INSTANTIATE(bool)
+#undef MNEMO_INSTANTIATE
+#define MNEMO_INSTANTIATE(T) template Array Array::from<T>(const std::vector<T>&, const Shape&, const Device&);
+MNEMO_INSTANTIATE(double)
+MNEMO_INSTANTIATE(float)
+MNEMO_INSTANTIATE(float16)
+MNEMO_INSTANTIATE(bfloat16)
+MNEMO_INSTANTIATE(std::int64_t)
+MNEMO_INSTANTIATE(std::int32_t)
+MNEMO_INSTANTIATE(std::uint8_t)
+#undef MNEMO_INSTANTIATE
+
+}  // namespace mnemo

@@ -1,0 +1,186 @@
+// Backend: one device. What it decides needs no device (Decisions); what it fills are families of operations.
+// Callers have checked shapes and dtypes and allocated every output and workspace: a backend only fills.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+
+#include <mnemo/core/array.h>
+#include <mnemo/core/decisions.h>
+#include <mnemo/core/functors.h>
+#include <mnemo/memory/allocator.h>
+
+namespace mnemo {
+
+enum class ReduceOp : std::uint8_t { sum, max, min };
+
+/// A seeded run of random numbers: element i of the output gets number i of the Philox stream (seed, offset).
+struct RandomCall {
+  enum class Kind : std::uint8_t { uniform, normal, integer } kind = Kind::uniform;
+  double low = 0;   ///< uniform: low <= x < high; integer: the same; normal: mean
+  double high = 1;  ///< normal: standard deviation
+  std::uint64_t seed = 0;
+  std::uint64_t offset = 0;
+};
+
+/// y_i = x_i / (1 - p) where number i of the Philox stream is at least p, else 0. Its own gradient.
+struct DropoutCall {
+  double p = 0.5;
+  std::uint64_t seed = 0;
+  std::uint64_t offset = 0;
+};
+
+/// One pass of one convolution; all arrays row-major and of the problem's dtype.
+/// forward: x, w, bias? -> y.  data_gradient: y (its gradient), w -> x.  weight_gradient: x, y (its gradient) -> w.
+struct ConvCall {
+  ConvProblem problem;
+  ConvPass pass = ConvPass::forward;
+  ConvPlan plan;
+  Array x, w, y;
+  Array bias;       ///< (out_channels) or undefined
+  Array workspace;  ///< uint8 of plan.workspace bytes, or undefined when that is 0
+};
+
+/// Pooling over windows; three-dimensional like ConvProblem. Row-major arrays.
+struct PoolProblem {
+  enum class Kind : std::uint8_t { max, average } kind = Kind::max;
+  std::int64_t planes = 1;  ///< batch * channels
+  Size3 in{1, 1, 1};
+  Size3 kernel{1, 1, 1};
+  Size3 out{1, 1, 1};
+  Size3 stride{1, 1, 1};
+  Size3 padding{0, 0, 0};
+  Size3 dilation{1, 1, 1};
+  bool count_include_pad = true;  ///< average: the divisor counts padding
+
+  /// The dtype of a maximum's place in its window: uint8 where the window has at most 256 places, else int32.
+  DType offset_dtype() const { return kernel[0] * kernel[1] * kernel[2] <= 256 ? DType::uint8 : DType::int32; }
+};
+
+/// Batch normalization over (N, C, inner); statistics, weight and bias have C elements, float64 for float64 x and float32 otherwise.
+struct NormalizeCall {
+  std::int64_t batch = 1, channels = 1, inner = 1;
+  double epsilon = 1e-5;
+  double momentum = 0.1;
+  bool training = true;  ///< statistics of this batch (and running ones updated), or the running ones
+  Array x, weight, bias;             ///< weight and bias may be undefined
+  Array running_mean, running_variance;  ///< may be undefined when training
+  Array y;
+  Array mean, inverse_deviation;     ///< written in training: what the gradient needs
+};
+
+/// Gradient of NormalizeCall: from `grad` (N, C, inner) to dx, dweight, dbias (each may be undefined: not wanted).
+struct NormalizeGradientCall {
+  std::int64_t batch = 1, channels = 1, inner = 1;
+  bool training = true;
+  Array grad, x, weight;             ///< weight may be undefined
+  Array mean, inverse_deviation;     ///< as saved; in evaluation those of the running statistics
+  Array dx, dweight, dbias;
+};
+
+/// Softmax over the middle of (outer, size, inner), or its logarithm.
+struct SoftmaxCall {
+  std::int64_t outer = 1, size = 1, inner = 1;
+  bool logarithm = false;
+};
+
+/// Cross entropy of logits (outer, classes, inner) against class indices (outer, inner) int64.
+/// A target equal to `ignore_index` counts for nothing; any other outside 0..classes-1 is an error, found by `first_bad_target`.
+struct CrossEntropyCall {
+  std::int64_t outer = 1, classes = 1, inner = 1;
+  double label_smoothing = 0;
+  std::int64_t ignore_index = -100;
+};
+
+/// One optimizer step over many parameters in one pass without temporaries. Moments have the parameter's shape;
+/// all arrays of a slot are dense with the same strides.
+struct UpdateSlot {
+  Array parameter, gradient, first, second;  ///< first: momentum or first moment; second: second moment; undefined where unused
+};
+struct UpdateCall {
+  enum class Rule : std::uint8_t { sgd, adam } rule = Rule::sgd;
+  double lr = 1e-3;
+  double weight_decay = 0;
+  bool decoupled_weight_decay = false;  ///< AdamW
+  bool maximize = false;
+  // sgd
+  double momentum = 0, dampening = 0;
+  bool nesterov = false;
+  bool first_step = false;              ///< momentum buffers start as the gradient
+  // adam
+  double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
+  double bias_correction1 = 1, bias_correction2 = 1;  ///< 1 - beta^step
+};
+
+/// One device. Arrays given to a family are on this device; `out` arrays may be strided unless said otherwise.
+class Backend {
+ public:
+  Backend(std::string name, std::unique_ptr<memory::Source> source, const memory::AllocatorConfig& config,
+          std::shared_ptr<const Decisions> decisions)
+      : name_(std::move(name)), allocator_(std::move(source), config, name_), decisions_(std::move(decisions)) {}
+  virtual ~Backend() = default;
+  Backend(const Backend&) = delete;
+  Backend& operator=(const Backend&) = delete;
+
+  const std::string& name() const { return name_; }
+  memory::CachingAllocator& allocator() { return allocator_; }
+  const Decisions& decisions() const { return *decisions_; }
+  /// How many convolution passes ran so far whose workspace is only estimated (ConvPlan::estimated).
+  std::int64_t estimated_plans() const { return estimated_plans_; }
+  void count_estimated_plan() { ++estimated_plans_; }
+  virtual bool is_virtual() const = 0;
+  virtual void synchronize() = 0;
+
+  /// Moves a row-major array's bytes to or from host memory; from a virtual device come NaNs (zeros for integers).
+  virtual void read(const Array& from, void* host) = 0;
+  virtual void write(const void* host, const Array& to) = 0;
+
+  // map: out has the broadcast shape; inputs are expanded to it (stride 0); out may be the same memory as an input.
+  virtual void unary(UnaryOp op, const Scalars& scalars, const Array& x, const Array& out) = 0;
+  /// `saved` is the input or the output of the forward pass, as the functor says.
+  virtual void unary_gradient(UnaryOp op, const Scalars& scalars, const Array& grad, const Array& saved, const Array& out) = 0;
+  virtual void binary(BinaryOp op, const Array& a, const Array& b, const Array& out) = 0;
+  virtual void compare(CompareOp op, const Array& a, const Array& b, const Array& out) = 0;  ///< out: boolean
+  virtual void copy(const Array& from, const Array& to) = 0;  ///< same shape; casts
+  virtual void fill(const Array& out, double value) = 0;
+  virtual void random(const RandomCall& call, const Array& out) = 0;  ///< out row-major
+  virtual void dropout(const DropoutCall& call, const Array& x, const Array& out) = 0;  ///< both row-major
+
+  /// out has size 1 along every axis of `axes` (a bit each); the result is multiplied by `scale`.
+  virtual void reduce(ReduceOp op, const Array& x, unsigned axes, double scale, const Array& out) = 0;
+  virtual void arg_max(const Array& x, int axis, const Array& out) = 0;  ///< out: int64, size 1 along axis; ties: the first
+
+  /// out (B, M, N) = a (B, M, K) * b (B, K, N), or added to it; any strides, batch stride 0 allowed in a and b; out dense in (M, N).
+  virtual void matmul(const Array& a, const Array& b, const Array& out, bool accumulate) = 0;
+  virtual void conv(const ConvCall& call) = 0;
+  virtual void pool(const PoolProblem& problem, const Array& x, const Array& y, const Array& offsets) = 0;
+  virtual void pool_gradient(const PoolProblem& problem, const Array& grad, const Array& offsets, const Array& dx) = 0;
+  virtual void normalize(const NormalizeCall& call) = 0;
+  virtual void normalize_gradient(const NormalizeGradientCall& call) = 0;
+  virtual void softmax(const SoftmaxCall& call, const Array& x, const Array& y) = 0;
+  virtual void softmax_gradient(const SoftmaxCall& call, const Array& grad, const Array& y, const Array& dx) = 0;
+  /// losses: (outer, inner), float64 for float64 logits and float32 otherwise.
+  virtual void cross_entropy(const CrossEntropyCall& call, const Array& logits, const Array& targets, const Array& losses) = 0;
+  /// dlogits = gradient of every loss times `grad` (outer, inner) of the losses' dtype.
+  virtual void cross_entropy_gradient(const CrossEntropyCall& call, const Array& grad, const Array& logits,
+                                      const Array& targets, const Array& dlogits) = 0;
+  /// The first of `indices` (int64, row-major) outside 0..limit-1 and other than `ignore`; nothing on a virtual device.
+  virtual std::optional<std::int64_t> first_bad_index(const Array& indices, std::int64_t limit, std::int64_t ignore) = 0;
+
+  /// out[i][j][k] = x[i][index[i][j][k]][k] over (outer, size, inner); index int64, row-major like the rest.
+  virtual void gather(const Array& x, int axis, const Array& index, const Array& out) = 0;
+  /// out[i][index[i][j][k]][k] += x[i][j][k], in order of j.
+  virtual void scatter_add(const Array& x, int axis, const Array& index, const Array& out) = 0;
+  virtual void update(const UpdateCall& call, std::span<const UpdateSlot> slots) = 0;
+
+ private:
+  std::string name_;
+  memory::CachingAllocator allocator_;
+  std::shared_ptr<const Decisions> decisions_;
+  std::atomic<std::int64_t> estimated_plans_{0};
+};
+
+}  // namespace mnemo

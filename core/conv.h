@@ -1,0 +1,131 @@
+// A convolution as numbers: the problem, the ways to solve it, and the policy that chooses among them.
+// Every convolution is three-dimensional here; 1-D and 2-D ones have leading sizes of 1.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <initializer_list>
+#include <limits>
+#include <string_view>
+
+#include <mnemo/core/dtype.h>
+#include <mnemo/memory/bytes.h>
+
+namespace mnemo {
+
+using Size3 = std::array<std::int64_t, 3>;  ///< depth, height, width
+
+/// One number per spatial dimension: `3` for all of them, or `{1, 3, 3}`.
+class Extent {
+ public:
+  Extent(std::int64_t all) : values_{all, all, all} {}
+  Extent(std::initializer_list<std::int64_t> values) : count_(static_cast<int>(values.size())) {
+    std::copy_n(values.begin(), std::min<std::size_t>(values.size(), 3), values_.begin());
+  }
+
+  /// How many were given; 0: one for all dimensions.
+  int count() const { return count_; }
+  std::int64_t operator[](int axis) const { return values_[static_cast<std::size_t>(axis)]; }
+
+ private:
+  std::array<std::int64_t, 3> values_{};
+  int count_ = 0;
+};
+
+/// Zeros around the input: `1`, `{0, 1}`, or `"same"` (the output has the input's size; stride 1 only).
+class Padding {
+ public:
+  Padding(std::int64_t all) : extent_(all) {}
+  Padding(int all) : extent_(all) {}
+  Padding(std::initializer_list<std::int64_t> values) : extent_(values) {}
+  Padding(const char* word) : extent_(0), word_(word) {}
+
+  const Extent& extent() const { return extent_; }
+  /// "same", "valid" or "" (numbers were given); anything else is refused where it is used.
+  std::string_view word() const { return word_; }
+
+ private:
+  Extent extent_;
+  std::string_view word_;
+};
+
+/// What a convolution is told besides its arrays.
+struct ConvOptions {
+  Extent stride = 1;
+  Padding padding = 0;
+  Extent dilation = 1;
+  std::int64_t groups = 1;
+};
+
+/// What pooling is told. `stride` 0 means the kernel's size.
+struct PoolOptions {
+  Extent kernel = 2;
+  Extent stride = 0;
+  Extent padding = 0;
+  Extent dilation = 1;
+  bool ceil_mode = false;         ///< a last window may reach over the edge
+  bool count_include_pad = true;  ///< average pooling: padding counts in the divisor
+};
+
+/// x (N, C, in...) * w (K, C/groups, kernel...) -> y (N, K, out...)
+struct ConvProblem {
+  std::int64_t batch = 1;
+  std::int64_t in_channels = 1;
+  std::int64_t out_channels = 1;
+  std::int64_t groups = 1;
+  Size3 in{1, 1, 1};
+  Size3 kernel{1, 1, 1};
+  Size3 out{1, 1, 1};
+  Size3 stride{1, 1, 1};
+  Size3 padding{0, 0, 0};  ///< before the first element; what lies behind the last one follows from `out`
+  Size3 dilation{1, 1, 1};
+  DType dtype = DType::float32;
+  int spatial_rank = 2;    ///< 1, 2 or 3: which of the sizes the caller gave
+
+  bool operator==(const ConvProblem&) const = default;
+};
+
+enum class ConvPass : std::uint8_t { forward, data_gradient, weight_gradient };
+const char* name(ConvPass pass);
+
+enum class ConvAlgorithm : std::uint8_t {
+  direct,  ///< no workspace
+  gemm,    ///< one image at a time is unfolded into a workspace, then multiplied as a matrix
+  library, ///< the card's own library decides; `ConvPlan::engine` says which
+};
+const char* name(ConvAlgorithm algorithm);
+
+/// How one pass of one convolution will be computed.
+struct ConvPlan {
+  ConvAlgorithm algorithm = ConvAlgorithm::direct;
+  memory::Bytes workspace = 0;
+  bool estimated = false;  ///< the workspace is not known to be that of the real device
+};
+
+/// Which algorithm is taken. `automatic` takes the one that the device expects to be fastest under the limit.
+struct ConvPolicy {
+  enum class Choice : std::uint8_t { automatic, direct, gemm } choice = Choice::automatic;
+  memory::Bytes workspace_limit = std::numeric_limits<memory::Bytes>::max();
+};
+
+/// The policy of convolutions on this thread.
+ConvPolicy& conv_policy();
+
+/// Takes another policy until the end of the scope.
+class ConvPolicyScope {
+ public:
+  explicit ConvPolicyScope(ConvPolicy policy) : before_(conv_policy()) { conv_policy() = policy; }
+  ~ConvPolicyScope() { conv_policy() = before_; }
+  ConvPolicyScope(const ConvPolicyScope&) = delete;
+  ConvPolicyScope& operator=(const ConvPolicyScope&) = delete;
+
+ private:
+  ConvPolicy before_;
+};
+
+/// Bytes of the matrix that `gemm` unfolds: (C / groups) * kernel volume * output voxels * element size. One image, one group.
+/// Nothing is unfolded (0) where the matrix would be the image itself: kernel 1, stride 1, no padding.
+memory::Bytes unfolded_bytes(const ConvProblem& problem);
+
+}  // namespace mnemo

@@ -1,0 +1,44 @@
+// The CPU backend: real arithmetic in host memory. Each family's body is a .cpp of its own in this folder.
+#pragma once
+
+#include <mnemo/core/backend.h>
+
+namespace mnemo::cpu {
+
+class CpuBackend final : public Backend {
+ public:
+  using Backend::Backend;
+
+  bool is_virtual() const override { return false; }
+  void synchronize() override {}
+  void read(const Array& from, void* host) override;
+  void write(const void* host, const Array& to) override;
+
+  void unary(UnaryOp op, const Scalars& scalars, const Array& x, const Array& out) override;
+  void unary_gradient(UnaryOp op, const Scalars& scalars, const Array& grad, const Array& saved, const Array& out) override;
+  void binary(BinaryOp op, const Array& a, const Array& b, const Array& out) override;
+  void compare(CompareOp op, const Array& a, const Array& b, const Array& out) override;
+  void copy(const Array& from, const Array& to) override;
+  void fill(const Array& out, double value) override;
+  void random(const RandomCall& call, const Array& out) override;
+  void dropout(const DropoutCall& call, const Array& x, const Array& out) override;
+  void reduce(ReduceOp op, const Array& x, unsigned axes, double scale, const Array& out) override;
+  void arg_max(const Array& x, int axis, const Array& out) override;
+  void matmul(const Array& a, const Array& b, const Array& out, bool accumulate) override;
+  void conv(const ConvCall& call) override;
+  void pool(const PoolProblem& problem, const Array& x, const Array& y, const Array& offsets) override;
+  void pool_gradient(const PoolProblem& problem, const Array& grad, const Array& offsets, const Array& dx) override;
+  void normalize(const NormalizeCall& call) override;
+  void normalize_gradient(const NormalizeGradientCall& call) override;
+  void softmax(const SoftmaxCall& call, const Array& x, const Array& y) override;
+  void softmax_gradient(const SoftmaxCall& call, const Array& grad, const Array& y, const Array& dx) override;
+  void cross_entropy(const CrossEntropyCall& call, const Array& logits, const Array& targets, const Array& losses) override;
+  void cross_entropy_gradient(const CrossEntropyCall& call, const Array& grad, const Array& logits, const Array& targets,
+                              const Array& dlogits) override;
+  std::optional<std::int64_t> first_bad_index(const Array& indices, std::int64_t limit, std::int64_t ignore) override;
+  void gather(const Array& x, int axis, const Array& index, const Array& out) override;
+  void scatter_add(const Array& x, int axis, const Array& index, const Array& out) override;
+  void update(const UpdateCall& call, std::span<const UpdateSlot> slots) override;
+};
+
+}  // namespace mnemo::cpu

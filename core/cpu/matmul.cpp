@@ -1,0 +1,51 @@
+#include <mnemo/core/cpu/matmul.h>
+
+#include <mnemo/core/cpu/backend.h>
+#include <mnemo/core/cpu/floating.h>
+#include <mnemo/core/cpu/product.h>
+#include <mnemo/core/threads.h>
+
+namespace mnemo::cpu {
+
+namespace {
+
+template <class E>
+void multiply_as(const Product& p) {
+  using T = compute_type<E>;
+  const Tiling tiles = tiling<T>(p.rows, p.columns, p.depth, p.batch);
+  parallel_for(p.batch * tiles.count(), tile_grain(tiles, p.depth), [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t task = begin; task < end; ++task) {
+      const std::int64_t batch = task / tiles.count();
+      const MatrixOperand<T, E> a(static_cast<const E*>(p.a.data) + batch * p.a.batch_stride, p.a.row_stride,
+                                  p.a.column_stride);
+      const MatrixOperand<T, E> b(static_cast<const E*>(p.b.data) + batch * p.b.batch_stride, p.b.column_stride,
+                                  p.b.row_stride);
+      auto tile = tiles.tile<T>(task % tiles.count());
+      tile.add(a, b, p.depth);
+      store(tile, static_cast<E*>(p.out.data) + batch * p.out.batch_stride, p.out.row_stride, p.out.column_stride,
+            p.accumulate, static_cast<const E*>(p.bias));
+    }
+  });
+}
+
+Matrix matrix(const Array& array) {
+  Matrix result;
+  visit_floating(array.dtype(), [&](auto zero) { result.data = array.data<decltype(zero)>(); });
+  result.batch_stride = array.strides()[0];
+  result.row_stride = array.strides()[1];
+  result.column_stride = array.strides()[2];
+  return result;
+}
+
+}  // namespace
+
+void multiply(const Product& product) {
+  visit_floating(product.dtype, [&](auto zero) { multiply_as<decltype(zero)>(product); });
+}
+
+void CpuBackend::matmul(const Array& a, const Array& b, const Array& out, bool accumulate) {
+  multiply({.dtype = out.dtype(), .batch = out.size(0), .rows = out.size(1), .columns = out.size(2), .depth = a.size(2),
+            .a = matrix(a), .b = matrix(b), .out = matrix(out), .accumulate = accumulate});
+}
+
+}  // namespace mnemo::cpu

@@ -1,0 +1,167 @@
+// reduce, arg_max. Sums are taken in double (or int64), in an order that depends on the shape alone.
+#include <limits>
+#include <vector>
+
+#include <mnemo/core/cpu/backend.h>
+#include <mnemo/core/cpu/elements.h>
+
+namespace mnemo::cpu {
+
+namespace {
+
+struct SumOf {
+  template <class A> static A start() { return A{0}; }
+  template <class A> static A join(A a, A b) { return a + b; }
+};
+struct MaxOf {
+  template <class A> static A start() {
+    return std::is_integral_v<A> ? std::numeric_limits<A>::min() : -std::numeric_limits<A>::infinity();
+  }
+  template <class A> static A join(A a, A b) { return a != a || a > b ? a : b; }
+};
+struct MinOf {
+  template <class A> static A start() {
+    return std::is_integral_v<A> ? std::numeric_limits<A>::max() : std::numeric_limits<A>::infinity();
+  }
+  template <class A> static A join(A a, A b) { return a != a || a < b ? a : b; }
+};
+
+/// x with the axes of `mask` removed or kept alone; the others stay at index 0.
+Array select_axes(const Array& x, unsigned mask, bool keep) {
+  Dims sizes, strides;
+  for (int axis = 0; axis < x.rank(); ++axis) {
+    const bool reduced = (mask >> axis & 1u) != 0;
+    if (reduced == keep) {
+      sizes.push_back(x.size(axis));
+      strides.push_back(x.strides()[axis]);
+    }
+  }
+  return {x.storage(), {Shape(sizes), strides, x.layout().offset}, x.dtype()};
+}
+
+/// Elements that one partial result covers: small problems are one piece, large ones are cut for the threads.
+constexpr std::int64_t kPiece = 65536;
+/// Neighbouring outputs that are summed side by side when the reduced elements lie far apart.
+constexpr std::int64_t kColumns = 128;
+
+template <class Op, class A>
+void reduce_to(const Array& x, unsigned axes, double scale, const Array& out) {
+  const Array kept = select_axes(x, axes, false);
+  const Array reduced = select_axes(x, axes, true);
+  const Array target = select_axes(out, axes, false);
+  const Walk<2> outputs({&target, &kept});  // offsets of `kept` are where each output's elements begin
+  const Walk<1> inputs({&reduced});
+  const std::int64_t base = x.layout().offset;
+  const std::int64_t pieces = std::max<std::int64_t>(1, (inputs.count() + kPiece - 1) / kPiece);
+  const std::int64_t grain = std::max<std::int64_t>(1, kGrain / std::max<std::int64_t>(1, std::min(inputs.count(), kPiece)));
+  std::vector<A> partial(static_cast<std::size_t>(pieces > 1 ? pieces * outputs.count() : 0));
+
+  // Accumulates `columns` neighbouring outputs (stride 1 in x) or a single one over elements [from, to) of the reduced space.
+  const auto accumulate = [&](std::int64_t start, std::int64_t columns, std::int64_t from, std::int64_t to, A* sums) {
+    A buffer[kBuffer];
+    std::fill(sums, sums + columns, Op::template start<A>());
+    inputs.visit(from, to, [&](const auto& offsets, const auto& strides, std::int64_t length) {
+      const std::int64_t at = start + offsets[0] - base;
+      if (columns > 1) {
+        for (std::int64_t i = 0; i < length; ++i) {
+          load(x, at + i * strides[0], 1, columns, buffer);
+          for (std::int64_t c = 0; c < columns; ++c) sums[c] = Op::join(sums[c], buffer[c]);
+        }
+        return;
+      }
+      for (std::int64_t done = 0; done < length; done += kBuffer) {
+        const std::int64_t count = std::min(kBuffer, length - done);
+        load(x, at + done * strides[0], strides[0], count, buffer);
+        A lanes[8];  // independent sums, so that the processor need not wait for each addition
+        std::fill(lanes, lanes + 8, Op::template start<A>());
+        std::int64_t i = 0;
+        for (; i + 8 <= count; i += 8) {
+          for (std::int64_t lane = 0; lane < 8; ++lane) lanes[lane] = Op::join(lanes[lane], buffer[i + lane]);
+        }
+        for (; i < count; ++i) lanes[0] = Op::join(lanes[0], buffer[i]);
+        for (std::int64_t lane = 1; lane < 8; ++lane) lanes[0] = Op::join(lanes[0], lanes[lane]);
+        sums[0] = Op::join(sums[0], lanes[0]);
+      }
+    });
+  };
+  const auto finish = [&](A value, std::int64_t offset) {
+    if (scale != 1) value = static_cast<A>(static_cast<double>(value) * scale);
+    store(&value, 1, out, offset, 1);
+  };
+
+  parallel_for(outputs.count() * pieces, grain, [&](std::int64_t begin, std::int64_t end) {
+    A sums[kColumns];
+    while (begin < end) {  // items are numbered piece by piece: neighbours are outputs of the same piece
+      const std::int64_t piece = begin / outputs.count();
+      const std::int64_t first = begin % outputs.count();
+      const std::int64_t last = std::min(outputs.count(), first + end - begin);
+      const std::int64_t from = piece * kPiece, to = std::min(inputs.count(), from + kPiece);
+      std::int64_t number = piece * outputs.count() + first;
+      outputs.visit(first, last, [&](const auto& offsets, const auto& strides, std::int64_t length) {
+        const std::int64_t width = strides[1] == 1 ? kColumns : 1;
+        for (std::int64_t i = 0; i < length; i += width) {
+          const std::int64_t columns = std::min(width, length - i);
+          accumulate(offsets[1] + i * strides[1], columns, from, to, sums);
+          for (std::int64_t c = 0; c < columns; ++c, ++number) {
+            if (pieces > 1) partial[static_cast<std::size_t>(number)] = sums[c];
+            else finish(sums[c], offsets[0] + (i + c) * strides[0]);
+          }
+        }
+      });
+      begin += last - first;
+    }
+  });
+  if (pieces == 1) return;
+  std::int64_t number = 0;
+  outputs.visit(0, outputs.count(), [&](const auto& offsets, const auto& strides, std::int64_t length) {
+    for (std::int64_t i = 0; i < length; ++i, ++number) {
+      A value = Op::template start<A>();
+      for (std::int64_t piece = 0; piece < pieces; ++piece) {
+        value = Op::join(value, partial[static_cast<std::size_t>(piece * outputs.count() + number)]);
+      }
+      finish(value, offsets[0] + i * strides[0]);
+    }
+  });
+}
+
+template <class Op>
+void reduce_as(const Array& x, unsigned axes, double scale, const Array& out) {
+  if (is_floating(x.dtype())) reduce_to<Op, double>(x, axes, scale, out);
+  else reduce_to<Op, std::int64_t>(x, axes, scale, out);
+}
+
+}  // namespace
+
+void CpuBackend::reduce(ReduceOp op, const Array& x, unsigned axes, double scale, const Array& out) {
+  switch (op) {
+    case ReduceOp::sum: return reduce_as<SumOf>(x, axes, scale, out);
+    case ReduceOp::max: return reduce_as<MaxOf>(x, axes, scale, out);
+    case ReduceOp::min: return reduce_as<MinOf>(x, axes, scale, out);
+  }
+}
+
+void CpuBackend::arg_max(const Array& x, int axis, const Array& out) {
+  const Array kept = select_axes(x, 1u << axis, false);
+  const Array target = select_axes(out, 1u << axis, false);
+  const Walk<2> outputs({&target, &kept});
+  const std::int64_t size = x.size(axis), stride = x.strides()[axis];
+  parallel_for(outputs.count(), std::max<std::int64_t>(1, kGrain / std::max<std::int64_t>(size, 1)), [&](std::int64_t begin, std::int64_t end) {
+    outputs.visit(begin, end, [&](const auto& offsets, const auto& strides, std::int64_t length) {
+      for (std::int64_t i = 0; i < length; ++i) {
+        std::int64_t best = 0;
+        double highest = 0;
+        for (std::int64_t j = 0; j < size; ++j) {
+          double value = 0;
+          load(x, offsets[1] + i * strides[1] + j * stride, 1, 1, &value);
+          if (j == 0 || value > highest || (value != value && highest == highest)) {
+            best = j;
+            highest = value;
+          }
+        }
+        store(&best, 1, out, offsets[0] + i * strides[0], 1);
+      }
+    });
+  });
+}
+
+}  // namespace mnemo::cpu

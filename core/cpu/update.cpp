@@ -1,0 +1,78 @@
+// update: one pass over each parameter, its gradient and its moments; nothing is allocated.
+#include <cmath>
+
+#include <mnemo/core/cpu/backend.h>
+#include <mnemo/core/cpu/elements.h>
+
+namespace mnemo::cpu {
+
+namespace {
+
+template <class C>
+void sgd(const UpdateCall& call, std::int64_t count, C* parameter, const C* gradient, C* momentum) {
+  const C lr = static_cast<C>(call.lr), decay = static_cast<C>(call.weight_decay);
+  const C keep = static_cast<C>(call.momentum), take = static_cast<C>(1 - call.dampening);
+  const C sign = call.maximize ? C{-1} : C{1};
+  for (std::int64_t i = 0; i < count; ++i) {
+    C step = sign * gradient[i] + decay * parameter[i];
+    if (momentum) {
+      momentum[i] = call.first_step ? step : keep * momentum[i] + take * step;
+      step = call.nesterov ? step + keep * momentum[i] : momentum[i];
+    }
+    parameter[i] -= lr * step;
+  }
+}
+
+/// Kingma and Ba, Adam (2014), algorithm 1; with decoupled decay Loshchilov and Hutter, AdamW (2017), algorithm 2.
+template <class C>
+void adam(const UpdateCall& call, std::int64_t count, C* parameter, const C* gradient, C* first, C* second) {
+  const C beta1 = static_cast<C>(call.beta1), beta2 = static_cast<C>(call.beta2), epsilon = static_cast<C>(call.epsilon);
+  const C rate = static_cast<C>(call.lr / call.bias_correction1);
+  const C root2 = static_cast<C>(std::sqrt(call.bias_correction2));
+  const C l2 = static_cast<C>(call.decoupled_weight_decay ? 0 : call.weight_decay);
+  const C shrink = static_cast<C>(call.decoupled_weight_decay ? 1 - call.lr * call.weight_decay : 1);
+  const C sign = call.maximize ? C{-1} : C{1};
+  for (std::int64_t i = 0; i < count; ++i) {
+    const C g = sign * gradient[i] + l2 * parameter[i];
+    first[i] = beta1 * first[i] + (C{1} - beta1) * g;
+    second[i] = beta2 * second[i] + (C{1} - beta2) * g * g;
+    parameter[i] = shrink * parameter[i] - rate * first[i] / (std::sqrt(second[i]) / root2 + epsilon);
+  }
+}
+
+template <class C>
+void update_slot(const UpdateCall& call, const UpdateSlot& slot) {
+  // All arrays of a slot are dense with the same strides, so position i means the same element in each.
+  const auto base = [](const Array& array) { return array.layout().offset; };
+  parallel_for(slot.parameter.numel(), kGrain, [&](std::int64_t begin, std::int64_t end) {
+    C buffers[4][kBuffer];
+    for (std::int64_t i = begin; i < end; i += kBuffer) {
+      const std::int64_t count = std::min(kBuffer, end - i);
+      const Array* arrays[4] = {&slot.parameter, &slot.gradient, &slot.first, &slot.second};
+      C* values[4] = {};
+      for (int n = 0; n < 4; ++n) {
+        if (!arrays[n]->defined()) continue;
+        values[n] = in_place<C>(*arrays[n], base(*arrays[n]) + i, 1);
+        if (values[n]) continue;
+        load(*arrays[n], base(*arrays[n]) + i, 1, count, buffers[n]);
+        values[n] = buffers[n];
+      }
+      if (call.rule == UpdateCall::Rule::sgd) sgd(call, count, values[0], values[1], values[2]);
+      else adam(call, count, values[0], values[1], values[2], values[3]);
+      for (int n = 0; n < 4; ++n) {
+        if (n != 1 && values[n] == buffers[n]) store(buffers[n], count, *arrays[n], base(*arrays[n]) + i, 1);
+      }
+    }
+  });
+}
+
+}  // namespace
+
+void CpuBackend::update(const UpdateCall& call, std::span<const UpdateSlot> slots) {
+  for (const UpdateSlot& slot : slots) {
+    if (slot.parameter.dtype() == DType::float64) update_slot<double>(call, slot);
+    else update_slot<float>(call, slot);
+  }
+}
+
+}  // namespace mnemo::cpu

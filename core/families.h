@@ -1,0 +1,80 @@
+// The families of operations on arrays: here shapes, dtypes and devices are checked, decisions are asked for, outputs and
+// workspaces are allocated; then the backend fills. No gradients: those are autograd's.
+#pragma once
+
+#include <optional>
+#include <span>
+
+#include <mnemo/core/array.h>
+#include <mnemo/core/backend.h>
+#include <mnemo/core/conv.h>
+
+namespace mnemo {
+
+// map. `op` begins error texts where the operation's own name is not enough.
+Array map(UnaryOp op, const Array& x, const Scalars& scalars = {});
+/// The gradient of map(op, x): `saved` is x or its output as `saves(op)` says (ignored for Saves::nothing).
+/// `grad` is overwritten where nobody else holds it.
+Array map_gradient(UnaryOp op, Array grad, const Array& saved, const Scalars& scalars = {});
+/// Broadcasts and promotes.
+Array map(BinaryOp op, const Array& a, const Array& b);
+/// Boolean result; broadcasts and promotes.
+Array compare(CompareOp op, const Array& a, const Array& b);
+/// In place: `out` keeps its shape and dtype; its version is increased.
+void map_into(UnaryOp op, const Array& x, const Array& out, const Scalars& scalars = {});
+void map_into(BinaryOp op, const Array& a, const Array& b, const Array& out);
+void copy_into(const Array& from, const Array& to);  ///< `from` broadcasts and is cast
+void fill(const Array& out, double value);
+
+Array full(const Shape& shape, double value, DType dtype = DType::float32, const Device& device = {});
+/// The next numbers of the program's random stream (core/random.h).
+Array random(RandomCall call, const Shape& shape, DType dtype = DType::float32, const Device& device = {});
+Array dropout(const DropoutCall& call, const Array& x);
+
+// reduce. `axes` has a bit per axis; the reduced axes have size 1 in the result unless `keep` is false.
+Array reduce(ReduceOp op, const Array& x, unsigned axes, bool keep = true, double scale = 1);
+/// The reverse of broadcasting: sums until the shape is `shape`. x itself where nothing is to be summed.
+Array sum_to(const Array& x, const Shape& shape);
+/// Index of the first largest element along an axis, which is removed; int64.
+Array arg_max(const Array& x, int axis);
+
+/// (..., M, K) x (..., K, N): leading dimensions broadcast; vectors are rows or columns as usual.
+Array matmul(const Array& a, const Array& b);
+
+// conv. x (N, C, spatial...), w (K, C/groups, kernel...), bias (K) or undefined.
+/// Checks everything there is to check and works out the sizes. `op` begins the error texts: "conv1d", "conv2d" or "conv3d".
+ConvProblem conv_problem(const char* op, const Array& x, const Array& w, const Array& bias, int spatial_rank, const ConvOptions& options);
+Array conv(const ConvProblem& problem, const Array& x, const Array& w, const Array& bias);
+Array conv_data_gradient(const ConvProblem& problem, const Array& grad, const Array& w);
+Array conv_weight_gradient(const ConvProblem& problem, const Array& x, const Array& grad);
+
+// pool. x (N, C, spatial...) or (C, spatial...).
+PoolProblem pool_problem(const char* op, PoolProblem::Kind kind, const Array& x, int spatial_rank, const PoolOptions& options);
+/// Output, and for a maximum its places in their windows where `want_offsets` (undefined otherwise).
+struct Pooled {
+  Array y, offsets;
+};
+Pooled pool(const PoolProblem& problem, const Array& x, int spatial_rank, bool want_offsets);
+Array pool_gradient(const PoolProblem& problem, const Array& grad, const Array& offsets, const Shape& x_shape);
+
+/// Batch normalization; fills call.y and, in training, call.mean and call.inverse_deviation. REQUIRES: checked arrays in `call`.
+void normalize(NormalizeCall& call);
+void normalize_gradient(NormalizeGradientCall& call);
+
+Array softmax(const Array& x, int axis, bool logarithm);
+Array softmax_gradient(const Array& grad, const Array& y, int axis, bool logarithm);
+
+/// Losses of logits (N, C, ...) against class indices (N, ...): one per target.
+Array cross_entropy(const CrossEntropyCall& call, const Array& logits, const Array& targets);
+Array cross_entropy_gradient(const CrossEntropyCall& call, const Array& grad, const Array& logits, const Array& targets);
+/// Checks shapes, dtypes and every target; the sizes for the two above.
+CrossEntropyCall cross_entropy_problem(const Array& logits, const Array& targets, std::int64_t ignore_index);
+
+/// x with positions along `axis` taken from `index` (int64, same sizes elsewhere).
+Array gather(const Array& x, int axis, const Array& index);
+/// The reverse: adds x into zeros of `shape`.
+Array scatter_add(const Array& x, int axis, const Array& index, const Shape& shape);
+
+Array concat(std::span<const Array> parts, int axis);
+
+}  // namespace mnemo

@@ -1,0 +1,53 @@
+// The checks that several families share.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <mnemo/core/array.h>
+#include <mnemo/core/conv.h>
+#include <mnemo/core/error.h>
+
+namespace mnemo {
+
+inline void check_defined(const char* op, const Array& x) {
+  if (!x.defined()) fail<Error>(op, "an operand is undefined: it was default-constructed or moved from");
+}
+
+inline void check_same_device(const char* op, const Array& a, const Array& b) {
+  check_defined(op, a);
+  check_defined(op, b);
+  if (!(a.device() == b.device())) {
+    fail<DeviceError>(op, fmt::format("operands {} and {} lie on different devices, {} and {}; move one with to(device)",
+                                      a.shape().text(), b.shape().text(), a.device().name(), b.device().name()));
+  }
+}
+
+inline void check_floating(const char* op, const Array& x) {
+  check_defined(op, x);
+  if (!is_floating(x.dtype())) {
+    fail<DTypeError>(op, fmt::format("operand {} has dtype {}; a floating-point one is needed, cast it with to(DType::float32)",
+                                     x.shape().text(), name(x.dtype())));
+  }
+}
+
+inline void check_dtype(const char* op, const char* what, const Array& x, DType expected) {
+  if (x.dtype() != expected) {
+    fail<DTypeError>(op, fmt::format("{} {} has dtype {}, expected {}; cast it with to(DType::{})", what, x.shape().text(),
+                                     name(x.dtype()), name(expected), name(expected)));
+  }
+}
+
+/// Sizes that a caller gives per spatial dimension: as many as there are, each at least `least`. The upper bound keeps
+/// every product of two of them exact in 64 bits.
+inline void check_extent(const char* op, const char* what, const Extent& extent, int rank, std::int64_t least) {
+  if (extent.count() != 0 && extent.count() != rank) {
+    fail<ShapeError>(op, fmt::format("{} numbers given for {}, expected 1 or {}", extent.count(), what, rank));
+  }
+  for (int axis = 0; axis < rank; ++axis) {
+    if (extent[axis] < least || extent[axis] > INT32_MAX) {
+      fail<ShapeError>(op, fmt::format("{} is {}, allowed are {} to {}", what, extent[axis], least, INT32_MAX));
+    }
+  }
+}
+
+}  // namespace mnemo

@@ -1,0 +1,118 @@
+#include <mnemo/core/families.h>
+#include <mnemo/core/families/check.h>
+
+namespace mnemo {
+
+namespace {
+
+void check_operands(const char* op, const Array& x, const Array& w, const Array& bias, int rank, std::int64_t groups) {
+  check_floating(op, x);
+  check_same_device(op, x, w);
+  check_dtype(op, "the weight", w, x.dtype());
+  if (x.rank() != rank + 2 || w.rank() != rank + 2) {
+    fail<ShapeError>(op, fmt::format("input {} and weight {} must have {} dimensions: (N, C, {} sizes) and (out, C/groups, {} sizes)",
+                                     x.shape().text(), w.shape().text(), rank + 2, rank, rank));
+  }
+  if (groups < 1 || x.size(1) % groups != 0 || w.size(0) % groups != 0) {
+    fail<ShapeError>(op, fmt::format("groups {} must be positive and divide the {} input channels of {} and the {} output channels of {}",
+                                     groups, x.size(1), x.shape().text(), w.size(0), w.shape().text()));
+  }
+  if (w.size(1) * groups != x.size(1)) {
+    fail<ShapeError>(op, fmt::format("input {} has {} channels, but weight {} with groups {} takes {}", x.shape().text(), x.size(1),
+                                     w.shape().text(), groups, w.size(1) * groups));
+  }
+  if (!bias.defined()) return;
+  check_same_device(op, x, bias);
+  check_dtype(op, "the bias", bias, x.dtype());
+  if (!(bias.shape() == Shape{w.size(0)})) {
+    fail<ShapeError>(op, fmt::format("bias {} must have one element for each of the {} output channels of {}", bias.shape().text(),
+                                     w.size(0), w.shape().text()));
+  }
+}
+
+/// Asks for the plan, allocates the workspace, runs.
+void run(ConvCall& call, const Array& out) {
+  Backend& backend = out.device().backend();
+  call.plan = backend.decisions().conv(call.problem, call.pass, conv_policy());
+  if (call.plan.estimated) backend.count_estimated_plan();
+  const memory::CategoryScope category(memory::Category::workspace);
+  if (call.plan.workspace > 0) call.workspace = Array(Shape{call.plan.workspace}, DType::uint8, out.device());
+  backend.conv(call);
+}
+
+/// The sizes of a side of the convolution in the rank that the caller knows.
+Shape outer_shape(std::int64_t first, std::int64_t second, const Size3& sizes, int rank) {
+  Dims dims{first, second};
+  for (int axis = 3 - rank; axis < 3; ++axis) dims.push_back(sizes[static_cast<std::size_t>(axis)]);
+  return Shape(dims);
+}
+
+}  // namespace
+
+ConvProblem conv_problem(const char* op, const Array& x, const Array& w, const Array& bias, int rank, const ConvOptions& options) {
+  check_defined(op, x);
+  check_defined(op, w);
+  check_operands(op, x, w, bias, rank, options.groups);
+  check_extent(op, "stride", options.stride, rank, 1);
+  check_extent(op, "dilation", options.dilation, rank, 1);
+  check_extent(op, "padding", options.padding.extent(), rank, 0);
+  const std::string_view word = options.padding.word();
+  if (!word.empty() && word != "same" && word != "valid") {
+    fail<ShapeError>(op, fmt::format("padding \"{}\" is neither numbers, \"same\" nor \"valid\"", word));
+  }
+  ConvProblem problem;
+  problem.batch = x.size(0);
+  problem.in_channels = x.size(1);
+  problem.out_channels = w.size(0);
+  problem.groups = options.groups;
+  problem.dtype = x.dtype();
+  problem.spatial_rank = rank;
+  for (int axis = 0; axis < rank; ++axis) {
+    const auto at = static_cast<std::size_t>(axis + 3 - rank);
+    const std::int64_t in = x.size(axis + 2), kernel = w.size(axis + 2), stride = options.stride[axis];
+    const std::int64_t reach = checked_multiply(options.dilation[axis], kernel - 1, "dilation * (kernel - 1)");
+    std::int64_t before = options.padding.extent()[axis], total = 2 * before;
+    if (kernel < 1) fail<ShapeError>(op, fmt::format("weight {} has an empty kernel", w.shape().text()));
+    if (word == "same") {
+      if (stride != 1) fail<ShapeError>(op, fmt::format("padding \"same\" needs stride 1, not {}", stride));
+      total = reach;
+      before = reach / 2;
+    }
+    if (in + total - reach < 1) {
+      fail<ShapeError>(op, fmt::format("a kernel of {} with dilation {} does not fit into size {} (axis {} of input {}) with padding {}; "
+                                       "make the input larger or add padding",
+                                       kernel, options.dilation[axis], in, axis + 2, x.shape().text(), before));
+    }
+    problem.in[at] = in;
+    problem.kernel[at] = kernel;
+    problem.stride[at] = stride;
+    problem.dilation[at] = options.dilation[axis];
+    problem.padding[at] = before;
+    problem.out[at] = (in + total - reach - 1) / stride + 1;
+  }
+  return problem;
+}
+
+Array conv(const ConvProblem& problem, const Array& x, const Array& w, const Array& bias) {
+  ConvCall call{problem, ConvPass::forward, {}, x.contiguous(), w.contiguous(), {}, bias.defined() ? bias.contiguous() : bias, {}};
+  call.y = Array(outer_shape(problem.batch, problem.out_channels, problem.out, problem.spatial_rank), problem.dtype, x.device());
+  run(call, call.y);
+  return call.y;
+}
+
+Array conv_data_gradient(const ConvProblem& problem, const Array& grad, const Array& w) {
+  ConvCall call{problem, ConvPass::data_gradient, {}, {}, w.contiguous(), grad.contiguous(), {}, {}};
+  call.x = Array(outer_shape(problem.batch, problem.in_channels, problem.in, problem.spatial_rank), problem.dtype, grad.device());
+  run(call, call.x);
+  return call.x;
+}
+
+Array conv_weight_gradient(const ConvProblem& problem, const Array& x, const Array& grad) {
+  ConvCall call{problem, ConvPass::weight_gradient, {}, x.contiguous(), {}, grad.contiguous(), {}, {}};
+  call.w = Array(outer_shape(problem.out_channels, problem.in_channels / problem.groups, problem.kernel, problem.spatial_rank),
+                 problem.dtype, grad.device());
+  run(call, call.w);
+  return call.w;
+}
+
+}  // namespace mnemo

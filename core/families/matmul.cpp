@@ -1,0 +1,54 @@
+#include <mnemo/core/families.h>
+#include <mnemo/core/families/check.h>
+
+namespace mnemo {
+
+namespace {
+
+/// (batch..., rows, columns) as (B, rows, columns) with the leading dimensions broadcast to `batch`; a copy only
+/// where strides cannot express it.
+Array as_batch(const Array& x, const Shape& batch) {
+  Dims wide = batch;
+  wide.push_back(x.size(x.rank() - 2));
+  wide.push_back(x.size(x.rank() - 1));
+  const Array expanded = x.expand(Shape(wide));
+  return expanded.reshape({batch.numel(), wide[wide.rank() - 2], wide[wide.rank() - 1]});
+}
+
+Shape leading(const Array& x) {
+  Dims sizes;
+  for (int axis = 0; axis < x.rank() - 2; ++axis) sizes.push_back(x.size(axis));
+  return Shape(sizes);
+}
+
+}  // namespace
+
+Array matmul(const Array& a, const Array& b) {
+  check_same_device("matmul", a, b);
+  check_floating("matmul", a);
+  check_dtype("matmul", "the second operand", b, a.dtype());
+  if (a.rank() == 0 || b.rank() == 0) {
+    fail<ShapeError>("matmul", fmt::format("{} and {}: scalars have no rows or columns; multiply with *", a.shape().text(), b.shape().text()));
+  }
+  const Array left = a.rank() == 1 ? a.unsqueeze(0) : a;
+  const Array right = b.rank() == 1 ? b.unsqueeze(1) : b;
+  const std::int64_t inner = left.size(left.rank() - 1);
+  if (inner != right.size(right.rank() - 2)) {
+    fail<ShapeError>("matmul", fmt::format("{} x {}: the inner sizes {} and {} differ; transpose one operand?", a.shape().text(),
+                                           b.shape().text(), inner, right.size(right.rank() - 2)));
+  }
+  const Shape batch = broadcast(leading(left), leading(right), "matmul");
+  Dims sizes = batch;
+  sizes.push_back(left.size(left.rank() - 2));
+  sizes.push_back(right.size(right.rank() - 1));
+  const Array out(Shape(sizes), a.dtype(), a.device());
+  if (out.numel() > 0) {
+    a.device().backend().matmul(as_batch(left, batch), as_batch(right, batch), out.reshape({batch.numel(), sizes[sizes.rank() - 2], sizes[sizes.rank() - 1]}), false);
+  }
+  Array result = out;
+  if (b.rank() == 1) result = result.squeeze(-1);
+  if (a.rank() == 1) result = result.squeeze(b.rank() == 1 ? -1 : -2);
+  return result;
+}
+
+}  // namespace mnemo

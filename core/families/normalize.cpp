@@ -1,0 +1,95 @@
+// normalize, softmax, cross_entropy: rows or channels that are brought to a common scale.
+#include <mnemo/core/families.h>
+#include <mnemo/core/families/check.h>
+
+namespace mnemo {
+
+namespace {
+
+DType statistics_dtype(const Array& x) { return x.dtype() == DType::float64 ? DType::float64 : DType::float32; }
+
+SoftmaxCall softmax_call(const Array& x, int axis, bool logarithm) {
+  SoftmaxCall call{1, x.size(axis), 1, logarithm};
+  for (int i = 0; i < axis; ++i) call.outer *= x.size(i);
+  for (int i = axis + 1; i < x.rank(); ++i) call.inner *= x.size(i);
+  return call;
+}
+
+}  // namespace
+
+void normalize(NormalizeCall& call) {
+  call.x = call.x.contiguous();
+  call.y = Array(call.x.shape(), call.x.dtype(), call.x.device());
+  if (call.training) {
+    call.mean = Array(Shape{call.channels}, statistics_dtype(call.x), call.x.device());
+    call.inverse_deviation = Array(Shape{call.channels}, statistics_dtype(call.x), call.x.device());
+  }
+  call.x.device().backend().normalize(call);
+  if (call.training && call.running_mean.defined()) call.running_mean.storage()->changed_in_place();
+  if (call.training && call.running_variance.defined()) call.running_variance.storage()->changed_in_place();
+}
+
+void normalize_gradient(NormalizeGradientCall& call) {
+  call.grad = call.grad.contiguous();
+  call.grad.device().backend().normalize_gradient(call);
+}
+
+Array softmax(const Array& x, int axis, bool logarithm) {
+  const char* op = logarithm ? "log_softmax" : "softmax";
+  check_floating(op, x);
+  axis = normalize_axis(axis, x.rank(), op);
+  const Array source = x.contiguous();
+  const Array y(x.shape(), x.dtype(), x.device());
+  x.device().backend().softmax(softmax_call(x, axis, logarithm), source, y);
+  return y;
+}
+
+Array softmax_gradient(const Array& grad, const Array& y, int axis, bool logarithm) {
+  axis = normalize_axis(axis, y.rank(), "softmax");
+  const Array source = grad.contiguous();
+  const Array dx(y.shape(), y.dtype(), y.device());
+  y.device().backend().softmax_gradient(softmax_call(y, axis, logarithm), source, y, dx);
+  return dx;
+}
+
+CrossEntropyCall cross_entropy_problem(const Array& logits, const Array& targets, std::int64_t ignore_index) {
+  check_floating("cross_entropy", logits);
+  check_same_device("cross_entropy", logits, targets);
+  check_dtype("cross_entropy", "the target", targets, DType::int64);
+  bool match = logits.rank() >= 1 && targets.rank() == logits.rank() - 1;
+  if (match && logits.rank() >= 2) {
+    Dims expected{logits.size(0)};
+    for (int axis = 2; axis < logits.rank(); ++axis) expected.push_back(logits.size(axis));
+    match = targets.shape() == Shape(expected);
+  }
+  if (!match) {
+    fail<ShapeError>("cross_entropy", fmt::format("logits {} are (N, classes, sizes...), so the targets are (N, sizes...), not {}",
+                                                  logits.shape().text(), targets.shape().text()));
+  }
+  CrossEntropyCall call;
+  call.ignore_index = ignore_index;
+  call.outer = logits.rank() == 1 ? 1 : logits.size(0);
+  call.classes = logits.size(logits.rank() == 1 ? 0 : 1);
+  for (int axis = 2; axis < logits.rank(); ++axis) call.inner *= logits.size(axis);
+  if (const auto bad = targets.device().backend().first_bad_index(targets.contiguous(), call.classes, call.ignore_index)) {
+    fail<ShapeError>("cross_entropy", fmt::format("target {} is not a class of logits {}: classes are 0 to {}; set ignore_index to leave some out",
+                                                  *bad, logits.shape().text(), call.classes - 1));
+  }
+  return call;
+}
+
+Array cross_entropy(const CrossEntropyCall& call, const Array& logits, const Array& targets) {
+  const Array rows = logits.contiguous(), indices = targets.contiguous();
+  const Array losses(targets.shape(), statistics_dtype(logits), logits.device());
+  logits.device().backend().cross_entropy(call, rows, indices, losses);
+  return losses;
+}
+
+Array cross_entropy_gradient(const CrossEntropyCall& call, const Array& grad, const Array& logits, const Array& targets) {
+  const Array weights = grad.contiguous(), rows = logits.contiguous(), indices = targets.contiguous();
+  const Array dlogits(logits.shape(), logits.dtype(), logits.device());
+  logits.device().backend().cross_entropy_gradient(call, weights, rows, indices, dlogits);
+  return dlogits;
+}
+
+}  // namespace mnemo

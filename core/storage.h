@@ -1,0 +1,85 @@
+// The memory of one or several arrays: a block of a device's allocator, shared by counting, with a version
+// that in-place changes increase.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include <mnemo/core/device.h>
+#include <mnemo/memory/block.h>
+
+namespace mnemo {
+
+class Storage {
+ public:
+  /// Allocates on the device's current stream, tagged with the current tag; throws OutOfMemory.
+  Storage(Device device, memory::Bytes bytes);
+  ~Storage();
+  Storage(const Storage&) = delete;
+  Storage& operator=(const Storage&) = delete;
+
+  const Device& device() const { return device_; }
+  /// Null for 0 bytes; not to be dereferenced on a virtual device.
+  std::byte* data() const { return block_ ? block_->data : nullptr; }
+  memory::Bytes bytes() const { return bytes_; }
+  const memory::Block* block() const { return block_; }
+
+  /// How often the contents were changed in place.
+  std::uint32_t version() const { return version_; }
+  void changed_in_place() { ++version_; }
+
+  /// Whether a leaf that requires a gradient lives here: changing it in place while recording would be wrong silently.
+  bool holds_leaf() const { return holds_leaf_; }
+  void set_holds_leaf(bool holds_leaf) { holds_leaf_ = holds_leaf; }
+
+  /// What the block is held for; shows in the ledger.
+  void set_category(memory::Category category);
+  memory::Category category() const;
+
+  /// Counts gradient closures that hold the storage: a live activation is a saved one while there are any.
+  void hold_for_backward();
+  void release_from_backward() noexcept;
+
+ private:
+  friend class StorageRef;
+  std::atomic<int> references_{0};
+  std::uint32_t version_ = 0;
+  int holds_ = 0;
+  bool was_live_activation_ = false;
+  bool holds_leaf_ = false;
+  Device device_;
+  memory::Bytes bytes_;
+  memory::Block* block_;
+};
+
+/// A counted reference to a Storage.
+class StorageRef {
+ public:
+  StorageRef() = default;
+  explicit StorageRef(Storage* storage) : storage_(storage) { retain(); }
+  StorageRef(const StorageRef& other) : storage_(other.storage_) { retain(); }
+  StorageRef(StorageRef&& other) noexcept : storage_(other.storage_) { other.storage_ = nullptr; }
+  StorageRef& operator=(StorageRef other) noexcept {
+    std::swap(storage_, other.storage_);
+    return *this;
+  }
+  ~StorageRef() { release(); }
+
+  Storage* operator->() const { return storage_; }
+  Storage& operator*() const { return *storage_; }
+  explicit operator bool() const { return storage_ != nullptr; }
+  bool is_unique() const { return storage_ && storage_->references_.load(std::memory_order_acquire) == 1; }
+  friend bool operator==(const StorageRef& a, const StorageRef& b) { return a.storage_ == b.storage_; }
+
+ private:
+  void retain() {
+    if (storage_) storage_->references_.fetch_add(1, std::memory_order_relaxed);
+  }
+  void release() {
+    if (storage_ && storage_->references_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete storage_;
+  }
+
+  Storage* storage_ = nullptr;
+};
+
+}  // namespace mnemo
