@@ -1,0 +1,180 @@
+#include <mnemo/autograd/engine.h>
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include <mnemo/core/error.h>
+#include <mnemo/core/families.h>
+#include <mnemo/memory/tag.h>
+
+namespace mnemo {
+
+namespace {
+
+/// One run over a graph. Nodes carry a slot number while it lasts; an inner run (a hook, a recomputed segment) puts its own
+/// numbers over them and restores the outer ones.
+class Run {
+ public:
+  Run(const NodeRef& root, bool retain_graph) : retain_graph_(retain_graph) { collect(root); }
+  ~Run() {
+    for (Task& task : tasks_) task.node->slot = task.outer_slot;
+    if (finished_) return;
+    for (Node* leaf : first_gradients_) leaf->grad = {};
+  }
+  Run(const Run&) = delete;
+  Run& operator=(const Run&) = delete;
+
+  void start(const NodeRef& root, Array gradient) {
+    receive(*root, std::move(gradient));
+    settle(root);
+    while (!ready_.empty()) {
+      std::pop_heap(ready_.begin(), ready_.end());
+      const std::int64_t slot = ready_.back().slot;
+      ready_.pop_back();
+      run(slot);
+    }
+    finished_ = true;
+  }
+
+ private:
+  struct Task {
+    NodeRef node;
+    std::int64_t outer_slot;
+    std::int64_t waiting;  ///< contributions still to come
+    Array grad;
+  };
+  struct Ready {
+    std::uint64_t sequence;
+    std::int64_t slot;
+    bool operator<(const Ready& other) const { return sequence < other.sequence; }
+  };
+
+  Task& task(const Node& node) { return tasks_[static_cast<std::size_t>(node.slot)]; }
+
+  void collect(const NodeRef& root) {
+    std::vector<Node*> stack;
+    const auto visit = [&](const NodeRef& node) {
+      const bool known = node->slot >= 0 && node->slot < static_cast<std::int64_t>(tasks_.size()) && task(*node).node == node;
+      if (known) {
+        ++task(*node).waiting;
+        return;
+      }
+      tasks_.push_back({node, node->slot, 1, {}});
+      node->slot = static_cast<std::int64_t>(tasks_.size()) - 1;
+      stack.push_back(node.get());
+    };
+    visit(root);
+    while (!stack.empty()) {
+      Node* node = stack.back();
+      stack.pop_back();
+      for (const NodeRef& input : node->inputs) {
+        if (input) visit(input);
+      }
+    }
+  }
+
+  void receive(Node& node, Array gradient) {
+    Array& sum = task(node).grad;
+    if (!sum.defined()) {
+      sum = std::move(gradient);
+    } else if (sum.storage().is_unique() && sum.layout().is_dense()) {
+      map_into(BinaryOp::add, sum, gradient, sum);
+    } else {
+      sum = map(BinaryOp::add, sum, gradient);
+    }
+  }
+
+  /// One contribution less to wait for; a complete gradient goes to its leaf at once, or its op becomes ready.
+  void settle(const NodeRef& node) {
+    Task& entry = task(*node);
+    if (--entry.waiting > 0) return;
+    if (!entry.grad.defined()) {
+      // Every path to it gave nothing (an op that does not differentiate): its own inputs get nothing either.
+      for (const NodeRef& input : node->inputs) {
+        if (input) settle(input);
+      }
+      return;
+    }
+    if (!node->is_leaf()) {
+      ready_.push_back({node->sequence, node->slot});
+      std::push_heap(ready_.begin(), ready_.end());
+      return;
+    }
+    Array gradient = hooked(*node, std::move(entry.grad));
+    entry.grad = {};
+    keep(*node, std::move(gradient));
+  }
+
+  void run(std::int64_t slot) {
+    const NodeRef node = tasks_[static_cast<std::size_t>(slot)].node;
+    const memory::OpScope op(node->op);
+    const memory::ModuleScope module(node->module);
+    Array gradient = hooked(*node, std::move(tasks_[static_cast<std::size_t>(slot)].grad));
+    tasks_[static_cast<std::size_t>(slot)].grad = {};
+    if (node->keeps_grad) keep(*node, gradient);
+    Backward backward(std::move(gradient), node->inputs);
+    node->run(backward);
+    if (!retain_graph_) node->release();
+    (void)backward.take_grad();  // freed before its successors are added up
+    for (std::size_t i = 0; i < node->inputs.size(); ++i) {
+      const NodeRef& input = node->inputs[i];
+      if (!input) continue;
+      if (backward.given()[i].defined()) receive(*input, std::move(backward.given()[i]));
+      backward.given()[i] = {};
+      settle(input);
+    }
+  }
+
+  static Array hooked(Node& node, Array gradient) {
+    for (const GradHook& hook : node.hooks) {
+      const Array result = hook(gradient);
+      if (!result.defined()) continue;
+      if (!(result.shape() == gradient.shape())) {
+        fail<ShapeError>("hook", fmt::format("the hook made gradient {} from {}", result.shape().text(), gradient.shape().text()));
+      }
+      gradient = result;
+    }
+    return gradient;
+  }
+
+  /// Adds to the node's own gradient; the first one is taken over without a copy where nobody else holds it.
+  void keep(Node& node, Array gradient) {
+    if (node.grad.defined()) {
+      map_into(BinaryOp::add, node.grad, gradient, node.grad);
+      return;
+    }
+    const bool owned = gradient.storage().is_unique() && gradient.is_contiguous() && gradient.bytes() == gradient.storage()->bytes();
+    if (!owned) {
+      const Array copy(gradient.shape(), gradient.dtype(), gradient.device());
+      copy_into(gradient, copy);
+      gradient = copy;
+    }
+    if (node.is_leaf()) gradient.storage()->set_category(memory::Category::gradient);
+    node.grad = std::move(gradient);
+    first_gradients_.push_back(&node);
+  }
+
+  bool retain_graph_;
+  bool finished_ = false;
+  std::vector<Task> tasks_;
+  std::vector<Ready> ready_;
+  std::vector<Node*> first_gradients_;  ///< had no gradient before this run
+};
+
+}  // namespace
+
+void run_backward(const Tensor& root, Array gradient, bool retain_graph) {
+  root.check_current("backward");
+  const GradModeScope no_recording(false);
+  const memory::PhaseScope phase(memory::Phase::backward);
+  const memory::CategoryScope category(memory::Category::temporary);
+  const memory::OpScope op("backward");
+  const NodeRef node = root.node();
+  if (!gradient.defined()) gradient = full(root.shape(), 1, root.dtype(), root.device());
+  if (gradient.dtype() != root.dtype()) gradient = gradient.to(root.dtype());
+  Run run(node, retain_graph);
+  run.start(node, std::move(gradient));
+}
+
+}  // namespace mnemo

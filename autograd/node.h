@@ -1,0 +1,84 @@
+// Node: what autograd remembers of a tensor. It holds the gradient and the edges, never the value: memory stays
+// alive only through what a gradient closure captured.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include <mnemo/core/array.h>
+
+namespace mnemo {
+
+class Node;
+using NodeRef = std::shared_ptr<Node>;
+
+/// What a gradient closure sees: the gradient of the op's output, and where the gradients of its inputs go.
+class Backward {
+ public:
+  Backward(Array grad, const std::vector<NodeRef>& inputs) : grad_(std::move(grad)), inputs_(inputs), given_(inputs.size()) {}
+
+  const Array& grad() const { return grad_; }
+  /// The same, handed over: an op that keeps no other reference may overwrite it.
+  Array take_grad() { return std::move(grad_); }
+  /// Whether input i takes part in differentiation; gradients of others are not worth computing.
+  bool needs(std::size_t i) const { return inputs_[i] != nullptr; }
+  void give(std::size_t i, Array gradient) { given_[i] = std::move(gradient); }
+
+  std::vector<Array>& given() { return given_; }
+
+ private:
+  Array grad_;
+  const std::vector<NodeRef>& inputs_;
+  std::vector<Array> given_;
+};
+
+/// Called with a gradient before it goes on; a defined result replaces it (same shape).
+using GradHook = std::function<Array(const Array&)>;
+
+/// One differentiable tensor: a leaf (its gradient accumulates) or the output of an op (its closure runs in backward).
+class Node {
+ public:
+  Node();
+  virtual ~Node();
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+
+  virtual bool is_leaf() const { return true; }
+  /// Runs the gradient closure; throws GradError when it was already freed by an earlier backward.
+  virtual void run(Backward&) {}
+  /// Frees what the closure captured.
+  virtual void release() noexcept {}
+
+  const char* op = "leaf";
+  const char* module = "";
+  std::uint64_t sequence;       ///< order of recording: backward runs the latest first
+  std::vector<NodeRef> inputs;  ///< null where an input takes no part
+  std::vector<GradHook> hooks;
+  Array grad;                   ///< of a leaf, or of a node whose gradient was asked for
+  bool keeps_grad = false;      ///< a node that is no leaf keeps its gradient too
+  std::int64_t slot = -1;       ///< the engine's place for it while a backward runs
+};
+
+[[noreturn]] void fail_freed(const char* op);
+
+/// The node of an op: its closure is a callable `void(Backward&)`.
+template <class Closure>
+class OpNode final : public Node {
+ public:
+  explicit OpNode(Closure closure) : closure_(std::move(closure)) {}
+  bool is_leaf() const override { return false; }
+  void run(Backward& backward) override {
+    if (!closure_) fail_freed(op);
+    (*closure_)(backward);
+  }
+  void release() noexcept override { closure_.reset(); }
+
+ private:
+  std::optional<Closure> closure_;
+};
+
+}  // namespace mnemo

@@ -1,0 +1,143 @@
+// The operations on tensors, each with its gradient. Shapes are checked before anything happens; a ShapeError, DTypeError or
+// DeviceError leaves everything as it was. Where an op is recorded, its doc says what it keeps for backward.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <vector>
+
+#include <mnemo/autograd/tensor.h>
+#include <mnemo/core/backend.h>
+#include <mnemo/core/conv.h>
+
+namespace mnemo {
+
+// Arithmetic (ops_binary.cpp). Shapes broadcast, dtypes promote. Products and quotients keep both operands.
+Tensor operator+(const Tensor& a, const Tensor& b);
+Tensor operator-(const Tensor& a, const Tensor& b);
+Tensor operator*(const Tensor& a, const Tensor& b);
+Tensor operator/(const Tensor& a, const Tensor& b);
+Tensor operator+(const Tensor& a, double b);
+Tensor operator-(const Tensor& a, double b);
+Tensor operator*(const Tensor& a, double b);
+Tensor operator/(const Tensor& a, double b);
+Tensor operator+(double a, const Tensor& b);
+Tensor operator-(double a, const Tensor& b);
+Tensor operator*(double a, const Tensor& b);
+Tensor operator/(double a, const Tensor& b);
+Tensor operator-(const Tensor& x);
+/// The larger (smaller) of two; equal ones share the gradient.
+Tensor maximum(const Tensor& a, const Tensor& b);
+Tensor minimum(const Tensor& a, const Tensor& b);
+/// Boolean, never recorded.
+Tensor equal(const Tensor& a, const Tensor& b);
+Tensor less(const Tensor& a, const Tensor& b);
+
+// Element by element (ops_unary.cpp). What each keeps (input, output or nothing) stands at its functor in core/functors.h.
+Tensor pow(const Tensor& x, double exponent);
+Tensor abs(const Tensor& x);
+Tensor exp(const Tensor& x);
+Tensor log(const Tensor& x);
+Tensor sqrt(const Tensor& x);
+Tensor sin(const Tensor& x);
+Tensor cos(const Tensor& x);
+Tensor relu(const Tensor& x);
+Tensor leaky_relu(const Tensor& x, double slope = 0.01);
+Tensor sigmoid(const Tensor& x);
+Tensor tanh(const Tensor& x);
+Tensor gelu(const Tensor& x);
+Tensor silu(const Tensor& x);
+Tensor clamp(const Tensor& x, double low, double high);
+
+// In place (ops_inplace.cpp): x keeps its memory. A GradError for a leaf that requires a gradient, while recording;
+// backward notices values that it needed and that are gone.
+Tensor& relu_(Tensor& x);
+Tensor& sigmoid_(Tensor& x);
+Tensor& tanh_(Tensor& x);
+Tensor& add_(Tensor& x, const Tensor& y);
+Tensor& sub_(Tensor& x, const Tensor& y);
+Tensor& mul_(Tensor& x, const Tensor& y);
+Tensor& add_(Tensor& x, double y);
+Tensor& mul_(Tensor& x, double y);
+Tensor& fill_(Tensor& x, double value);
+Tensor& copy_(Tensor& x, const Tensor& from);
+
+// Reductions (ops_reduce.cpp). Without axes: over all elements. Negative axes count from the end.
+Tensor sum(const Tensor& x);
+Tensor sum(const Tensor& x, std::initializer_list<int> axes, bool keep = false);
+Tensor mean(const Tensor& x);
+Tensor mean(const Tensor& x, std::initializer_list<int> axes, bool keep = false);
+/// Largest (smallest) along an axis; equal ones share the gradient. Keeps x and the result.
+Tensor max(const Tensor& x, int axis, bool keep = false);
+Tensor min(const Tensor& x, int axis, bool keep = false);
+/// Index of the first largest element; never recorded.
+Tensor arg_max(const Tensor& x, int axis);
+
+// Shapes (ops_shape.cpp). Views share memory and keep nothing.
+Tensor reshape(const Tensor& x, const Dims& shape);
+/// (N, C, D, H) -> (N, C*D*H): axes from `first_axis` to the last become one.
+Tensor flatten(const Tensor& x, int first_axis = 1);
+Tensor permute(const Tensor& x, const Dims& order);
+Tensor transpose(const Tensor& x, int a, int b);
+Tensor slice(const Tensor& x, int axis, std::int64_t begin, std::int64_t end, std::int64_t step = 1);
+Tensor expand(const Tensor& x, const Shape& shape);
+Tensor squeeze(const Tensor& x, int axis);
+Tensor unsqueeze(const Tensor& x, int axis);
+Tensor contiguous(const Tensor& x);
+Tensor concat(std::span<const Tensor> parts, int axis);
+Tensor concat(std::initializer_list<Tensor> parts, int axis);
+/// The same values in another dtype or on another device; x itself where that is so already.
+Tensor to(const Tensor& x, DType dtype);
+Tensor to(const Tensor& x, const Device& device);
+/// Elements at `index` (int64) along an axis.
+Tensor gather(const Tensor& x, int axis, const Tensor& index);
+
+// Products (ops_matmul.cpp). Keep both operands.
+/// (..., M, K) x (..., K, N) -> (..., M, N), leading dimensions broadcast; a vector is a row on the left, a column on the right.
+Tensor matmul(const Tensor& a, const Tensor& b);
+/// x (..., in) * weight (out, in) transposed + bias (out) -> (..., out); bias may be undefined.
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {});
+
+// Convolution (ops_conv.cpp): x (N, C, sizes...), weight (K, C/groups, kernel...), bias (K) or undefined. Keeps x and the weight.
+Tensor conv1d(const Tensor& x, const Tensor& weight, const Tensor& bias = {}, const ConvOptions& options = {});
+Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias = {}, const ConvOptions& options = {});
+Tensor conv3d(const Tensor& x, const Tensor& weight, const Tensor& bias = {}, const ConvOptions& options = {});
+
+// Pooling (ops_pool.cpp): x (N, C, sizes...) or (C, sizes...). A maximum keeps one byte per output (its place in the window), an average nothing.
+Tensor max_pool1d(const Tensor& x, const PoolOptions& options);
+Tensor max_pool2d(const Tensor& x, const PoolOptions& options);
+Tensor max_pool3d(const Tensor& x, const PoolOptions& options);
+Tensor avg_pool1d(const Tensor& x, const PoolOptions& options);
+Tensor avg_pool2d(const Tensor& x, const PoolOptions& options);
+Tensor avg_pool3d(const Tensor& x, const PoolOptions& options);
+
+// Normalization and regularization (ops_normalize.cpp).
+struct BatchNormOptions {
+  bool training = true;
+  double momentum = 0.1;
+  double epsilon = 1e-5;
+};
+/// x (N, C) or (N, C, sizes...): per channel to mean 0 and variance 1, then * weight + bias (each may be undefined). In training the
+/// running statistics are updated in place. Keeps x, the weight and two numbers per channel.
+Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean, const Tensor& running_variance,
+                  const BatchNormOptions& options = {});
+/// Zeroes elements with probability p and scales the others by 1 / (1 - p); x itself when not training. Keeps nothing: the
+/// random numbers are made again in backward.
+Tensor dropout(const Tensor& x, double p = 0.5, bool training = true);
+/// Keep the result.
+Tensor softmax(const Tensor& x, int axis);
+Tensor log_softmax(const Tensor& x, int axis);
+
+// Losses (ops_loss.cpp).
+enum class Reduction : std::uint8_t { mean, sum, none };
+struct CrossEntropyOptions {
+  Reduction reduction = Reduction::mean;
+  double label_smoothing = 0;
+  std::optional<std::int64_t> ignore_index = {};  ///< targets of this value count for nothing, not in the mean either
+};
+/// Negative log likelihood of softmax(logits (N, classes, ...)) at targets (N, ...) int64. Keeps the logits and the targets.
+Tensor cross_entropy(const Tensor& logits, const Tensor& targets, const CrossEntropyOptions& options = {});
+/// Mean of the squared differences. Keeps their difference.
+Tensor mse_loss(const Tensor& prediction, const Tensor& target);
+
+}  // namespace mnemo

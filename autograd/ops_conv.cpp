@@ -1,0 +1,35 @@
+#include <mnemo/autograd/ops.h>
+#include <mnemo/autograd/record.h>
+#include <mnemo/core/families.h>
+
+namespace mnemo {
+
+namespace {
+
+Tensor convolution(const char* op, int spatial_rank, const Tensor& x, const Tensor& weight, const Tensor& bias, const ConvOptions& options) {
+  const Operation operation(op);
+  const ConvProblem problem = conv_problem(op, x.array(), weight.array(), bias.array(), spatial_rank, options);
+  Array y = conv(problem, x.array(), weight.array(), bias.array());
+  return record({&x, &weight, &bias}, std::move(y),
+                [problem, x = save_if(needs_grad(weight), x.array()), weight = save_if(needs_grad(x), weight.array())](Backward& back) {
+                  const Array& g = back.grad();
+                  if (back.needs(0)) back.give(0, conv_data_gradient(problem, g, weight.get()));
+                  if (back.needs(1)) back.give(1, conv_weight_gradient(problem, x.get(), g));
+                  const unsigned all_but_channels = ((1u << g.rank()) - 1) & ~2u;
+                  if (back.needs(2)) back.give(2, reduce(ReduceOp::sum, g, all_but_channels, false));
+                });
+}
+
+}  // namespace
+
+Tensor conv1d(const Tensor& x, const Tensor& weight, const Tensor& bias, const ConvOptions& options) {
+  return convolution("conv1d", 1, x, weight, bias, options);
+}
+Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const ConvOptions& options) {
+  return convolution("conv2d", 2, x, weight, bias, options);
+}
+Tensor conv3d(const Tensor& x, const Tensor& weight, const Tensor& bias, const ConvOptions& options) {
+  return convolution("conv3d", 3, x, weight, bias, options);
+}
+
+}  // namespace mnemo

@@ -1,0 +1,49 @@
+#include <fmt/format.h>
+
+#include <mnemo/autograd/ops.h>
+#include <mnemo/autograd/record.h>
+#include <mnemo/core/error.h>
+#include <mnemo/core/families.h>
+
+namespace mnemo {
+
+Tensor matmul(const Tensor& a, const Tensor& b) {
+  if (a.rank() == 1 && b.rank() >= 1) return squeeze(matmul(unsqueeze(a, 0), b), b.rank() == 1 ? 0 : -2);
+  if (b.rank() == 1 && a.rank() >= 1) return squeeze(matmul(a, unsqueeze(b, 1)), -1);
+  const Operation operation("matmul");
+  Array y = matmul(a.array(), b.array());
+  return record({&a, &b}, std::move(y),
+                [shape_a = a.shape(), shape_b = b.shape(), a = save_if(needs_grad(b), a.array()), b = save_if(needs_grad(a), b.array())](Backward& back) {
+                  // With C = A B: dA = dC B', dB = A' dC, summed over the broadcast leading dimensions.
+                  if (back.needs(0)) back.give(0, sum_to(matmul(back.grad(), b.get().transpose(-2, -1)), shape_a));
+                  if (back.needs(1)) back.give(1, sum_to(matmul(a.get().transpose(-2, -1), back.grad()), shape_b));
+                });
+}
+
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  const Operation operation("linear");
+  if (weight.rank() != 2 || x.rank() < 1 || x.size(-1) != weight.size(1)) {
+    fail<ShapeError>("linear", fmt::format("input {} and weight {}: the input's last size must equal the weight's second one (out, in)",
+                                           x.shape().text(), weight.shape().text()));
+  }
+  if (bias.defined() && !(bias.shape() == Shape{weight.size(0)})) {
+    fail<ShapeError>("linear", fmt::format("bias {} must have the {} outputs of weight {}", bias.shape().text(), weight.size(0), weight.shape().text()));
+  }
+  if (bias.defined() && bias.dtype() != x.dtype()) {
+    fail<DTypeError>("linear", fmt::format("bias has dtype {}, input {}", name(bias.dtype()), name(x.dtype())));
+  }
+  const Array rows = x.array().reshape({x.numel() / std::max<std::int64_t>(x.size(-1), 1), x.size(-1)});
+  Array y = matmul(rows, weight.array().transpose(0, 1));
+  if (bias.defined()) map_into(BinaryOp::add, y, bias.array(), y);
+  Dims sizes = x.shape();
+  sizes[x.rank() - 1] = weight.size(0);
+  return record({&x, &weight, &bias}, y.reshape(sizes),
+                [shape = x.shape(), x = save_if(needs_grad(weight), rows), weight = save_if(needs_grad(x), weight.array())](Backward& back) {
+                  const Array g = back.grad().reshape({-1, back.grad().size(back.grad().rank() - 1)});
+                  if (back.needs(0)) back.give(0, matmul(g, weight.get()).reshape(shape));
+                  if (back.needs(1)) back.give(1, matmul(g.transpose(0, 1), x.get()));
+                  if (back.needs(2)) back.give(2, reduce(ReduceOp::sum, g, 1u, false));
+                });
+}
+
+}  // namespace mnemo

@@ -1,0 +1,119 @@
+#include <fmt/format.h>
+
+#include <mnemo/autograd/ops.h>
+#include <mnemo/autograd/record.h>
+#include <mnemo/core/error.h>
+#include <mnemo/core/families.h>
+#include <mnemo/core/random.h>
+
+namespace mnemo {
+
+namespace {
+
+void check_channels(const char* what, const Tensor& values, const Tensor& x) {
+  if (!values.defined()) return;
+  if (!(values.shape() == Shape{x.size(1)})) {
+    fail<ShapeError>("batch_norm", fmt::format("{} {} must have one element for each of the {} channels of {}", what, values.shape().text(),
+                                               x.size(1), x.shape().text()));
+  }
+  if (!(values.device() == x.device())) {
+    fail<DeviceError>("batch_norm", fmt::format("{} lies on {}, the input on {}", what, values.device().name(), x.device().name()));
+  }
+  if (!is_floating(values.dtype())) fail<DTypeError>("batch_norm", fmt::format("{} has dtype {}", what, name(values.dtype())));
+}
+
+/// The statistics that evaluation used, as the gradient needs them. Copies: the running ones may move on before backward.
+void copy_running_statistics(NormalizeCall& call) {
+  const DType dtype = call.x.dtype() == DType::float64 ? DType::float64 : DType::float32;
+  call.mean = Array(Shape{call.channels}, dtype, call.x.device());
+  copy_into(call.running_mean, call.mean);
+  const Array shifted = map(UnaryOp::affine, call.running_variance.to(dtype), {1, call.epsilon});
+  call.inverse_deviation = map(UnaryOp::reciprocal, map(UnaryOp::sqrt, shifted), {1, 0});
+}
+
+}  // namespace
+
+Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean, const Tensor& running_variance,
+                  const BatchNormOptions& options) {
+  const Operation operation("batch_norm");
+  if (!x.defined() || x.rank() < 2) {
+    fail<ShapeError>("batch_norm", fmt::format("input {} must be (N, C) or (N, C, sizes...)", x.defined() ? x.shape().text() : "(undefined)"));
+  }
+  if (!is_floating(x.dtype())) fail<DTypeError>("batch_norm", fmt::format("input has dtype {}", name(x.dtype())));
+  check_channels("weight", weight, x);
+  check_channels("bias", bias, x);
+  check_channels("running mean", running_mean, x);
+  check_channels("running variance", running_variance, x);
+  if (!options.training && !(running_mean.defined() && running_variance.defined())) {
+    fail<Error>("batch_norm", "evaluation needs running statistics, and there are none");
+  }
+  const std::int64_t per_channel = x.size(1) == 0 ? 0 : x.numel() / x.size(1);
+  if (options.training && per_channel == 1) {
+    fail<ShapeError>("batch_norm", fmt::format("training needs more than one value per channel, input {} has one; use a larger batch, or eval()",
+                                               x.shape().text()));
+  }
+  NormalizeCall call;
+  call.batch = x.size(0);
+  call.channels = x.size(1);
+  call.inner = x.size(0) * x.size(1) == 0 ? 0 : x.numel() / (x.size(0) * x.size(1));
+  call.epsilon = options.epsilon;
+  call.momentum = options.momentum;
+  call.training = options.training;
+  call.x = x.array();
+  call.weight = weight.array();
+  call.bias = bias.array();
+  call.running_mean = running_mean.array();
+  call.running_variance = running_variance.array();
+  normalize(call);
+  const bool wanted = needs_grad(x) || needs_grad(weight) || needs_grad(bias);
+  if (wanted && !options.training) copy_running_statistics(call);
+  NormalizeGradientCall gradient;
+  gradient.batch = call.batch;
+  gradient.channels = call.channels;
+  gradient.inner = call.inner;
+  gradient.training = call.training;
+  return record({&x, &weight, &bias}, call.y,
+                [gradient, bias_dtype = bias.dtype(), x = save_if(wanted, call.x), weight = save_if(wanted, weight.array()),
+                 mean = save_if(wanted, call.mean), inverse_deviation = save_if(wanted, call.inverse_deviation)](Backward& back) {
+                  NormalizeGradientCall run = gradient;
+                  run.grad = back.take_grad();
+                  run.x = x.get();
+                  run.weight = weight.get();
+                  run.mean = mean.get();
+                  run.inverse_deviation = inverse_deviation.get();
+                  if (back.needs(0)) run.dx = Array(run.x.shape(), run.x.dtype(), run.x.device());
+                  if (back.needs(1)) run.dweight = Array(Shape{run.channels}, run.weight.dtype(), run.x.device());
+                  if (back.needs(2)) run.dbias = Array(Shape{run.channels}, bias_dtype, run.x.device());
+                  normalize_gradient(run);
+                  if (back.needs(0)) back.give(0, std::move(run.dx));
+                  if (back.needs(1)) back.give(1, std::move(run.dweight));
+                  if (back.needs(2)) back.give(2, std::move(run.dbias));
+                });
+}
+
+Tensor dropout(const Tensor& x, double p, bool training) {
+  const Operation operation("dropout");
+  if (!(p >= 0 && p <= 1)) fail<ShapeError>("dropout", fmt::format("probability {} is not between 0 and 1", p));
+  if (!training || p == 0) return x;
+  const RandomState state = take_random(x.numel());
+  const DropoutCall call{p, state.seed, state.offset};
+  return record({&x}, dropout(call, x.array()), [call](Backward& back) { back.give(0, dropout(call, back.grad())); });
+}
+
+namespace {
+
+Tensor softmax_over(const Tensor& x, int axis, bool logarithm) {
+  const Operation operation(logarithm ? "log_softmax" : "softmax");
+  Array y = softmax(x.array(), axis, logarithm);
+  Saved saved = save_if(needs_grad(x), y);
+  return record({&x}, std::move(y), [axis, logarithm, y = std::move(saved)](Backward& back) {
+    back.give(0, softmax_gradient(back.grad(), y.get(), axis, logarithm));
+  });
+}
+
+}  // namespace
+
+Tensor softmax(const Tensor& x, int axis) { return softmax_over(x, axis, false); }
+Tensor log_softmax(const Tensor& x, int axis) { return softmax_over(x, axis, true); }
+
+}  // namespace mnemo

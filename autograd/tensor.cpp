@@ -1,0 +1,142 @@
+#include <mnemo/autograd/tensor.h>
+
+#include <fmt/format.h>
+
+#include <mnemo/autograd/engine.h>
+#include <mnemo/autograd/record.h>
+#include <mnemo/core/error.h>
+#include <mnemo/core/families.h>
+
+namespace mnemo {
+
+namespace {
+
+thread_local bool recording = true;
+
+}  // namespace
+
+bool grad_enabled() { return recording; }
+GradModeScope::GradModeScope(bool enabled) : before_(recording) { recording = enabled; }
+GradModeScope::~GradModeScope() { recording = before_; }
+
+Tensor::Tensor(Array array, bool requires_grad) : array_(std::move(array)) {
+  if (requires_grad) set_requires_grad(true);
+}
+
+Tensor::Tensor(Array array, NodeRef node) : array_(std::move(array)), node_(std::move(node)), version_(array_.storage()->version()) {}
+
+Tensor& Tensor::set_requires_grad(bool requires_grad) {
+  if (requires_grad == this->requires_grad()) return *this;
+  if (!is_leaf()) fail<GradError>("requires_grad", "the result of an operation cannot be taken out of the graph; use detach()");
+  if (requires_grad && !is_floating(dtype())) {
+    fail<DTypeError>("requires_grad", fmt::format("{} {} cannot have a gradient; only floating-point tensors can", name(dtype()), shape().text()));
+  }
+  node_ = requires_grad ? std::make_shared<Node>() : nullptr;
+  array_.storage()->set_holds_leaf(requires_grad);
+  return *this;
+}
+
+Tensor Tensor::grad() const { return node_ && node_->grad.defined() ? Tensor(node_->grad) : Tensor(); }
+
+void Tensor::set_grad(const Tensor& grad) {
+  if (!node_) fail<GradError>("set_grad", "this tensor does not require a gradient");
+  if (grad.defined() && !(grad.shape() == shape())) {
+    fail<ShapeError>("set_grad", fmt::format("gradient {} for a tensor {}", grad.shape().text(), shape().text()));
+  }
+  node_->grad = grad.array();
+}
+
+void Tensor::retain_grad() {
+  if (!node_) fail<GradError>("retain_grad", "this tensor does not require a gradient");
+  node_->keeps_grad = true;
+}
+
+void Tensor::zero_grad(bool set_to_none) {
+  if (!node_ || !node_->grad.defined()) return;
+  if (set_to_none) node_->grad = {};
+  else mnemo::fill(node_->grad, 0);
+}
+
+void Tensor::register_hook(GradHook hook) {
+  if (!node_) fail<GradError>("register_hook", "this tensor does not require a gradient");
+  node_->hooks.push_back(std::move(hook));
+}
+
+void Tensor::backward(bool retain_graph) const {
+  if (defined() && numel() != 1) {
+    fail<GradError>("backward", fmt::format("{} is not a single number; give the gradient to start from, or reduce it with sum() or mean()",
+                                            shape().text()));
+  }
+  backward(Tensor(), retain_graph);
+}
+
+void Tensor::backward(const Tensor& gradient, bool retain_graph) const {
+  if (!requires_grad()) {
+    fail<GradError>("backward", "this tensor does not depend on any tensor that requires a gradient; "
+                                "was it computed under no_grad, or detached?");
+  }
+  if (gradient.defined() && !(gradient.shape() == shape())) {
+    fail<ShapeError>("backward", fmt::format("gradient {} for a tensor {}", gradient.shape().text(), shape().text()));
+  }
+  run_backward(*this, gradient.array(), retain_graph);
+}
+
+void Tensor::rebind(Array array, NodeRef node) {
+  array_ = std::move(array);
+  node_ = std::move(node);
+  version_ = array_.storage()->version();
+}
+
+void Tensor::check_current(const char* op) const {
+  if (is_leaf() || array_.storage()->version() == version_) return;
+  fail<GradError>(op, fmt::format("the value {} was changed in place through another handle after operation {} made it; "
+                                  "use the handle that the in-place operation was given",
+                                  shape().text(), node_->op));
+}
+
+std::vector<NodeRef> recorded_inputs(std::initializer_list<const Tensor*> inputs) {
+  std::vector<NodeRef> nodes;
+  bool any = false;
+  for (const Tensor* input : inputs) any = any || input->requires_grad();
+  if (!any) return nodes;
+  nodes.reserve(inputs.size());
+  for (const Tensor* input : inputs) {
+    if (input->requires_grad()) input->check_current(memory::current_tag().op);
+    nodes.push_back(input->node());
+  }
+  return nodes;
+}
+
+Tensor attach(std::shared_ptr<Node> node, std::vector<NodeRef> inputs, Array output) {
+  node->op = memory::current_tag().op;
+  node->module = memory::current_tag().module;
+  node->inputs = std::move(inputs);
+  return Tensor(std::move(output), std::move(node));
+}
+
+Tensor empty(const Shape& shape, const TensorOptions& options) {
+  return Tensor(Array(shape, options.dtype, options.device), options.requires_grad);
+}
+Tensor full(const Shape& shape, double value, const TensorOptions& options) {
+  const memory::OpScope op("full");
+  return Tensor(full(shape, value, options.dtype, options.device), options.requires_grad);
+}
+Tensor zeros(const Shape& shape, const TensorOptions& options) { return full(shape, 0, options); }
+Tensor ones(const Shape& shape, const TensorOptions& options) { return full(shape, 1, options); }
+Tensor rand(const Shape& shape, const TensorOptions& options) {
+  const memory::OpScope op("rand");
+  return Tensor(random({.kind = RandomCall::Kind::uniform}, shape, options.dtype, options.device), options.requires_grad);
+}
+Tensor randn(const Shape& shape, const TensorOptions& options) {
+  const memory::OpScope op("randn");
+  return Tensor(random({.kind = RandomCall::Kind::normal}, shape, options.dtype, options.device), options.requires_grad);
+}
+Tensor randint(std::int64_t low, std::int64_t high, const Shape& shape, TensorOptions options) {
+  const memory::OpScope op("randint");
+  if (low >= high) fail<ShapeError>("randint", fmt::format("no integers in [{}, {})", low, high));
+  return Tensor(random({.kind = RandomCall::Kind::integer, .low = static_cast<double>(low), .high = static_cast<double>(high)}, shape,
+                       options.dtype, options.device),
+                options.requires_grad);
+}
+
+}  // namespace mnemo
