@@ -1,0 +1,74 @@
+// Layers without parameters, for use in a Sequential: activations, pools, flatten.
+#pragma once
+
+#include <mnemo/autograd/ops.h>
+#include <mnemo/nn/module.h>
+
+namespace mnemo::nn {
+
+/// A layer that is one function of its input and has nothing to visit.
+template <class Derived>
+struct Stateless : Module<Derived> {
+  void visit(Visitor&) {}
+};
+
+struct ReLU : Stateless<ReLU> {
+  Tensor forward(const Tensor& x) const { return relu(x); }
+};
+struct LeakyReLU : Stateless<LeakyReLU> {
+  double slope;
+  explicit LeakyReLU(double negative_slope = 0.01) : slope(negative_slope) {}
+  Tensor forward(const Tensor& x) const { return leaky_relu(x, slope); }
+};
+struct Sigmoid : Stateless<Sigmoid> {
+  Tensor forward(const Tensor& x) const { return sigmoid(x); }
+};
+struct Tanh : Stateless<Tanh> {
+  Tensor forward(const Tensor& x) const { return tanh(x); }
+};
+struct GELU : Stateless<GELU> {
+  Tensor forward(const Tensor& x) const { return gelu(x); }
+};
+struct SiLU : Stateless<SiLU> {
+  Tensor forward(const Tensor& x) const { return silu(x); }
+};
+struct Softmax : Stateless<Softmax> {
+  int axis;
+  explicit Softmax(int along) : axis(along) {}
+  Tensor forward(const Tensor& x) const { return softmax(x, axis); }
+};
+struct Flatten : Stateless<Flatten> {
+  Tensor forward(const Tensor& x) const { return flatten(x); }
+};
+
+template <class Derived>
+struct Pool : Stateless<Derived> {
+  PoolOptions options;
+  explicit Pool(PoolOptions pool_options) : options(pool_options) {}
+};
+struct MaxPool1d : Pool<MaxPool1d> {
+  using Pool::Pool;
+  Tensor forward(const Tensor& x) const { return max_pool1d(x, options); }
+};
+struct MaxPool2d : Pool<MaxPool2d> {
+  using Pool::Pool;
+  Tensor forward(const Tensor& x) const { return max_pool2d(x, options); }
+};
+struct MaxPool3d : Pool<MaxPool3d> {
+  using Pool::Pool;
+  Tensor forward(const Tensor& x) const { return max_pool3d(x, options); }
+};
+struct AvgPool1d : Pool<AvgPool1d> {
+  using Pool::Pool;
+  Tensor forward(const Tensor& x) const { return avg_pool1d(x, options); }
+};
+struct AvgPool2d : Pool<AvgPool2d> {
+  using Pool::Pool;
+  Tensor forward(const Tensor& x) const { return avg_pool2d(x, options); }
+};
+struct AvgPool3d : Pool<AvgPool3d> {
+  using Pool::Pool;
+  Tensor forward(const Tensor& x) const { return avg_pool3d(x, options); }
+};
+
+}  // namespace mnemo::nn

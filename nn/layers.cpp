@@ -1,0 +1,96 @@
+#include <mnemo/nn/layers.h>
+
+#include <fmt/format.h>
+
+#include <mnemo/core/error.h>
+#include <mnemo/nn/init.h>
+
+namespace mnemo::nn {
+
+namespace {
+
+void check_positive(const char* layer, const char* what, std::int64_t value) {
+  if (value <= 0) fail<ShapeError>(layer, fmt::format("{} is {}, it must be positive", what, value));
+}
+
+Shape conv_weight_shape(const char* layer, const ConvLayerOptions& options, int rank) {
+  check_positive(layer, "in", options.in);
+  check_positive(layer, "out", options.out);
+  if (options.groups <= 0 || options.in % options.groups != 0 || options.out % options.groups != 0) {
+    fail<ShapeError>(layer, fmt::format("groups {} must be positive and divide in {} and out {}", options.groups, options.in, options.out));
+  }
+  if (options.kernel.count() != 0 && options.kernel.count() != rank) {
+    fail<ShapeError>(layer, fmt::format("{} numbers given for kernel, expected 1 or {}", options.kernel.count(), rank));
+  }
+  Dims sizes{options.out, options.in / options.groups};
+  for (int axis = 0; axis < rank; ++axis) {
+    check_positive(layer, "kernel", options.kernel[axis]);
+    check_positive(layer, "stride", options.stride[axis]);
+    check_positive(layer, "dilation", options.dilation[axis]);
+    if (options.padding.extent()[axis] < 0) fail<ShapeError>(layer, fmt::format("padding is {}, it must not be negative", options.padding.extent()[axis]));
+    sizes.push_back(options.kernel[axis]);
+  }
+  return Shape(sizes);
+}
+
+constexpr const char* conv_name(int rank) { return rank == 1 ? "Conv1d" : rank == 2 ? "Conv2d" : "Conv3d"; }
+
+}  // namespace
+
+template <int rank>
+Conv<rank>::Conv(ConvLayerOptions layer_options) : options(layer_options) {
+  const Shape shape = conv_weight_shape(conv_name(rank), options, rank);
+  const double bound = kaiming_bound(shape.numel() / options.out);
+  weight = uniform_parameter(shape, bound);
+  if (options.bias) bias = uniform_parameter(Shape{options.out}, bound);
+}
+
+template <int rank>
+Tensor Conv<rank>::forward(const Tensor& x) const {
+  const ConvOptions call{options.stride, options.padding, options.dilation, options.groups};
+  if constexpr (rank == 1) return conv1d(x, weight, bias, call);
+  else if constexpr (rank == 2) return conv2d(x, weight, bias, call);
+  else return conv3d(x, weight, bias, call);
+}
+
+template struct Conv<1>;
+template struct Conv<2>;
+template struct Conv<3>;
+
+Linear::Linear(LinearOptions layer_options) : options(layer_options) {
+  check_positive("Linear", "in", options.in);
+  check_positive("Linear", "out", options.out);
+  const double bound = kaiming_bound(options.in);
+  weight = uniform_parameter(Shape{options.out, options.in}, bound);
+  if (options.bias) bias = uniform_parameter(Shape{options.out}, bound);
+}
+
+template <int rank>
+BatchNorm<rank>::BatchNorm(BatchNormLayerOptions layer_options) : options(layer_options) {
+  check_positive("BatchNorm", "channels", options.channels);
+  const Shape shape{options.channels};
+  if (options.affine) {
+    weight = constant_parameter(shape, 1);
+    bias = constant_parameter(shape, 0);
+  }
+  if (options.track_running_stats) {
+    running_mean = constant_buffer(shape, 0);
+    running_variance = constant_buffer(shape, 1);
+  }
+}
+
+template <int rank>
+Tensor BatchNorm<rank>::forward(const Tensor& x) {
+  if (x.rank() != rank + 2 && !(rank == 1 && x.rank() == 2)) {
+    fail<ShapeError>("batch_norm", fmt::format("input {} must have {} dimensions", x.shape().text(), rank + 2));
+  }
+  const bool use_batch = this->training || !options.track_running_stats;
+  return batch_norm(x, weight, bias, running_mean, running_variance,
+                    {.training = use_batch, .momentum = options.momentum, .epsilon = options.epsilon});
+}
+
+template struct BatchNorm<1>;
+template struct BatchNorm<2>;
+template struct BatchNorm<3>;
+
+}  // namespace mnemo::nn

@@ -1,0 +1,88 @@
+// Layers with parameters or with state: convolutions, linear, batch normalization, dropout.
+#pragma once
+
+#include <mnemo/autograd/ops.h>
+#include <mnemo/nn/module.h>
+
+namespace mnemo::nn {
+
+struct ConvLayerOptions {
+  std::int64_t in = 0;   ///< input channels
+  std::int64_t out = 0;  ///< output channels
+  Extent kernel = 1;
+  Extent stride = 1;
+  Padding padding = 0;
+  Extent dilation = 1;
+  std::int64_t groups = 1;
+  bool bias = true;
+};
+
+/// Convolution over `rank` dimensions: (N, in, sizes...) -> (N, out, sizes...).
+template <int rank>
+struct Conv : Module<Conv<rank>> {
+  ConvLayerOptions options;
+  Tensor weight;  // (out, in / groups, kernel...)
+  Tensor bias;    // (out), or undefined
+
+  /// Throws ShapeError for sizes that make no convolution. Initialized by Kaiming's rule, bias included.
+  explicit Conv(ConvLayerOptions layer_options);
+  Tensor forward(const Tensor& x) const;
+  void visit(Visitor& v) { v.parameter("weight", weight), v.parameter("bias", bias); }
+};
+using Conv1d = Conv<1>;
+using Conv2d = Conv<2>;
+using Conv3d = Conv<3>;
+
+struct LinearOptions {
+  std::int64_t in = 0;
+  std::int64_t out = 0;
+  bool bias = true;
+};
+
+/// (..., in) -> (..., out)
+struct Linear : Module<Linear> {
+  LinearOptions options;
+  Tensor weight;  // (out, in)
+  Tensor bias;    // (out), or undefined
+
+  explicit Linear(LinearOptions layer_options);
+  Tensor forward(const Tensor& x) const { return linear(x, weight, bias); }
+  void visit(Visitor& v) { v.parameter("weight", weight), v.parameter("bias", bias); }
+};
+
+struct BatchNormLayerOptions {
+  std::int64_t channels = 0;
+  double epsilon = 1e-5;
+  double momentum = 0.1;
+  bool affine = true;               ///< learned weight and bias
+  bool track_running_stats = true;  ///< otherwise evaluation uses the batch's statistics too
+};
+
+/// Batch normalization over `rank` spatial dimensions; rank 1 also takes (N, C).
+template <int rank>
+struct BatchNorm : Module<BatchNorm<rank>> {
+  BatchNormLayerOptions options;
+  Tensor weight, bias;                    // (channels), or undefined
+  Tensor running_mean, running_variance;  // (channels), or undefined
+
+  explicit BatchNorm(BatchNormLayerOptions layer_options);
+  Tensor forward(const Tensor& x);
+  void visit(Visitor& v) {
+    v.parameter("weight", weight), v.parameter("bias", bias);
+    v.buffer("running_mean", running_mean), v.buffer("running_var", running_variance);
+  }
+};
+using BatchNorm1d = BatchNorm<1>;
+using BatchNorm2d = BatchNorm<2>;
+using BatchNorm3d = BatchNorm<3>;
+
+/// Zeroes elements with probability p while training.
+struct Dropout : Module<Dropout> {
+  double p;
+
+  explicit Dropout(double probability = 0.5) : p(probability) {}
+  Tensor forward(const Tensor& x) const { return dropout(x, p, training); }
+  void visit(Visitor&) {}
+};
+
+}  // namespace mnemo::nn

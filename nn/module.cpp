@@ -1,0 +1,43 @@
+#include <mnemo/nn/module.h>
+
+#include <mnemo/core/error.h>
+
+namespace mnemo::nn {
+
+void Visitor::enter(ModuleState& module) {
+  module.path = memory::intern(path_);
+  on_module(module);
+}
+
+void Visitor::parameter(const char* name, Tensor& tensor) {
+  if (tensor.defined()) on_parameter(path_.empty() ? name : path_ + '.' + name, tensor);
+}
+
+void Visitor::buffer(const char* name, Tensor& tensor) {
+  if (tensor.defined()) on_buffer(path_.empty() ? name : path_ + '.' + name, tensor);
+}
+
+namespace {
+
+/// The tensor with another array behind it: a leaf again, held for the same purpose.
+void replace(Tensor& tensor, Array array) {
+  if (array.storage() == tensor.array().storage()) return;
+  array.storage()->set_category(tensor.array().storage()->category());
+  tensor = Tensor(std::move(array), tensor.requires_grad());
+}
+
+}  // namespace
+
+void Mover::on_parameter(const std::string&, Tensor& tensor) { replace(tensor, tensor.array().to(device_)); }
+void Mover::on_buffer(const std::string& path, Tensor& tensor) { on_parameter(path, tensor); }
+
+void Caster::on_parameter(const std::string& path, Tensor& tensor) {
+  if (!is_floating(dtype_)) {
+    throw DTypeError("[to] a model can be cast to floating-point dtypes only, not to " + std::string(name(dtype_)) + " (" + path + ")");
+  }
+  if (is_floating(tensor.dtype())) replace(tensor, tensor.array().to(dtype_));
+}
+
+void Caster::on_buffer(const std::string& path, Tensor& tensor) { on_parameter(path, tensor); }
+
+}  // namespace mnemo::nn

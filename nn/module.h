@@ -1,0 +1,182 @@
+// Module: the base of every layer and model. A model is a plain struct with layers as members, `forward(x)`, and one
+// `visit(v)` that names each of them once; everything else follows from visit.
+//
+//   struct Net : nn::Module<Net> {
+//     nn::Conv2d conv{{.in = 3, .out = 16, .kernel = 3}};
+//     nn::Linear head{{.in = 16 * 30 * 30, .out = 10}};
+//     Tensor forward(const Tensor& x) { return head(flatten(relu(conv(x)))); }
+//     void visit(nn::Visitor& v) { v.child("conv", conv), v.child("head", head); }
+//   };
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <mnemo/autograd/tensor.h>
+#include <mnemo/memory/tag.h>
+
+namespace mnemo::nn {
+
+/// What every layer has, whatever its type.
+struct ModuleState {
+  bool training = true;
+  const char* path = "";  ///< "encoder.0.conv": how ledger and errors name it; set whenever the model is visited
+};
+
+/// Walks over a model's parameters, buffers and children.
+class Visitor {
+ public:
+  virtual ~Visitor() = default;
+
+  /// For `visit` functions. An undefined tensor (a layer without bias) is passed over.
+  void parameter(const char* name, Tensor& tensor);
+  /// State that is saved with the model and not trained.
+  void buffer(const char* name, Tensor& tensor);
+  template <class M>
+  void child(const std::string& name, M& module) {
+    const std::size_t length = path_.size();
+    if (!path_.empty()) path_ += '.';
+    path_ += name;
+    enter(module);
+    module.visit(*this);
+    path_.resize(length);
+  }
+
+  /// Visits a whole model.
+  template <class M>
+  void run(M& model) {
+    enter(model);
+    model.visit(*this);
+  }
+
+ protected:
+  virtual void on_module(ModuleState&) {}
+  virtual void on_parameter(const std::string& /*path*/, Tensor&) {}
+  virtual void on_buffer(const std::string& /*path*/, Tensor&) {}
+
+ private:
+  void enter(ModuleState& module);
+
+  std::string path_;
+};
+
+/// A tensor of a model with its dotted name.
+struct NamedTensor {
+  std::string name;
+  Tensor tensor;
+};
+
+/// The base of a layer or model of type Derived, which has `forward` and `visit`.
+template <class Derived>
+struct Module : ModuleState {
+  /// forward(x...), with the module's path on everything that is allocated in it.
+  template <class... Args>
+  auto operator()(Args&&... args) {
+    const memory::ModuleScope scope(*path ? path : memory::current_tag().module);
+    return self().forward(std::forward<Args>(args)...);
+  }
+
+  std::vector<NamedTensor> named_parameters();
+  std::vector<NamedTensor> named_buffers();
+  std::vector<Tensor> parameters();
+  /// Number of trained values.
+  std::int64_t parameter_count();
+
+  /// Behaviour of dropout and batch normalization, in the whole model.
+  Derived& train(bool training = true);
+  Derived& eval() { return train(false); }
+  /// Moves (or casts the floating-point) parameters and buffers. Gradients are dropped: do it before making the optimizer.
+  Derived& to(const Device& device);
+  Derived& to(DType dtype);
+
+ private:
+  Derived& self() { return static_cast<Derived&>(*this); }
+};
+
+/// The walks behind Module's functions.
+class Collector final : public Visitor {
+ public:
+  std::vector<NamedTensor> parameters, buffers;
+
+ private:
+  void on_parameter(const std::string& path, Tensor& tensor) override { parameters.push_back({path, tensor}); }
+  void on_buffer(const std::string& path, Tensor& tensor) override { buffers.push_back({path, tensor}); }
+};
+
+class TrainingSwitch final : public Visitor {
+ public:
+  explicit TrainingSwitch(bool training) : training_(training) {}
+
+ private:
+  void on_module(ModuleState& module) override { module.training = training_; }
+  bool training_;
+};
+
+class Mover final : public Visitor {
+ public:
+  explicit Mover(Device device) : device_(std::move(device)) {}
+
+ private:
+  void on_parameter(const std::string&, Tensor& tensor) override;
+  void on_buffer(const std::string&, Tensor& tensor) override;
+  Device device_;
+};
+
+class Caster final : public Visitor {
+ public:
+  explicit Caster(DType dtype) : dtype_(dtype) {}
+
+ private:
+  void on_parameter(const std::string&, Tensor& tensor) override;
+  void on_buffer(const std::string&, Tensor& tensor) override;
+  DType dtype_;
+};
+
+template <class Derived>
+std::vector<NamedTensor> Module<Derived>::named_parameters() {
+  Collector collector;
+  collector.run(self());
+  return std::move(collector.parameters);
+}
+
+template <class Derived>
+std::vector<NamedTensor> Module<Derived>::named_buffers() {
+  Collector collector;
+  collector.run(self());
+  return std::move(collector.buffers);
+}
+
+template <class Derived>
+std::vector<Tensor> Module<Derived>::parameters() {
+  std::vector<Tensor> tensors;
+  for (NamedTensor& named : named_parameters()) tensors.push_back(std::move(named.tensor));
+  return tensors;
+}
+
+template <class Derived>
+std::int64_t Module<Derived>::parameter_count() {
+  std::int64_t count = 0;
+  for (const Tensor& tensor : parameters()) count += tensor.numel();
+  return count;
+}
+
+template <class Derived>
+Derived& Module<Derived>::train(bool mode) {
+  TrainingSwitch(mode).run(self());
+  return self();
+}
+
+template <class Derived>
+Derived& Module<Derived>::to(const Device& device) {
+  Mover(device).run(self());
+  return self();
+}
+
+template <class Derived>
+Derived& Module<Derived>::to(DType dtype) {
+  Caster(dtype).run(self());
+  return self();
+}
+
+}  // namespace mnemo::nn

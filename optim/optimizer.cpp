@@ -1,0 +1,144 @@
+#include <mnemo/optim/optimizer.h>
+
+#include <cmath>
+#include <map>
+#include <set>
+
+#include <fmt/format.h>
+
+#include <mnemo/core/error.h>
+#include <mnemo/core/families.h>
+#include <mnemo/memory/tag.h>
+
+namespace mnemo::optim {
+
+namespace {
+
+void check_number(const char* optimizer, const char* what, double value, double low, double high) {
+  if (!(value >= low && value <= high)) {
+    throw ConfigError(fmt::format("[{}] {} is {}, allowed are {} to {}", optimizer, what, value, low, high));
+  }
+}
+
+constexpr double kLarge = 1e300;
+
+}  // namespace
+
+Optimizer::Optimizer(std::vector<Tensor> parameters, double lr) : parameters_(std::move(parameters)), states_(parameters_.size()), lr_(0) {
+  std::set<const Node*> seen;
+  for (const Tensor& parameter : parameters_) {
+    if (!parameter.requires_grad() || !parameter.is_leaf()) {
+      fail<GradError>("optimizer", fmt::format("parameter {} is not a leaf that requires a gradient", parameter.defined() ? parameter.shape().text() : "(undefined)"));
+    }
+    if (!seen.insert(parameter.node().get()).second) {
+      fail<GradError>("optimizer", fmt::format("parameter {} is given twice", parameter.shape().text()));
+    }
+  }
+  set_lr(lr);
+}
+
+void Optimizer::set_lr(double lr) {
+  check_number("optimizer", "lr", lr, 0, kLarge);
+  lr_ = lr;
+}
+
+void Optimizer::zero_grad(bool set_to_none) {
+  for (Tensor& parameter : parameters_) parameter.zero_grad(set_to_none);
+}
+
+void Optimizer::allocate_state() {
+  const memory::CategoryScope category(memory::Category::optimizer_state);
+  std::vector<std::pair<Array*, Array>> fresh;  // taken over only when all of them exist
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    State& state = states_[i];
+    if (state.steps > 0 || !parameters_[i].grad().defined()) continue;
+    const Array& parameter = parameters_[i].array();
+    for (Array* moment : {&state.first, &state.second}) {
+      if (moment->defined() || moments() < (moment == &state.first ? 1 : 2)) continue;
+      Array zeros = Array::like(parameter);
+      fill(zeros, 0);
+      fresh.emplace_back(moment, std::move(zeros));
+    }
+  }
+  for (auto& [moment, zeros] : fresh) *moment = std::move(zeros);
+}
+
+void Optimizer::step() {
+  const memory::PhaseScope phase(memory::Phase::optimizer);
+  const memory::OpScope op("update");
+  const memory::CategoryScope category(memory::Category::temporary);
+  allocate_state();
+  // One pass per device and step count: a parameter that had no gradient at first is behind the others.
+  std::map<std::pair<Backend*, std::int64_t>, std::vector<UpdateSlot>> passes;
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    const Array& parameter = parameters_[i].array();
+    Array gradient = parameters_[i].grad().array();
+    if (!gradient.defined()) continue;
+    if (!(gradient.strides() == parameter.strides())) {
+      const Array same = Array::like(parameter, gradient.dtype());
+      copy_into(gradient, same);
+      gradient = same;
+    }
+    passes[{&parameter.device().backend(), states_[i].steps + 1}].push_back({parameter, gradient, states_[i].first, states_[i].second});
+  }
+  for (const auto& [key, slots] : passes) {
+    UpdateCall update = call(key.second);
+    update.lr = lr_;
+    key.first->update(update, slots);
+    for (const UpdateSlot& slot : slots) slot.parameter.storage()->changed_in_place();
+  }
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    if (parameters_[i].grad().defined()) ++states_[i].steps;
+  }
+}
+
+SGD::SGD(std::vector<Tensor> parameters, SGDOptions options) : Optimizer(std::move(parameters), options.lr), options_(options) {
+  check_number("SGD", "momentum", options.momentum, 0, kLarge);
+  check_number("SGD", "weight_decay", options.weight_decay, 0, kLarge);
+  if (options.nesterov && (options.momentum <= 0 || options.dampening != 0)) {
+    throw ConfigError("[SGD] nesterov needs a momentum and no dampening");
+  }
+}
+
+UpdateCall SGD::call(std::int64_t count) const {
+  UpdateCall update;
+  update.rule = UpdateCall::Rule::sgd;
+  update.weight_decay = options_.weight_decay;
+  update.maximize = options_.maximize;
+  update.momentum = options_.momentum;
+  update.dampening = options_.dampening;
+  update.nesterov = options_.nesterov;
+  update.first_step = count == 1;
+  return update;
+}
+
+Adam::Adam(std::vector<Tensor> parameters, AdamOptions options) : Optimizer(std::move(parameters), options.lr), options_(options) {
+  check_number("Adam", "beta1", options.beta1, 0, std::nextafter(1.0, 0.0));
+  check_number("Adam", "beta2", options.beta2, 0, std::nextafter(1.0, 0.0));
+  check_number("Adam", "epsilon", options.epsilon, 0, kLarge);
+  check_number("Adam", "weight_decay", options.weight_decay, 0, kLarge);
+}
+
+UpdateCall Adam::call(std::int64_t count) const {
+  UpdateCall update;
+  update.rule = UpdateCall::Rule::adam;
+  update.weight_decay = options_.weight_decay;
+  update.maximize = options_.maximize;
+  update.beta1 = options_.beta1;
+  update.beta2 = options_.beta2;
+  update.epsilon = options_.epsilon;
+  update.bias_correction1 = 1 - std::pow(options_.beta1, static_cast<double>(count));
+  update.bias_correction2 = 1 - std::pow(options_.beta2, static_cast<double>(count));
+  return update;
+}
+
+AdamW::AdamW(std::vector<Tensor> parameters, AdamWOptions options)
+    : Adam(std::move(parameters), {options.lr, options.beta1, options.beta2, options.epsilon, options.weight_decay, options.maximize}) {}
+
+UpdateCall AdamW::call(std::int64_t count) const {
+  UpdateCall update = Adam::call(count);
+  update.decoupled_weight_decay = true;
+  return update;
+}
+
+}  // namespace mnemo::optim
