@@ -5,8 +5,9 @@
 #include <cassert>
 #include <cmath>
 
-#include <spdlog/spdlog.h>
+#include <fmt/format.h>
 
+#include <mnemo/memory/log.h>
 #include <mnemo/memory/rounding.h>
 
 namespace mnemo::memory {
@@ -33,7 +34,7 @@ void CachingAllocator::State::configure(const AllocatorConfig& options) {
     if (expandable_) {
       source->release_range(probe, kSmallSegment);
     } else {
-      spdlog::warn("expandable_segments: {} has no virtual addressing, plain segments are used", device_);
+      log_warning(fmt::format("expandable_segments: {} has no virtual addressing, plain segments are used", device_));
     }
   }
   config = options;

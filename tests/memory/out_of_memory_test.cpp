@@ -1,0 +1,136 @@
+#include <doctest/doctest.h>
+
+#include <initializer_list>
+#include <new>
+#include <stdexcept>
+#include <string>
+
+#include <mnemo/memory/allocator.h>
+
+namespace mnemo::memory {
+namespace {
+
+/// The error of a request that must fail.
+OutOfMemory failure(CachingAllocator& allocator, Bytes bytes, StreamId stream = 0) {
+  try {
+    allocator.malloc(bytes, stream);
+  } catch (const std::bad_alloc& error) {
+    return dynamic_cast<const OutOfMemory&>(error);
+  }
+  throw std::logic_error("the request did not fail");
+}
+
+bool contains(const OutOfMemory& error, const std::string& text) {
+  return std::string(error.what()).find(text) != std::string::npos;
+}
+
+TEST_CASE("the error says what was asked, what there is, who holds it, and what to do") {
+  CachingAllocator allocator(std::make_unique<VirtualSource>(100 * MiB), {}, "virtual:100MiB");
+  const PhaseScope phase(Phase::forward);
+  const StepScope step(12);
+  {
+    const CategoryScope category(Category::parameter);
+    const ModuleScope module("head");
+    const OpScope op("linear");
+    allocator.malloc(10 * MiB);
+  }
+  {
+    const CategoryScope category(Category::saved_activation);
+    const ModuleScope module("encoder.1");
+    for (const char* name : {"relu", "conv3d", "relu"}) {
+      // Equal names from different places are one holder.
+      const std::string copy(name);
+      const OpScope op(intern(copy));
+      allocator.malloc(22 * MiB);
+    }
+  }
+  const OpScope op("conv3d");
+  const ModuleScope module("encoder.2");
+  const CategoryScope category(Category::workspace);
+  const OutOfMemory error = failure(allocator, 30 * MiB - 5);
+
+  const OutOfMemory::Details& d = error.details();
+  CHECK(d.device == "virtual:100MiB");
+  CHECK(d.requested == 30 * MiB - 5);
+  CHECK(d.segment == 30 * MiB);
+  CHECK(d.allocated == 76 * MiB);
+  CHECK(d.reserved == 76 * MiB);
+  CHECK(d.capacity == 100 * MiB);
+  CHECK(d.free == 24 * MiB);
+  CHECK(d.largest_free_block == 0);
+  CHECK(d.fragmentation == 0);
+  CHECK(d.tag.category == Category::workspace);
+  CHECK(d.categories == allocator.categories());
+  REQUIRE(d.top_holders.size() == 3);
+  CHECK(std::string(d.top_holders[0].tag.op) == "relu");
+  CHECK(d.top_holders[0].bytes == 44 * MiB);
+  CHECK(std::string(d.top_holders[1].tag.op) == "conv3d");
+  CHECK(d.top_holders[1].bytes == 22 * MiB);
+  CHECK(std::string(d.top_holders[2].tag.module) == "head");
+  CHECK(d.top_holders[2].bytes == 10 * MiB);
+
+  for (const char* text :
+       {"[conv3d] encoder.2: out of memory on virtual:100MiB: ", "requested 30.00 MiB (31457275 bytes)", "in forward",
+        "segment of 30.00 MiB", "allocated 76.00 MiB", "reserved 76.00 MiB", "capacity 100.00 MiB", "free 24.00 MiB",
+        "largest free block 0 bytes", "fragmentation 0.0 %", "saved_activation 66.00 MiB, parameter 10.00 MiB",
+        "44.00 MiB saved_activation of relu in encoder.1 (forward, step 12)", "likely fix: saved activations",
+        "checkpoint"}) {
+    CAPTURE(text);
+    CHECK(contains(error, text));
+  }
+}
+
+TEST_CASE("at most five holders are named, the largest first") {
+  CachingAllocator allocator(std::make_unique<VirtualSource>(220 * MiB));
+  for (int i = 1; i <= 7; ++i) {
+    const StepScope step(i);
+    allocator.malloc((10 + 2 * i) * MiB);
+  }
+  const OutOfMemory error = failure(allocator, 200 * MiB);
+  REQUIRE(error.details().top_holders.size() == 5);
+  CHECK(error.details().top_holders.front().tag.step == 7);
+  CHECK(error.details().top_holders.back().tag.step == 3);
+}
+
+TEST_CASE("fragmentation: much is cached, in pieces") {
+  CachingAllocator allocator(std::make_unique<VirtualSource>(100 * MiB));
+  allocator.free(allocator.malloc(100 * MiB));
+  Block* a = allocator.malloc(30 * MiB);
+  allocator.malloc(10 * MiB);
+  Block* c = allocator.malloc(40 * MiB);
+  allocator.free(a);
+  allocator.free(c);  // 30 and, with the end, 60 MiB are free, around 10 that are not
+  const OutOfMemory error = failure(allocator, 65 * MiB);
+  CHECK(error.details().largest_free_block == 60 * MiB);
+  CHECK(error.details().fragmentation == doctest::Approx(1.0 / 3));
+  CHECK(contains(error, "fragmentation 33.3 %"));
+  CHECK(contains(error, "90.00 MiB are cached, but in pieces"));
+  // For another stream none of it counts as a free block.
+  CHECK(failure(allocator, 65 * MiB, 1).details().largest_free_block == 0);
+}
+
+TEST_CASE("an error text without op and module begins with what happened") {
+  CachingAllocator allocator(std::make_unique<VirtualSource>(10 * MiB));
+  const OutOfMemory error = failure(allocator, 20 * MiB);
+  CHECK(std::string(error.what()).rfind("out of memory on device: ", 0) == 0);
+  CHECK(contains(error, "this request alone is larger than the 10.00 MiB"));
+}
+
+TEST_CASE("an impossible size points at the shapes") {
+  CachingAllocator allocator(std::make_unique<VirtualSource>());
+  const OutOfMemory error = failure(allocator, Bytes{1} << 60);
+  CHECK(contains(error, "capacity unlimited, free unlimited"));
+  CHECK(contains(error, "overflow"));
+}
+
+TEST_CASE("under a memory fraction the capacity is what may be used") {
+  CachingAllocator allocator(std::make_unique<VirtualSource>(100 * MiB),
+                             AllocatorConfig::parse("per_process_memory_fraction:0.5"));
+  allocator.malloc(30 * MiB);
+  const OutOfMemory error = failure(allocator, 30 * MiB);
+  CHECK(error.details().capacity == 50 * MiB);
+  CHECK(error.details().free == 20 * MiB);
+}
+
+}  // namespace
+}  // namespace mnemo::memory
