@@ -1,49 +1,189 @@
 #include <mnemo/core/card.h>
 
+#include <algorithm>
 #include <array>
 
 namespace mnemo {
 namespace {
 
-using memory::GiB;
 using memory::MiB;
 
-constexpr double GB = 1e9, TB = 1e12, TFLOPS = 1e12;
+constexpr double GB = 1e9;
+constexpr double TB = 1e12;
+constexpr double TFLOPS = 1e12;
 
-constexpr memory::Bytes gib(double x) { return static_cast<memory::Bytes>(x * double{GiB}) / MiB * MiB; }
+// A context grows with the number of multiprocessors (SM). Where nobody's measurement was found, the context is that of
+// the nearest measured card, scaled by their number; the source says so.
 
-constexpr Card h100_80gb(const char* name) {
-  return {name, "NVIDIA H100 SXM5 80GB", gib(79.11), "preliminary", 520 * MiB, "preliminary",
-          3.35 * TB, 67 * TFLOPS, 989 * TFLOPS, "NVIDIA H100 data sheet, SXM"};
+constexpr Card h100_sxm(const char* name) {
+  return {
+      .name = name,
+      .title = "NVIDIA H100 SXM 80GB",
+      .capacity = 85'045'477'376,
+      .capacity_source = "deviceQuery output in thamada/nvidia-smi, nvsim/H100SXMx8_deviceQuery.py: 81106 MBytes",
+      .context = 518 * MiB,
+      .context_source = "no measurement found; derived: a100-80gb's 424 MiB scaled from 108 to 132 SM",
+      .bandwidth = 3.35 * TB,
+      .float32_flops = 67 * TFLOPS,
+      .half_flops = 989 * TFLOPS,
+      .speed_source = "NVIDIA H100 data sheet, SXM; half: the figure with sparsity, 1979, halved",
+  };
 }
 
+// Sorted by name.
 constexpr std::array table{
-    Card{"a100-40gb", "NVIDIA A100 SXM4 40GB", gib(39.39), "preliminary", 450 * MiB, "preliminary",
-         1.555 * TB, 19.5 * TFLOPS, 312 * TFLOPS, "NVIDIA A100 data sheet"},
-    Card{"a100-80gb", "NVIDIA A100 SXM4 80GB", gib(79.15), "preliminary", 450 * MiB, "preliminary",
-         2.039 * TB, 19.5 * TFLOPS, 312 * TFLOPS, "NVIDIA A100 data sheet"},
-    Card{"b200", "NVIDIA B200", gib(178.35), "preliminary", 600 * MiB, "preliminary",
-         8 * TB, 75 * TFLOPS, 2250 * TFLOPS, "NVIDIA B200 data sheet"},
-    h100_80gb("h100"),
-    h100_80gb("h100-80gb"),
-    Card{"h200", "NVIDIA H200", 150754820096, "totalGlobalMem on the card", 520 * MiB, "preliminary",
-         4.8 * TB, 67 * TFLOPS, 989 * TFLOPS, "NVIDIA H200 data sheet, SXM"},
-    Card{"jetson-orin-8gb", "NVIDIA Jetson Orin Nano 8GB", gib(7.4), "preliminary", 300 * MiB, "preliminary",
-         68 * GB, 1.28 * TFLOPS, 10 * TFLOPS, "NVIDIA Jetson Orin Nano data sheet"},
-    Card{"l4", "NVIDIA L4", gib(22.05), "preliminary", 400 * MiB, "preliminary",
-         300 * GB, 30.3 * TFLOPS, 121 * TFLOPS, "NVIDIA L4 data sheet"},
-    Card{"l40s", "NVIDIA L40S", gib(44.39), "preliminary", 450 * MiB, "preliminary",
-         864 * GB, 91.6 * TFLOPS, 362 * TFLOPS, "NVIDIA L40S data sheet"},
-    Card{"rtx3060-12gb", "NVIDIA GeForce RTX 3060 12GB", gib(11.76), "preliminary", 300 * MiB, "preliminary",
-         360 * GB, 12.7 * TFLOPS, 51 * TFLOPS, "NVIDIA GeForce RTX 3060 specification"},
-    Card{"rtx3090", "NVIDIA GeForce RTX 3090", gib(23.69), "preliminary", 400 * MiB, "preliminary",
-         936 * GB, 35.6 * TFLOPS, 142 * TFLOPS, "NVIDIA GA102 white paper"},
-    Card{"rtx4090", "NVIDIA GeForce RTX 4090", gib(23.64), "preliminary", 450 * MiB, "preliminary",
-         1.008 * TB, 82.6 * TFLOPS, 330.3 * TFLOPS, "NVIDIA Ada white paper"},
-    Card{"t4", "NVIDIA T4", gib(14.75), "preliminary", 300 * MiB, "preliminary",
-         320 * GB, 8.1 * TFLOPS, 65 * TFLOPS, "NVIDIA T4 data sheet"},
-    Card{"v100-32gb", "NVIDIA V100 SXM2 32GB", gib(31.74), "preliminary", 300 * MiB, "preliminary",
-         900 * GB, 15.7 * TFLOPS, 125 * TFLOPS, "NVIDIA V100 data sheet"},
+    Card{
+        .name = "a100-40gb",
+        .title = "NVIDIA A100 SXM4 40GB",
+        .capacity = 42'298'834'944,
+        .capacity_source = "deviceQuery output in bottlerocket-os/bottlerocket#3873: 40339 MBytes",
+        .context = 424 * MiB,
+        .context_source = "assumed equal to a100-80gb: the same chip",
+        .bandwidth = 1.555 * TB,
+        .float32_flops = 19.5 * TFLOPS,
+        .half_flops = 312 * TFLOPS,
+        .speed_source = "NVIDIA A100 data sheet, 40GB SXM",
+    },
+    Card{
+        .name = "a100-80gb",
+        .title = "NVIDIA A100 SXM4 80GB",
+        .capacity = 85'100'068'864,
+        .capacity_source = "deviceQuery output in thamada/nvidia-smi, nvsim/A100SXMx4_deviceQuery.py: 81158 MBytes",
+        .context = 424 * MiB,
+        .context_source = "cudaMemGetInfo as a process starts, in a public log of an A100-SXM4-80GB: 424.06 used",
+        .bandwidth = 2.039 * TB,
+        .float32_flops = 19.5 * TFLOPS,
+        .half_flops = 312 * TFLOPS,
+        .speed_source = "NVIDIA A100 data sheet, 80GB SXM",
+    },
+    Card{
+        .name = "b200",
+        .title = "NVIDIA B200",
+        .capacity = 182'631 * MiB,
+        .capacity_source = "torch device properties in a public benchmark log: total_memory=182631MB (whole MiB); "
+                           "pytorch/ao#4002 reads 178.35 GiB",
+        .context = 581 * MiB,
+        .context_source = "no measurement found; derived: a100-80gb's 424 MiB scaled from 108 to 148 SM",
+        .bandwidth = 8 * TB,
+        .float32_flops = 75 * TFLOPS,
+        .half_flops = 2250 * TFLOPS,
+        .speed_source = "NVIDIA HGX B200 data sheet, per GPU (pytorch/ao#4002 computes 7.67 TB/s from clock and bus)",
+    },
+    h100_sxm("h100"),
+    h100_sxm("h100-80gb"),
+    Card{
+        .name = "h200",
+        .title = "NVIDIA H200 SXM 141GB",
+        .capacity = 150'754'820'096,
+        .capacity_source = "143771 MiB, the total that nvidia-smi shows on an H200 "
+                           "(PyTorch out-of-memory texts say 139.80 GiB, 0.4 % less)",
+        .context = 518 * MiB,
+        .context_source = "no measurement found; derived: a100-80gb's 424 MiB scaled from 108 to 132 SM",
+        .bandwidth = 4.8 * TB,
+        .float32_flops = 67 * TFLOPS,
+        .half_flops = 989 * TFLOPS,
+        .speed_source = "NVIDIA H200 data sheet, SXM; half: the figure with sparsity, 1979, halved",
+    },
+    Card{
+        .name = "jetson-orin-8gb",
+        .title = "NVIDIA Jetson Orin Nano 8GB",
+        .capacity = 7'987'728'384,
+        .capacity_source = "deviceQuery output in Canonical's Ubuntu on Jetson documentation: 7618 MBytes "
+                           "(board not named, 8 GB by its size; shared with the CPU)",
+        .context = 500'000'000,
+        .context_source = "rough: \"CUDA context 0.5 GB\" in ace-step/ACE-Step-1.5#1192, on this board",
+        .bandwidth = 68 * GB,
+        .float32_flops = 1.28 * TFLOPS,
+        .half_flops = 10 * TFLOPS,
+        .speed_source = "NVIDIA Jetson Orin Nano data sheet, 625 MHz; float32 derived: 1024 cores * 2 * 625 MHz; "
+                        "half derived: a quarter of 40 sparse INT8 TOPS",
+    },
+    Card{
+        .name = "l4",
+        .title = "NVIDIA L4",
+        .capacity = 23'570'219'008,
+        .capacity_source = "deviceQuery output in thamada/nvidia-smi, gls/L4_deviceQuery.py: 22478 MBytes",
+        .context = 204 * MiB,
+        .context_source = "no measurement found; derived: rtx4090's 451 MiB scaled from 128 to 58 SM",
+        .bandwidth = 300 * GB,
+        .float32_flops = 30.3 * TFLOPS,
+        .half_flops = 121 * TFLOPS,
+        .speed_source = "NVIDIA L4 data sheet; half: the figure with sparsity, 242, halved",
+    },
+    Card{
+        .name = "l40s",
+        .title = "NVIDIA L40S",
+        .capacity = 47'803'596'800,
+        .capacity_source = "deviceQuery output in thamada/nvidia-smi, nvsim/L40S_deviceQuery.py: 45589 MBytes",
+        .context = 500 * MiB,
+        .context_source = "no measurement found; derived: rtx4090's 451 MiB scaled from 128 to 142 SM",
+        .bandwidth = 864 * GB,
+        .float32_flops = 91.6 * TFLOPS,
+        .half_flops = 362 * TFLOPS,
+        .speed_source = "NVIDIA L40S data sheet",
+    },
+    Card{
+        .name = "rtx3060-12gb",
+        .title = "NVIDIA GeForce RTX 3060 12GB",
+        .capacity = 12'629'508'096,
+        .capacity_source = "deviceQuery output in public repositories, driver for CUDA 12.2: 12044 MBytes",
+        .context = 123 * MiB,
+        .context_source = "nvbench output in public repositories: 11921 MiB free of 12044 (bare context)",
+        .bandwidth = 360 * GB,
+        .float32_flops = 12.7 * TFLOPS,
+        .half_flops = 25.5 * TFLOPS,
+        .speed_source = "derived from NVIDIA's RTX 3060 specification (28 SM, 1.777 GHz, 192 bit at 15 Gbit/s); "
+                        "half with float32 accumulation",
+    },
+    Card{
+        .name = "rtx3090",
+        .title = "NVIDIA GeForce RTX 3090",
+        .capacity = 25'327'697'920,
+        .capacity_source = "deviceQuery output in thamada/nvidia-smi, gls/RTX3090_deviceQuery.py: 24154 MBytes",
+        .context = 256 * MiB,
+        .context_source = "idle process in invoke-ai/InvokeAI#9413: 256 MiB",
+        .bandwidth = 936 * GB,
+        .float32_flops = 35.6 * TFLOPS,
+        .half_flops = 71 * TFLOPS,
+        .speed_source = "NVIDIA Ampere GA102 white paper; half with float32 accumulation",
+    },
+    Card{
+        .name = "rtx4090",
+        .title = "NVIDIA GeForce RTX 4090",
+        .capacity = 25'386'352'640,
+        .capacity_source = "deviceQuery output in thamada/nvidia-smi, gls/RTX4090_deviceQuery.py: 24210 MBytes",
+        .context = 451 * MiB,
+        .context_source = "ggml-org/llama.cpp#15860: 451 MiB beside the program's buffers (context, libraries)",
+        .bandwidth = 1.008 * TB,
+        .float32_flops = 82.6 * TFLOPS,
+        .half_flops = 165.2 * TFLOPS,
+        .speed_source = "NVIDIA Ada architecture white paper; half with float32 accumulation",
+    },
+    Card{
+        .name = "t4",
+        .title = "NVIDIA T4",
+        .capacity = 15'843'721'216,
+        .capacity_source = "deviceQuery output in a public repository, driver for CUDA 11.2: 15110 MBytes; "
+                           "Morizeyao/GPT2-Chinese#215 reads 14.76 GiB",
+        .context = 172 * MiB,
+        .context_source = "no measurement found; derived: v100-32gb's 345 MiB scaled from 80 to 40 SM",
+        .bandwidth = 320 * GB,
+        .float32_flops = 8.1 * TFLOPS,
+        .half_flops = 65 * TFLOPS,
+        .speed_source = "NVIDIA T4 data sheet",
+    },
+    Card{
+        .name = "v100-32gb",
+        .title = "NVIDIA V100 SXM2 32GB",
+        .capacity = 34'089'730'048,
+        .capacity_source = "deviceQuery output in public repositories, drivers for CUDA 11.2 and 11.4: 32510 MBytes",
+        .context = 345 * MiB,
+        .context_source = "NVIDIA/nvbench README, Quadro GV100 (the same chip): 32163 MiB free of 32508 (bare context)",
+        .bandwidth = 900 * GB,
+        .float32_flops = 15.7 * TFLOPS,
+        .half_flops = 125 * TFLOPS,
+        .speed_source = "NVIDIA V100 data sheet, SXM2",
+    },
 };
 
 }  // namespace
@@ -51,10 +191,8 @@ constexpr std::array table{
 std::span<const Card> cards() { return table; }
 
 const Card* find_card(std::string_view name) {
-  for (const Card& card : table) {
-    if (card.name == name) return &card;
-  }
-  return nullptr;
+  const auto found = std::find_if(table.begin(), table.end(), [&](const Card& card) { return card.name == name; });
+  return found == table.end() ? nullptr : &*found;
 }
 
 }  // namespace mnemo
