@@ -85,15 +85,26 @@ class Run {
     }
   }
 
-  /// One contribution less to wait for; a complete gradient goes to its leaf at once, or its op becomes ready.
+  /// One contribution less to wait for. Where every path gave nothing (an op that does not differentiate), the node's own
+  /// inputs get nothing either: a list, because such a chain may be longer than the stack is deep.
   void settle(const NodeRef& node) {
+    std::vector<NodeRef> settled;
+    arrive(node, settled);
+    while (!settled.empty()) {
+      const NodeRef without = std::move(settled.back());
+      settled.pop_back();
+      for (const NodeRef& input : without->inputs) {
+        if (input) arrive(input, settled);
+      }
+    }
+  }
+
+  /// A complete gradient goes to its leaf at once, or its op becomes ready; a node that gets none is put into `without`.
+  void arrive(const NodeRef& node, std::vector<NodeRef>& without) {
     Task& entry = task(*node);
     if (--entry.waiting > 0) return;
     if (!entry.grad.defined()) {
-      // Every path to it gave nothing (an op that does not differentiate): its own inputs get nothing either.
-      for (const NodeRef& input : node->inputs) {
-        if (input) settle(input);
-      }
+      without.push_back(node);
       return;
     }
     if (!node->is_leaf()) {
@@ -133,7 +144,11 @@ class Run {
       if (!(result.shape() == gradient.shape())) {
         fail<ShapeError>("hook", fmt::format("the hook made gradient {} from {}", result.shape().text(), gradient.shape().text()));
       }
-      gradient = result;
+      if (!(result.device() == gradient.device()) || !is_floating(result.dtype())) {
+        fail<GradError>("hook", fmt::format("the hook made a gradient {} on {} from one {} on {}", name(result.dtype()), result.device().name(),
+                                            name(gradient.dtype()), gradient.device().name()));
+      }
+      gradient = result.to(gradient.dtype());
     }
     return gradient;
   }
@@ -141,7 +156,9 @@ class Run {
   /// Adds to the node's own gradient; the first one is taken over without a copy where nobody else holds it.
   void keep(Node& node, Array gradient) {
     if (node.grad.defined()) {
-      map_into(BinaryOp::add, node.grad, gradient, node.grad);
+      // A gradient that the user set may be a view with repeated elements.
+      if (node.grad.layout().is_dense()) map_into(BinaryOp::add, node.grad, gradient, node.grad);
+      else node.grad = map(BinaryOp::add, node.grad, gradient);
       return;
     }
     const bool owned = gradient.storage().is_unique() && gradient.is_contiguous() && gradient.bytes() == gradient.storage()->bytes();

@@ -1,36 +1,43 @@
+#include <fmt/format.h>
+
 #include <mnemo/autograd/ops.h>
 #include <mnemo/autograd/record.h>
 #include <mnemo/core/error.h>
 #include <mnemo/core/families.h>
+#include <mnemo/core/families/check.h>
 
 namespace mnemo {
 
 namespace {
 
-/// Refuses what would give wrong gradients silently: a leaf (or a view of one) changed while recording.
-void check_changeable(const char* op, const Tensor& x) {
-  if (!grad_enabled() || !x.defined()) return;
+/// Refuses what would give wrong gradients silently: a leaf (or a view of one) changed while recording, or a handle that is out
+/// of date. Returns the nodes of the inputs, x first, as they are before the change.
+std::vector<NodeRef> prepare(const char* op, std::initializer_list<const Tensor*> inputs) {
+  for (const Tensor* input : inputs) check_defined(op, input->array());
+  if (!grad_enabled()) return {};
+  const Tensor& x = **inputs.begin();
   if ((x.requires_grad() && x.is_leaf()) || x.array().storage()->holds_leaf()) {
-    fail<GradError>(op, "a leaf that requires a gradient (or a view of one) cannot be changed in place while operations are recorded; "
-                        "do it under no_grad");
+    fail<GradError>(op, fmt::format("{} is a leaf that requires a gradient (or a view of one), which cannot be changed in place while "
+                                    "operations are recorded; do it under no_grad",
+                                    x.shape().text()));
   }
+  return recorded_inputs(inputs);
 }
 
 /// Records what was done to x in place: its handle moves on to a new node (while not recording it keeps the old one).
 template <class Closure>
-Tensor& rewrite(Tensor& x, std::initializer_list<const Tensor*> inputs, Closure closure) {
-  if (grad_enabled()) x = record(inputs, x.array(), std::move(closure));
-  else x.rebind(x.array(), x.node());
+Tensor& rewrite(Tensor& x, std::vector<NodeRef> nodes, Closure closure) {
+  if (nodes.empty()) x.rebind(x.array(), x.node());
+  else x = attach(std::make_shared<OpNode<Closure>>(std::move(closure)), std::move(nodes), x.array());
   return x;
 }
 
 /// Only ops whose derivative needs the output are offered in place, so the value that is gone is not missed.
 Tensor& unary_in_place(UnaryOp op, const char* op_name, Tensor& x) {
   const Operation operation(op_name);
-  check_changeable(op_name, x);
-  const Tensor before = x;
+  std::vector<NodeRef> nodes = prepare(op_name, {&x});
   map_into(op, x.array(), x.array());
-  return rewrite(x, {&before}, [op, y = save_if(needs_grad(before), x.array())](Backward& back) {
+  return rewrite(x, std::move(nodes), [op, y = save_if(needs_grad(x), x.array())](Backward& back) {
     back.give(0, map_gradient(op, back.take_grad(), y.get()));
   });
 }
@@ -38,10 +45,9 @@ Tensor& unary_in_place(UnaryOp op, const char* op_name, Tensor& x) {
 /// x + sign * y
 Tensor& add_in_place(BinaryOp op, const char* op_name, Tensor& x, const Tensor& y) {
   const Operation operation(op_name);
-  check_changeable(op_name, x);
-  const Tensor before = x;
+  std::vector<NodeRef> nodes = prepare(op_name, {&x, &y});
   map_into(op, x.array(), y.array(), x.array());
-  return rewrite(x, {&before, &y}, [op, shape = y.shape(), dtype = y.dtype()](Backward& back) {
+  return rewrite(x, std::move(nodes), [op, shape = y.shape(), dtype = y.dtype()](Backward& back) {
     if (back.needs(1)) {
       const Array dy = sum_to(back.grad(), shape).to(dtype);
       back.give(1, op == BinaryOp::add ? dy : map(UnaryOp::neg, dy));
@@ -52,13 +58,15 @@ Tensor& add_in_place(BinaryOp op, const char* op_name, Tensor& x, const Tensor& 
 
 Tensor& affine_in_place(const char* op_name, Tensor& x, const Scalars& scalars) {
   const Operation operation(op_name);
-  check_changeable(op_name, x);
-  const Tensor before = x;
+  std::vector<NodeRef> nodes = prepare(op_name, {&x});
   map_into(UnaryOp::affine, x.array(), x.array(), scalars);
-  return rewrite(x, {&before}, [scalars](Backward& back) {
-    const Array grad = back.take_grad();
-    back.give(0, map_gradient(UnaryOp::affine, grad, grad, scalars));
-  });
+  return rewrite(x, std::move(nodes), [scalars](Backward& back) { back.give(0, map_gradient(UnaryOp::affine, back.take_grad(), {}, scalars)); });
+}
+
+Array copy_of(const Array& x) {
+  Array copy = Array::like(x);
+  copy_into(x, copy);
+  return copy;
 }
 
 }  // namespace
@@ -73,36 +81,32 @@ Tensor& mul_(Tensor& x, double y) { return affine_in_place("mul_", x, {y, 0}); }
 
 Tensor& mul_(Tensor& x, const Tensor& y) {
   const Operation operation("mul_");
-  check_changeable("mul_", x);
-  const Tensor before = x;
-  Saved old;  // y's gradient needs the value that is about to go
-  if (needs_grad(y)) {
-    Array copy = Array::like(x.array());
-    copy_into(x.array(), copy);
-    old = Saved(std::move(copy));
-  }
+  std::vector<NodeRef> nodes = prepare("mul_", {&x, &y});
+  // What is about to go: y's gradient needs x, and x's needs y, which may be x itself.
+  Saved old, factor;
+  if (needs_grad(y)) old = Saved(copy_of(x.array()));
+  if (needs_grad(x)) factor = Saved(y.array().storage() == x.array().storage() ? copy_of(y.array()) : y.array());
   map_into(BinaryOp::multiply, x.array(), y.array(), x.array());
-  Saved factor = save_if(needs_grad(before), y.array());
-  return rewrite(x, {&before, &y}, [old = std::move(old), factor = std::move(factor), shape = y.shape(), dtype = y.dtype()](Backward& back) {
-    if (back.needs(1)) back.give(1, sum_to(map(BinaryOp::multiply, back.grad(), old.get()), shape).to(dtype));
-    if (back.needs(0)) back.give(0, map(BinaryOp::multiply, back.grad(), factor.get()));
-  });
+  return rewrite(x, std::move(nodes),
+                 [old = std::move(old), factor = std::move(factor), shape = y.shape(), dtype = y.dtype()](Backward& back) {
+                   if (back.needs(1)) back.give(1, sum_to(map(BinaryOp::multiply, back.grad(), old.get()), shape).to(dtype));
+                   if (back.needs(0)) back.give(0, map(BinaryOp::multiply, back.grad(), factor.get()).to(back.grad().dtype()));
+                 });
 }
 
 Tensor& fill_(Tensor& x, double value) {
   const Operation operation("fill_");
-  check_changeable("fill_", x);
-  const Tensor before = x;
+  std::vector<NodeRef> nodes = prepare("fill_", {&x});
   fill(x.array(), value);
-  return rewrite(x, {&before}, [](Backward& back) { back.give(0, full(back.grad().shape(), 0, back.grad().dtype(), back.grad().device())); });
+  return rewrite(x, std::move(nodes),
+                 [](Backward& back) { back.give(0, full(back.grad().shape(), 0, back.grad().dtype(), back.grad().device())); });
 }
 
 Tensor& copy_(Tensor& x, const Tensor& from) {
   const Operation operation("copy_");
-  check_changeable("copy_", x);
-  const Tensor before = x;
+  std::vector<NodeRef> nodes = prepare("copy_", {&x, &from});
   copy_into(from.array(), x.array());
-  return rewrite(x, {&before, &from}, [shape = from.shape(), dtype = from.dtype()](Backward& back) {
+  return rewrite(x, std::move(nodes), [shape = from.shape(), dtype = from.dtype()](Backward& back) {
     const Array& g = back.grad();
     if (back.needs(0)) back.give(0, full(g.shape(), 0, g.dtype(), g.device()));
     if (back.needs(1)) back.give(1, sum_to(g, shape).to(dtype));

@@ -6,6 +6,7 @@
 #include <mnemo/autograd/record.h>
 #include <mnemo/core/error.h>
 #include <mnemo/core/families.h>
+#include <mnemo/core/families/check.h>
 
 namespace mnemo {
 
@@ -44,6 +45,9 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& targets, const CrossEnt
 
 Tensor mse_loss(const Tensor& prediction, const Tensor& target) {
   const Operation operation("mse_loss");
+  check_floating("mse_loss", prediction.array());
+  check_floating("mse_loss", target.array());
+  check_same_device("mse_loss", prediction.array(), target.array());
   if (!(prediction.shape() == target.shape())) {
     fail<ShapeError>("mse_loss", fmt::format("prediction {} and target {} differ in shape; reshape one of them", prediction.shape().text(),
                                              target.shape().text()));

@@ -4,10 +4,18 @@
 #include <mnemo/autograd/record.h>
 #include <mnemo/core/error.h>
 #include <mnemo/core/families.h>
+#include <mnemo/core/families/check.h>
 
 namespace mnemo {
 
 Tensor matmul(const Tensor& a, const Tensor& b) {
+  check_same_device("matmul", a.array(), b.array());
+  if ((a.rank() == 1 && b.rank() >= 1) || (b.rank() == 1 && a.rank() >= 1)) {
+    if (a.size(-1) != b.size(b.rank() == 1 ? 0 : -2)) {
+      fail<ShapeError>("matmul", fmt::format("{} x {}: the inner sizes {} and {} differ; transpose one operand?", a.shape().text(),
+                                             b.shape().text(), a.size(-1), b.size(b.rank() == 1 ? 0 : -2)));
+    }
+  }
   if (a.rank() == 1 && b.rank() >= 1) return squeeze(matmul(unsqueeze(a, 0), b), b.rank() == 1 ? 0 : -2);
   if (b.rank() == 1 && a.rank() >= 1) return squeeze(matmul(a, unsqueeze(b, 1)), -1);
   const Operation operation("matmul");
@@ -22,6 +30,9 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
 
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   const Operation operation("linear");
+  check_floating("linear", x.array());
+  check_same_device("linear", x.array(), weight.array());
+  check_dtype("linear", "the weight", weight.array(), x.dtype());
   if (weight.rank() != 2 || x.rank() < 1 || x.size(-1) != weight.size(1)) {
     fail<ShapeError>("linear", fmt::format("input {} and weight {}: the input's last size must equal the weight's second one (out, in)",
                                            x.shape().text(), weight.shape().text()));
@@ -29,17 +40,20 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   if (bias.defined() && !(bias.shape() == Shape{weight.size(0)})) {
     fail<ShapeError>("linear", fmt::format("bias {} must have the {} outputs of weight {}", bias.shape().text(), weight.size(0), weight.shape().text()));
   }
-  if (bias.defined() && bias.dtype() != x.dtype()) {
-    fail<DTypeError>("linear", fmt::format("bias has dtype {}, input {}", name(bias.dtype()), name(x.dtype())));
+  if (bias.defined()) {
+    check_same_device("linear", x.array(), bias.array());
+    check_dtype("linear", "the bias", bias.array(), x.dtype());
   }
-  const Array rows = x.array().reshape({x.numel() / std::max<std::int64_t>(x.size(-1), 1), x.size(-1)});
+  std::int64_t count = 1;  // counted, not divided: the last size may be 0
+  for (int axis = 0; axis < x.rank() - 1; ++axis) count *= x.size(axis);
+  const Array rows = x.array().reshape({count, x.size(-1)});
   Array y = matmul(rows, weight.array().transpose(0, 1));
   if (bias.defined()) map_into(BinaryOp::add, y, bias.array(), y);
   Dims sizes = x.shape();
   sizes[x.rank() - 1] = weight.size(0);
   return record({&x, &weight, &bias}, y.reshape(sizes),
-                [shape = x.shape(), x = save_if(needs_grad(weight), rows), weight = save_if(needs_grad(x), weight.array())](Backward& back) {
-                  const Array g = back.grad().reshape({-1, back.grad().size(back.grad().rank() - 1)});
+                [count, shape = x.shape(), x = save_if(needs_grad(weight), rows), weight = save_if(needs_grad(x), weight.array())](Backward& back) {
+                  const Array g = back.grad().reshape({count, back.grad().size(back.grad().rank() - 1)});
                   if (back.needs(0)) back.give(0, matmul(g, weight.get()).reshape(shape));
                   if (back.needs(1)) back.give(1, matmul(g.transpose(0, 1), x.get()));
                   if (back.needs(2)) back.give(2, reduce(ReduceOp::sum, g, 1u, false));

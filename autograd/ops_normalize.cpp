@@ -4,7 +4,7 @@
 #include <mnemo/autograd/record.h>
 #include <mnemo/core/error.h>
 #include <mnemo/core/families.h>
-#include <mnemo/core/random.h>
+#include <mnemo/core/families/check.h>
 
 namespace mnemo {
 
@@ -17,9 +17,13 @@ void check_channels(const char* what, const Tensor& values, const Tensor& x) {
                                                x.size(1), x.shape().text()));
   }
   if (!(values.device() == x.device())) {
-    fail<DeviceError>("batch_norm", fmt::format("{} lies on {}, the input on {}", what, values.device().name(), x.device().name()));
+    fail<DeviceError>("batch_norm", fmt::format("{} {} lies on {}, the input {} on {}; move one with to(device)", what, values.shape().text(),
+                                                values.device().name(), x.shape().text(), x.device().name()));
   }
-  if (!is_floating(values.dtype())) fail<DTypeError>("batch_norm", fmt::format("{} has dtype {}", what, name(values.dtype())));
+  if (!is_floating(values.dtype())) {
+    fail<DTypeError>("batch_norm", fmt::format("{} {} has dtype {}; a floating-point one is needed, cast it with to(DType::float32)", what,
+                                               values.shape().text(), name(values.dtype())));
+  }
 }
 
 /// The statistics that evaluation used, as the gradient needs them. Copies: the running ones may move on before backward.
@@ -36,14 +40,16 @@ void copy_running_statistics(NormalizeCall& call) {
 Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean, const Tensor& running_variance,
                   const BatchNormOptions& options) {
   const Operation operation("batch_norm");
-  if (!x.defined() || x.rank() < 2) {
-    fail<ShapeError>("batch_norm", fmt::format("input {} must be (N, C) or (N, C, sizes...)", x.defined() ? x.shape().text() : "(undefined)"));
-  }
-  if (!is_floating(x.dtype())) fail<DTypeError>("batch_norm", fmt::format("input has dtype {}", name(x.dtype())));
+  check_floating("batch_norm", x.array());
+  if (x.rank() < 2) fail<ShapeError>("batch_norm", fmt::format("input {} must be (N, C) or (N, C, sizes...)", x.shape().text()));
   check_channels("weight", weight, x);
   check_channels("bias", bias, x);
   check_channels("running mean", running_mean, x);
   check_channels("running variance", running_variance, x);
+  if (!(options.epsilon >= 0) || !(options.momentum >= 0 && options.momentum <= 1)) {
+    fail<ShapeError>("batch_norm", fmt::format("epsilon {} must not be negative, and momentum {} lies between 0 and 1", options.epsilon,
+                                               options.momentum));
+  }
   if (!options.training && !(running_mean.defined() && running_variance.defined())) {
     fail<Error>("batch_norm", "evaluation needs running statistics, and there are none");
   }
@@ -73,7 +79,7 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, con
   gradient.inner = call.inner;
   gradient.training = call.training;
   return record({&x, &weight, &bias}, call.y,
-                [gradient, bias_dtype = bias.dtype(), x = save_if(wanted, call.x), weight = save_if(wanted, weight.array()),
+                [gradient, bias_dtype = bias.array().dtype(), x = save_if(wanted, call.x), weight = save_if(wanted, weight.array()),
                  mean = save_if(wanted, call.mean), inverse_deviation = save_if(wanted, call.inverse_deviation)](Backward& back) {
                   NormalizeGradientCall run = gradient;
                   run.grad = back.take_grad();
@@ -94,10 +100,11 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, con
 Tensor dropout(const Tensor& x, double p, bool training) {
   const Operation operation("dropout");
   if (!(p >= 0 && p <= 1)) fail<ShapeError>("dropout", fmt::format("probability {} is not between 0 and 1", p));
+  check_floating("dropout", x.array());
   if (!training || p == 0) return x;
-  const RandomState state = take_random(x.numel());
-  const DropoutCall call{p, state.seed, state.offset};
-  return record({&x}, dropout(call, x.array()), [call](Backward& back) { back.give(0, dropout(call, back.grad())); });
+  DropoutCall call{.p = p};
+  Array y = dropout_next(call, x.array());
+  return record({&x}, std::move(y), [call](Backward& back) { back.give(0, dropout(call, back.grad())); });
 }
 
 namespace {

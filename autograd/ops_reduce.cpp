@@ -4,14 +4,19 @@
 #include <mnemo/autograd/record.h>
 #include <mnemo/core/error.h>
 #include <mnemo/core/families.h>
+#include <mnemo/core/families/check.h>
 
 namespace mnemo {
 
 namespace {
 
-unsigned all_axes(const Tensor& x) { return (1u << x.rank()) - 1; }
+unsigned all_axes(const char* op, const Tensor& x) {
+  check_defined(op, x.array());
+  return (1u << x.rank()) - 1;
+}
 
 unsigned axes_of(const char* op, const Tensor& x, std::initializer_list<int> axes) {
+  check_defined(op, x.array());
   unsigned mask = 0;
   for (int axis : axes) {
     const unsigned bit = 1u << normalize_axis(axis, x.rank(), op);
@@ -46,6 +51,7 @@ Tensor sum_over(const char* op, const Tensor& x, unsigned axes, bool keep, bool 
 
 Tensor extreme(ReduceOp op, const char* op_name, const Tensor& x, int axis, bool keep) {
   const Operation operation(op_name);
+  check_defined(op_name, x.array());
   axis = normalize_axis(axis, x.rank(), op_name);
   const unsigned axes = 1u << axis;
   const Array best = reduce(op, x.array(), axes, true);
@@ -60,9 +66,9 @@ Tensor extreme(ReduceOp op, const char* op_name, const Tensor& x, int axis, bool
 
 }  // namespace
 
-Tensor sum(const Tensor& x) { return sum_over("sum", x, all_axes(x), false, false); }
+Tensor sum(const Tensor& x) { return sum_over("sum", x, all_axes("sum", x), false, false); }
 Tensor sum(const Tensor& x, std::initializer_list<int> axes, bool keep) { return sum_over("sum", x, axes_of("sum", x, axes), keep, false); }
-Tensor mean(const Tensor& x) { return sum_over("mean", x, all_axes(x), false, true); }
+Tensor mean(const Tensor& x) { return sum_over("mean", x, all_axes("mean", x), false, true); }
 Tensor mean(const Tensor& x, std::initializer_list<int> axes, bool keep) { return sum_over("mean", x, axes_of("mean", x, axes), keep, true); }
 Tensor max(const Tensor& x, int axis, bool keep) { return extreme(ReduceOp::max, "max", x, axis, keep); }
 Tensor min(const Tensor& x, int axis, bool keep) { return extreme(ReduceOp::min, "min", x, axis, keep); }

@@ -4,15 +4,18 @@
 #include <mnemo/autograd/record.h>
 #include <mnemo/core/error.h>
 #include <mnemo/core/families.h>
+#include <mnemo/core/families/check.h>
 
 namespace mnemo {
 
 Tensor reshape(const Tensor& x, const Dims& shape) {
   const Operation operation("reshape");
+  check_defined("reshape", x.array());
   return record({&x}, x.array().reshape(shape), [before = x.shape()](Backward& back) { back.give(0, back.grad().reshape(before)); });
 }
 
 Tensor flatten(const Tensor& x, int first_axis) {
+  check_defined("flatten", x.array());
   const int first = normalize_axis(first_axis, x.rank(), "flatten");
   Dims sizes;
   std::int64_t rest = 1;
@@ -26,6 +29,7 @@ Tensor flatten(const Tensor& x, int first_axis) {
 
 Tensor permute(const Tensor& x, const Dims& order) {
   const Operation operation("permute");
+  check_defined("permute", x.array());
   return record({&x}, x.array().permute(order), [order](Backward& back) {
     Dims inverse = order;
     for (int axis = 0; axis < order.rank(); ++axis) inverse[static_cast<int>(order[axis])] = axis;
@@ -35,11 +39,13 @@ Tensor permute(const Tensor& x, const Dims& order) {
 
 Tensor transpose(const Tensor& x, int a, int b) {
   const Operation operation("transpose");
+  check_defined("transpose", x.array());
   return record({&x}, x.array().transpose(a, b), [a, b](Backward& back) { back.give(0, back.grad().transpose(a, b)); });
 }
 
 Tensor slice(const Tensor& x, int axis, std::int64_t begin, std::int64_t end, std::int64_t step) {
   const Operation operation("slice");
+  check_defined("slice", x.array());
   return record({&x}, x.array().slice(axis, begin, end, step), [before = x.shape(), axis, begin, end, step](Backward& back) {
     const Array dx = full(before, 0, back.grad().dtype(), back.grad().device());
     copy_into(back.grad(), dx.slice(axis, begin, end, step));
@@ -49,21 +55,25 @@ Tensor slice(const Tensor& x, int axis, std::int64_t begin, std::int64_t end, st
 
 Tensor expand(const Tensor& x, const Shape& shape) {
   const Operation operation("expand");
+  check_defined("expand", x.array());
   return record({&x}, x.array().expand(shape), [before = x.shape()](Backward& back) { back.give(0, sum_to(back.grad(), before)); });
 }
 
 Tensor squeeze(const Tensor& x, int axis) {
   const Operation operation("squeeze");
+  check_defined("squeeze", x.array());
   return record({&x}, x.array().squeeze(axis), [before = x.shape()](Backward& back) { back.give(0, back.grad().reshape(before)); });
 }
 
 Tensor unsqueeze(const Tensor& x, int axis) {
   const Operation operation("unsqueeze");
+  check_defined("unsqueeze", x.array());
   return record({&x}, x.array().unsqueeze(axis), [before = x.shape()](Backward& back) { back.give(0, back.grad().reshape(before)); });
 }
 
 Tensor contiguous(const Tensor& x) {
   const Operation operation("contiguous");
+  check_defined("contiguous", x.array());
   return record({&x}, x.array().contiguous(), [](Backward& back) { back.give(0, back.take_grad()); });
 }
 
@@ -105,6 +115,7 @@ Tensor concat(std::span<const Tensor> parts, int axis) {
 Tensor concat(std::initializer_list<Tensor> parts, int axis) { return concat(std::span(parts.begin(), parts.size()), axis); }
 
 Tensor to(const Tensor& x, DType dtype) {
+  check_defined("to", x.array());
   if (x.dtype() == dtype) return x;
   const Operation operation("to");
   if (!is_floating(dtype)) return Tensor(x.array().to(dtype));
@@ -112,6 +123,7 @@ Tensor to(const Tensor& x, DType dtype) {
 }
 
 Tensor to(const Tensor& x, const Device& device) {
+  check_defined("to", x.array());
   if (x.device() == device) return x;
   const Operation operation("to");
   return record({&x}, x.array().to(device), [before = x.device()](Backward& back) { back.give(0, back.grad().to(before)); });

@@ -13,6 +13,10 @@ namespace {
 
 thread_local bool recording = true;
 
+void check_fraction(const char* op, DType dtype) {
+  if (!is_floating(dtype)) fail<DTypeError>(op, fmt::format("{} has no fractions; use a floating-point dtype, or randint", name(dtype)));
+}
+
 }  // namespace
 
 bool grad_enabled() { return recording; }
@@ -24,6 +28,11 @@ Tensor::Tensor(Array array, bool requires_grad) : array_(std::move(array)) {
 }
 
 Tensor::Tensor(Array array, NodeRef node) : array_(std::move(array)), node_(std::move(node)), version_(array_.storage()->version()) {}
+
+void Tensor::fail_undefined() {
+  const char* op = memory::current_tag().op;
+  fail<Error>(*op ? op : "tensor", "a tensor is undefined: it was default-constructed or moved from");
+}
 
 Tensor& Tensor::set_requires_grad(bool requires_grad) {
   if (requires_grad == this->requires_grad()) return *this;
@@ -42,6 +51,14 @@ void Tensor::set_grad(const Tensor& grad) {
   if (!node_) fail<GradError>("set_grad", "this tensor does not require a gradient");
   if (grad.defined() && !(grad.shape() == shape())) {
     fail<ShapeError>("set_grad", fmt::format("gradient {} for a tensor {}", grad.shape().text(), shape().text()));
+  }
+  if (grad.defined() && grad.dtype() != dtype()) {
+    fail<DTypeError>("set_grad", fmt::format("gradient {} has dtype {}, the tensor {}; cast it with to(DType::{})", grad.shape().text(),
+                                             name(grad.dtype()), name(dtype()), name(dtype())));
+  }
+  if (grad.defined() && !(grad.device() == device())) {
+    fail<DeviceError>("set_grad", fmt::format("gradient {} lies on {}, the tensor on {}; move it with to(device)", grad.shape().text(),
+                                              grad.device().name(), device().name()));
   }
   node_->grad = grad.array();
 }
@@ -63,10 +80,6 @@ void Tensor::register_hook(GradHook hook) {
 }
 
 void Tensor::backward(bool retain_graph) const {
-  if (defined() && numel() != 1) {
-    fail<GradError>("backward", fmt::format("{} is not a single number; give the gradient to start from, or reduce it with sum() or mean()",
-                                            shape().text()));
-  }
   backward(Tensor(), retain_graph);
 }
 
@@ -74,6 +87,14 @@ void Tensor::backward(const Tensor& gradient, bool retain_graph) const {
   if (!requires_grad()) {
     fail<GradError>("backward", "this tensor does not depend on any tensor that requires a gradient; "
                                 "was it computed under no_grad, or detached?");
+  }
+  if (!gradient.defined() && numel() != 1) {
+    fail<GradError>("backward", fmt::format("{} is not a single number; give the gradient to start from, or reduce it with sum() or mean()",
+                                            shape().text()));
+  }
+  if (gradient.defined() && !(gradient.device() == device())) {
+    fail<DeviceError>("backward", fmt::format("gradient {} lies on {}, the tensor {} on {}; move it with to(device)", gradient.shape().text(),
+                                              gradient.device().name(), shape().text(), device().name()));
   }
   if (gradient.defined() && !(gradient.shape() == shape())) {
     fail<ShapeError>("backward", fmt::format("gradient {} for a tensor {}", gradient.shape().text(), shape().text()));
@@ -125,10 +146,12 @@ Tensor zeros(const Shape& shape, const TensorOptions& options) { return full(sha
 Tensor ones(const Shape& shape, const TensorOptions& options) { return full(shape, 1, options); }
 Tensor rand(const Shape& shape, const TensorOptions& options) {
   const memory::OpScope op("rand");
+  check_fraction("rand", options.dtype);
   return Tensor(random({.kind = RandomCall::Kind::uniform}, shape, options.dtype, options.device), options.requires_grad);
 }
 Tensor randn(const Shape& shape, const TensorOptions& options) {
   const memory::OpScope op("randn");
+  check_fraction("randn", options.dtype);
   return Tensor(random({.kind = RandomCall::Kind::normal}, shape, options.dtype, options.device), options.requires_grad);
 }
 Tensor randint(std::int64_t low, std::int64_t high, const Shape& shape, TensorOptions options) {

@@ -26,13 +26,14 @@ class Tensor {
 
   bool defined() const { return array_.defined(); }
   const Array& array() const { return array_; }
-  const Shape& shape() const { return array_.shape(); }
-  int rank() const { return array_.rank(); }
+  // What follows throws Error for an undefined tensor.
+  const Shape& shape() const { return given().shape(); }
+  int rank() const { return given().rank(); }
   /// Size along an axis; -1 is the last one.
-  std::int64_t size(int axis) const { return array_.size(normalize_axis(axis, rank(), "size")); }
-  std::int64_t numel() const { return array_.numel(); }
-  DType dtype() const { return array_.dtype(); }
-  const Device& device() const { return array_.device(); }
+  std::int64_t size(int axis) const { return given().size(normalize_axis(axis, rank(), "size")); }
+  std::int64_t numel() const { return given().numel(); }
+  DType dtype() const { return given().dtype(); }
+  const Device& device() const { return given().device(); }
 
   bool requires_grad() const { return node_ != nullptr; }
   /// Makes a leaf record gradients or not; throws GradError for the result of an op, DTypeError for integers.
@@ -57,10 +58,10 @@ class Tensor {
   /// The same value outside the graph.
   Tensor detach() const { return Tensor(array_); }
   /// The only element, as a number; NaN from a virtual device.
-  double item() const { return array_.item(); }
+  double item() const { return given().item(); }
   template <class T>
   std::vector<T> values() const {
-    return array_.values<T>();
+    return given().values<T>();
   }
 
   const NodeRef& node() const { return node_; }
@@ -70,6 +71,12 @@ class Tensor {
   void check_current(const char* op) const;
 
  private:
+  const Array& given() const {
+    if (!array_.defined()) fail_undefined();
+    return array_;
+  }
+  [[noreturn]] static void fail_undefined();
+
   Array array_;
   NodeRef node_;
   std::uint32_t version_ = 0;  ///< of the storage, when `node_` was recorded

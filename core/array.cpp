@@ -16,6 +16,10 @@ StorageRef new_storage(const Shape& shape, DType dtype, const Device& device) {
   return StorageRef(new Storage(device, bytes));
 }
 
+void check_defined(const char* op, const Array& array) {
+  if (!array.defined()) fail<Error>(op, "the array is undefined: it was default-constructed or moved from");
+}
+
 }  // namespace
 
 Array::Array(const Shape& shape, DType dtype, const Device& device)
@@ -81,6 +85,7 @@ Array Array::contiguous() const {
 }
 
 Array Array::to(DType dtype) const {
+  check_defined("to", *this);
   if (dtype == dtype_) return *this;
   Array result = like(*this, dtype);
   device().backend().copy(*this, result);
@@ -88,6 +93,7 @@ Array Array::to(DType dtype) const {
 }
 
 Array Array::to(const Device& target) const {
+  check_defined("to", *this);
   if (target == device()) return *this;
   const Array source = contiguous();
   Array result(shape(), dtype_, target);
@@ -100,12 +106,20 @@ Array Array::to(const Device& target) const {
 
 template <class T>
 std::vector<T> Array::values() const {
-  const Array source = to(dtype_of<T>()).contiguous();
-  // vector<bool> has no contiguous elements; every other T could be read in place, but one path is simpler.
-  const auto count = static_cast<std::size_t>(numel());
-  std::unique_ptr<T[]> host(new T[count]);
-  if (count > 0) device().backend().read(source, host.get());
-  return std::vector<T>(host.get(), host.get() + count);
+  check_defined("values", *this);
+  // Cast here and not on the device, where there may be no memory left to do so. What a virtual device does not know
+  // is asked for in T, so that unknown integers are NaN as doubles too.
+  const Array source = device().is_virtual() ? Array(storage_, layout_, dtype_of<T>()) : contiguous();
+  const std::int64_t count = numel();
+  std::vector<T> result;
+  visit(source.dtype(), [&](auto zero) {
+    using E = decltype(zero);
+    const std::unique_ptr<E[]> host(new E[static_cast<std::size_t>(count)]);
+    if (count > 0) device().backend().read(source, host.get());
+    result.reserve(static_cast<std::size_t>(count));
+    for (std::int64_t i = 0; i < count; ++i) result.push_back(cast<T>(host[static_cast<std::size_t>(i)]));
+  });
+  return result;
 }
 
 double Array::item() const {

@@ -20,7 +20,7 @@ enum class ReduceOp : std::uint8_t { sum, max, min };
 /// A seeded run of random numbers: element i of the output gets number i of the Philox stream (seed, offset).
 struct RandomCall {
   enum class Kind : std::uint8_t { uniform, normal, integer } kind = Kind::uniform;
-  double low = 0;   ///< uniform: low <= x < high; integer: the same; normal: mean
+  double low = 0;   ///< uniform: low <= x < high (uniform_limits); integer: the same; normal: mean
   double high = 1;  ///< normal: standard deviation
   std::uint64_t seed = 0;
   std::uint64_t offset = 0;
@@ -96,7 +96,7 @@ struct CrossEntropyCall {
 };
 
 /// One optimizer step over many parameters in one pass without temporaries. Moments have the parameter's shape;
-/// all arrays of a slot are dense with the same strides.
+/// all arrays of a slot are dense with the same strides (on axes of size 1 they do not matter).
 struct UpdateSlot {
   Array parameter, gradient, first, second;  ///< first: momentum or first moment; second: second moment; undefined where unused
 };

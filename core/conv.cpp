@@ -4,18 +4,24 @@ namespace mnemo {
 
 const char* name(ConvPass pass) {
   switch (pass) {
-    case ConvPass::forward: return "forward";
-    case ConvPass::data_gradient: return "data_gradient";
-    case ConvPass::weight_gradient: break;
+    case ConvPass::forward:
+      return "forward";
+    case ConvPass::data_gradient:
+      return "data_gradient";
+    case ConvPass::weight_gradient:
+      break;
   }
   return "weight_gradient";
 }
 
 const char* name(ConvAlgorithm algorithm) {
   switch (algorithm) {
-    case ConvAlgorithm::direct: return "direct";
-    case ConvAlgorithm::gemm: return "gemm";
-    case ConvAlgorithm::library: break;
+    case ConvAlgorithm::direct:
+      return "direct";
+    case ConvAlgorithm::gemm:
+      return "gemm";
+    case ConvAlgorithm::library:
+      break;
   }
   return "library";
 }

@@ -100,6 +100,11 @@ MNEMO_HOST_DEVICE inline To cast(From value) {
       narrow = std::bit_cast<float>(bits);
     }
     return To(narrow);
+  } else if constexpr (to_half && std::is_same_v<From, std::int64_t>) {
+    // The same: a double holds all digits but the last ten, which become one that says whether they are all 0.
+    const std::int64_t digits = value >> 10, odd = (value & 1023) != 0 ? 1 : 0;
+    const bool small = value >= -(std::int64_t{1} << 53) && value <= std::int64_t{1} << 53;
+    return cast<To>(small ? static_cast<double>(value) : static_cast<double>(digits | odd) * 1024.0);
   } else if constexpr (to_half) {
     return cast<To>(static_cast<double>(value));
   } else if constexpr (std::is_floating_point_v<From> && std::is_integral_v<To>) {

@@ -20,7 +20,8 @@ Array map_gradient(UnaryOp op, Array grad, const Array& saved, const Scalars& sc
 Array map(BinaryOp op, const Array& a, const Array& b);
 /// Boolean result; broadcasts and promotes.
 Array compare(CompareOp op, const Array& a, const Array& b);
-/// In place: `out` keeps its shape and dtype; its version is increased.
+/// In place: `out` keeps its shape and dtype; its version is increased. An operand that shares memory with `out` in another
+/// layout (its transpose) is read as it was before. Errors begin with the current operation's name.
 void map_into(UnaryOp op, const Array& x, const Array& out, const Scalars& scalars = {});
 void map_into(BinaryOp op, const Array& a, const Array& b, const Array& out);
 void copy_into(const Array& from, const Array& to);  ///< `from` broadcasts and is cast
@@ -30,6 +31,8 @@ Array full(const Shape& shape, double value, DType dtype = DType::float32, const
 /// The next numbers of the program's random stream (core/random.h).
 Array random(RandomCall call, const Shape& shape, DType dtype = DType::float32, const Device& device = {});
 Array dropout(const DropoutCall& call, const Array& x);
+/// The same with the next numbers of the program's stream, taken once there is memory for the result; `call` gets their place.
+Array dropout_next(DropoutCall& call, const Array& x);
 
 // reduce. `axes` has a bit per axis; the reduced axes have size 1 in the result unless `keep` is false.
 Array reduce(ReduceOp op, const Array& x, unsigned axes, bool keep = true, double scale = 1);

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <type_traits>
 
 #include <mnemo/core/host_device.h>
 
@@ -172,21 +173,35 @@ struct Clamp {
 
 // Binary functors take any arithmetic type. Their derivatives are compositions (autograd/ops_binary.cpp).
 
+/// T as an operand of +, - and *: integers wrap around, which in C++ only unsigned ones do.
+template <class T, bool = std::is_integral_v<T> && sizeof(T) >= sizeof(int)>
+struct Wrapping {
+  using type = T;
+};
+template <class T>
+struct Wrapping<T, true> {
+  using type = std::make_unsigned_t<T>;
+};
+template <class T>
+using wrapping = typename Wrapping<T>::type;
+
 struct Add {
-  template <class T> MNEMO_HOST_DEVICE static T forward(T a, T b) { return static_cast<T>(a + b); }
+  template <class T> MNEMO_HOST_DEVICE static T forward(T a, T b) { return static_cast<T>(static_cast<wrapping<T>>(a) + static_cast<wrapping<T>>(b)); }
 };
 struct Subtract {
-  template <class T> MNEMO_HOST_DEVICE static T forward(T a, T b) { return static_cast<T>(a - b); }
+  template <class T> MNEMO_HOST_DEVICE static T forward(T a, T b) { return static_cast<T>(static_cast<wrapping<T>>(a) - static_cast<wrapping<T>>(b)); }
 };
 struct Multiply {
-  template <class T> MNEMO_HOST_DEVICE static T forward(T a, T b) { return static_cast<T>(a * b); }
+  template <class T> MNEMO_HOST_DEVICE static T forward(T a, T b) { return static_cast<T>(static_cast<wrapping<T>>(a) * static_cast<wrapping<T>>(b)); }
 };
 /// Integers truncate towards zero; a zero divisor gives 0 there.
 struct Divide {
   template <class T> MNEMO_HOST_DEVICE static T forward(T a, T b) {
-    if constexpr (static_cast<T>(1) / 2 == 0) {
+    if constexpr (std::is_integral_v<T>) {
       if (b == T{0}) return T{0};
-      if (b == static_cast<T>(-1)) return static_cast<T>(T{0} - a);  // the one quotient that can overflow
+      if constexpr (std::is_signed_v<T>) {
+        if (b == T{-1}) return Subtract::forward(T{0}, a);  // the one quotient that can overflow
+      }
     }
     return static_cast<T>(a / b);
   }

@@ -69,8 +69,10 @@ Layout Layout::slice(int axis, std::int64_t begin, std::int64_t end, std::int64_
     fail<ShapeError>("slice", fmt::format("{}:{} with step {} does not lie in axis {} of {} (0 <= begin <= end <= {}, step > 0)",
                                           begin, end, step, axis, shape.text(), shape[axis]));
   }
-  Layout result{shape.with(axis, (end - begin + step - 1) / step), strides, offset + begin * strides[axis]};
-  result.strides[axis] = strides[axis] * step;
+  const std::int64_t size = (end - begin) / step + ((end - begin) % step != 0 ? 1 : 0);
+  Layout result{shape.with(axis, size), strides, offset};
+  if (result.shape.numel() > 0) result.offset += begin * strides[axis];  // of an empty view it could lie anywhere, even beyond 64 bits
+  if (size > 1) result.strides[axis] = strides[axis] * step;  // a huge step over one element must not overflow
   return result;
 }
 
@@ -111,7 +113,8 @@ Layout Layout::unsqueeze(int axis) const {
   for (int i = 0; i <= shape.rank(); ++i) {
     if (i == axis) {
       sizes.push_back(1);
-      steps.push_back(i < shape.rank() ? strides[i] * std::max<std::int64_t>(shape[i], 1) : 1);
+      const bool before_one = i < shape.rank() && shape.numel() > 0;  // sizes beside a 0 may be too large to multiply
+      steps.push_back(before_one ? strides[i] * shape[i] : 1);
     }
     if (i < shape.rank()) {
       sizes.push_back(shape[i]);

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include <mnemo/core/dtype.h>
+
 namespace mnemo {
 
 /// Where a use of random numbers begins in the Philox stream.
@@ -18,5 +20,12 @@ RandomState random_state();
 void set_random_state(RandomState state);
 /// Takes `count` numbers: their state is returned, the stream moves behind them.
 RandomState take_random(std::int64_t count);
+
+/// The smallest and the largest number of `dtype` in [low, high): a uniform number is limited to them, as rounding it
+/// to the dtype could reach `high`. No limits for integers.
+struct UniformLimits {
+  double least, most;
+};
+UniformLimits uniform_limits(double low, double high, DType dtype);
 
 }  // namespace mnemo

@@ -19,7 +19,8 @@ namespace mnemo {
 namespace {
 
 constexpr int kMaxThreads = 1024;
-// About 20 microseconds: long enough to bridge the gap between two operations of a small net, short enough to waste no core.
+// About 20 microseconds: long enough to bridge the gap between two operations of a small net, short enough to waste no
+// core.
 constexpr int kSpins = 1000;
 
 // Set while this thread executes chunks of a parallel job: what it calls runs on it alone.
@@ -151,8 +152,8 @@ class Pool {
   std::vector<std::thread> workers_;
   std::atomic<int> wanted_;
   std::atomic<bool> stopping_{false};
-  std::atomic<std::uint32_t> generation_{0};     // changes with every job: what idle workers wait for
-  std::atomic<std::uint32_t> inside_{kClosed};   // workers in the job, and whether more may enter
+  std::atomic<std::uint32_t> generation_{0};    // changes with every job: what idle workers wait for
+  std::atomic<std::uint32_t> inside_{kClosed};  // workers in the job, and whether more may enter
 
   // The job.
   const std::function<void(std::int64_t, std::int64_t)>* body_ = nullptr;

@@ -13,14 +13,25 @@ void check_positive(const char* layer, const char* what, std::int64_t value) {
   if (value <= 0) fail<ShapeError>(layer, fmt::format("{} is {}, it must be positive", what, value));
 }
 
+void check_count(const char* layer, const char* what, const Extent& extent, int rank) {
+  if (extent.count() != 0 && extent.count() != rank) {
+    fail<ShapeError>(layer, fmt::format("{} numbers given for {}, expected 1 or {}", extent.count(), what, rank));
+  }
+}
+
 Shape conv_weight_shape(const char* layer, const ConvLayerOptions& options, int rank) {
   check_positive(layer, "in", options.in);
   check_positive(layer, "out", options.out);
   if (options.groups <= 0 || options.in % options.groups != 0 || options.out % options.groups != 0) {
     fail<ShapeError>(layer, fmt::format("groups {} must be positive and divide in {} and out {}", options.groups, options.in, options.out));
   }
-  if (options.kernel.count() != 0 && options.kernel.count() != rank) {
-    fail<ShapeError>(layer, fmt::format("{} numbers given for kernel, expected 1 or {}", options.kernel.count(), rank));
+  check_count(layer, "kernel", options.kernel, rank);
+  check_count(layer, "stride", options.stride, rank);
+  check_count(layer, "dilation", options.dilation, rank);
+  check_count(layer, "padding", options.padding.extent(), rank);
+  const std::string_view word = options.padding.word();
+  if (!word.empty() && word != "same" && word != "valid") {
+    fail<ShapeError>(layer, fmt::format("padding \"{}\" is neither numbers, \"same\" nor \"valid\"", word));
   }
   Dims sizes{options.out, options.in / options.groups};
   for (int axis = 0; axis < rank; ++axis) {
@@ -68,6 +79,10 @@ Linear::Linear(LinearOptions layer_options) : options(layer_options) {
 template <int rank>
 BatchNorm<rank>::BatchNorm(BatchNormLayerOptions layer_options) : options(layer_options) {
   check_positive("BatchNorm", "channels", options.channels);
+  if (!(options.epsilon >= 0) || !(options.momentum >= 0 && options.momentum <= 1)) {
+    fail<ShapeError>("BatchNorm", fmt::format("epsilon {} must not be negative, and momentum {} lies between 0 and 1", options.epsilon,
+                                              options.momentum));
+  }
   const Shape shape{options.channels};
   if (options.affine) {
     weight = constant_parameter(shape, 1);
@@ -81,12 +96,17 @@ BatchNorm<rank>::BatchNorm(BatchNormLayerOptions layer_options) : options(layer_
 
 template <int rank>
 Tensor BatchNorm<rank>::forward(const Tensor& x) {
-  if (x.rank() != rank + 2 && !(rank == 1 && x.rank() == 2)) {
-    fail<ShapeError>("batch_norm", fmt::format("input {} must have {} dimensions", x.shape().text(), rank + 2));
+  if (x.defined() && x.rank() != rank + 2 && !(rank == 1 && x.rank() == 2)) {
+    fail<ShapeError>("batch_norm", fmt::format("input {} must have {} dimensions{}", x.shape().text(), rank + 2,
+                                               rank == 1 ? ", or 2" : ""));
   }
   const bool use_batch = this->training || !options.track_running_stats;
   return batch_norm(x, weight, bias, running_mean, running_variance,
                     {.training = use_batch, .momentum = options.momentum, .epsilon = options.epsilon});
+}
+
+Dropout::Dropout(double probability) : p(probability) {
+  if (!(p >= 0 && p <= 1)) fail<ShapeError>("Dropout", fmt::format("probability {} is not between 0 and 1", p));
 }
 
 template struct BatchNorm<1>;

@@ -80,7 +80,8 @@ using BatchNorm3d = BatchNorm<3>;
 struct Dropout : Module<Dropout> {
   double p;
 
-  explicit Dropout(double probability = 0.5) : p(probability) {}
+  /// Throws ShapeError unless 0 <= probability <= 1.
+  explicit Dropout(double probability = 0.5);
   Tensor forward(const Tensor& x) const { return dropout(x, p, training); }
   void visit(Visitor&) {}
 };

@@ -22,6 +22,14 @@ void check_number(const char* optimizer, const char* what, double value, double 
 
 constexpr double kLarge = 1e300;
 
+/// Whether a position in the memory of one is the same element in the other.
+bool same_order(const Layout& a, const Layout& b) {
+  for (int axis = 0; axis < a.shape.rank(); ++axis) {
+    if (a.shape[axis] > 1 && a.strides[axis] != b.strides[axis]) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 Optimizer::Optimizer(std::vector<Tensor> parameters, double lr) : parameters_(std::move(parameters)), states_(parameters_.size()), lr_(0) {
@@ -29,6 +37,9 @@ Optimizer::Optimizer(std::vector<Tensor> parameters, double lr) : parameters_(st
   for (const Tensor& parameter : parameters_) {
     if (!parameter.requires_grad() || !parameter.is_leaf()) {
       fail<GradError>("optimizer", fmt::format("parameter {} is not a leaf that requires a gradient", parameter.defined() ? parameter.shape().text() : "(undefined)"));
+    }
+    if (!parameter.array().layout().is_dense()) {
+      fail<ShapeError>("optimizer", fmt::format("parameter {} is a view with gaps or repeats in memory; make it contiguous() first", parameter.shape().text()));
     }
     if (!seen.insert(parameter.node().get()).second) {
       fail<GradError>("optimizer", fmt::format("parameter {} is given twice", parameter.shape().text()));
@@ -46,9 +57,9 @@ void Optimizer::zero_grad(bool set_to_none) {
   for (Tensor& parameter : parameters_) parameter.zero_grad(set_to_none);
 }
 
-void Optimizer::allocate_state() {
+std::vector<std::pair<Array*, Array>> Optimizer::missing_state() {
   const memory::CategoryScope category(memory::Category::optimizer_state);
-  std::vector<std::pair<Array*, Array>> fresh;  // taken over only when all of them exist
+  std::vector<std::pair<Array*, Array>> fresh;
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     State& state = states_[i];
     if (state.steps > 0 || !parameters_[i].grad().defined()) continue;
@@ -60,26 +71,31 @@ void Optimizer::allocate_state() {
       fresh.emplace_back(moment, std::move(zeros));
     }
   }
-  for (auto& [moment, zeros] : fresh) *moment = std::move(zeros);
+  return fresh;
 }
 
 void Optimizer::step() {
   const memory::PhaseScope phase(memory::Phase::optimizer);
   const memory::OpScope op("update");
   const memory::CategoryScope category(memory::Category::temporary);
-  allocate_state();
+  auto fresh = missing_state();
+  std::vector<Array> gradients(parameters_.size());
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    const Array& parameter = parameters_[i].array();
+    gradients[i] = parameters_[i].grad().array();
+    if (!gradients[i].defined() || same_order(gradients[i].layout(), parameter.layout())) continue;
+    const Array same = Array::like(parameter, gradients[i].dtype());
+    copy_into(gradients[i], same);
+    gradients[i] = same;
+  }
+  // All memory is there: nothing fails from here on.
+  for (auto& [moment, zeros] : fresh) *moment = std::move(zeros);
   // One pass per device and step count: a parameter that had no gradient at first is behind the others.
   std::map<std::pair<Backend*, std::int64_t>, std::vector<UpdateSlot>> passes;
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    if (!gradients[i].defined()) continue;
     const Array& parameter = parameters_[i].array();
-    Array gradient = parameters_[i].grad().array();
-    if (!gradient.defined()) continue;
-    if (!(gradient.strides() == parameter.strides())) {
-      const Array same = Array::like(parameter, gradient.dtype());
-      copy_into(gradient, same);
-      gradient = same;
-    }
-    passes[{&parameter.device().backend(), states_[i].steps + 1}].push_back({parameter, gradient, states_[i].first, states_[i].second});
+    passes[{&parameter.device().backend(), states_[i].steps + 1}].push_back({parameter, gradients[i], states_[i].first, states_[i].second});
   }
   for (const auto& [key, slots] : passes) {
     UpdateCall update = call(key.second);
@@ -88,12 +104,13 @@ void Optimizer::step() {
     for (const UpdateSlot& slot : slots) slot.parameter.storage()->changed_in_place();
   }
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
-    if (parameters_[i].grad().defined()) ++states_[i].steps;
+    if (gradients[i].defined()) ++states_[i].steps;
   }
 }
 
 SGD::SGD(std::vector<Tensor> parameters, SGDOptions options) : Optimizer(std::move(parameters), options.lr), options_(options) {
   check_number("SGD", "momentum", options.momentum, 0, kLarge);
+  check_number("SGD", "dampening", options.dampening, -kLarge, kLarge);
   check_number("SGD", "weight_decay", options.weight_decay, 0, kLarge);
   if (options.nesterov && (options.momentum <= 0 || options.dampening != 0)) {
     throw ConfigError("[SGD] nesterov needs a momentum and no dampening");

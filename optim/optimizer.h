@@ -1,6 +1,7 @@
 // Optimizers: they take a list of parameters and change them from their gradients. State is made at the first step.
 #pragma once
 
+#include <utility>
 #include <vector>
 
 #include <mnemo/autograd/tensor.h>
@@ -27,7 +28,7 @@ class Optimizer {
   const std::vector<Tensor>& parameters() const { return parameters_; }
 
  protected:
-  /// Throws GradError for a parameter that requires no gradient, or comes twice.
+  /// Throws GradError for a parameter that requires no gradient, or comes twice; ShapeError for a view with gaps.
   Optimizer(std::vector<Tensor> parameters, double lr);
 
   /// How many moments a parameter has: 0, 1 or 2.
@@ -41,7 +42,8 @@ class Optimizer {
     std::int64_t steps = 0;
   };
 
-  void allocate_state();
+  /// Zeros for the moments that parameters with a gradient lack, and where they belong.
+  std::vector<std::pair<Array*, Array>> missing_state();
 
   std::vector<Tensor> parameters_;
   std::vector<State> states_;

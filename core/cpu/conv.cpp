@@ -22,14 +22,28 @@ void conv_product(const ConvCall& call) {
   const std::int64_t size = p.in[0] * p.in[1] * p.in[2];
   visit_floating(p.dtype, [&](auto zero) {
     using E = decltype(zero);
-    const Matrix x{call.x.data<E>(), size, 1, p.in_channels * size}, y{call.y.data<E>(), size, 1, p.out_channels * size};
+    const Matrix x{call.x.data<E>(), size, 1, p.in_channels * size},
+        y{call.y.data<E>(), size, 1, p.out_channels * size};
     E* const w = call.w.data<E>();
     if (call.pass == ConvPass::forward) {
-      multiply({.dtype = p.dtype, .batch = p.batch, .rows = p.out_channels, .columns = size, .depth = p.in_channels,
-                .a = {w, p.in_channels, 1, 0}, .b = x, .out = y, .bias = call.bias.defined() ? call.bias.data<E>() : nullptr});
+      multiply({.dtype = p.dtype,
+                .batch = p.batch,
+                .rows = p.out_channels,
+                .columns = size,
+                .depth = p.in_channels,
+                .a = {w, p.in_channels, 1, 0},
+                .b = x,
+                .out = y,
+                .bias = call.bias.defined() ? call.bias.data<E>() : nullptr});
     } else {
-      multiply({.dtype = p.dtype, .batch = p.batch, .rows = p.in_channels, .columns = size, .depth = p.out_channels,
-                .a = {w, 1, p.in_channels, 0}, .b = y, .out = x});
+      multiply({.dtype = p.dtype,
+                .batch = p.batch,
+                .rows = p.in_channels,
+                .columns = size,
+                .depth = p.out_channels,
+                .a = {w, 1, p.in_channels, 0},
+                .b = y,
+                .out = x});
     }
   });
 }

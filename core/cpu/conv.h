@@ -1,4 +1,4 @@
-// The two ways in which the CPU backend computes a convolution, and which of them is usually faster.
+// The ways in which the CPU backend computes a convolution.
 #pragma once
 
 #include <mnemo/core/backend.h>
@@ -7,6 +7,9 @@ namespace mnemo::cpu {
 
 /// Without a workspace: the unfolded matrix is made in pieces that fit in the cache.
 void conv_direct(const ConvCall& call);
+
+/// The same for few channels per group, line by line.
+void conv_lines(const ConvCall& call);
 
 /// One image and group at a time is unfolded into call.workspace and multiplied.
 void conv_gemm(const ConvCall& call);

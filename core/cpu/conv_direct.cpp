@@ -12,9 +12,13 @@ template <class T, class E>
 class TransposedWeights final : public Operand<T> {
  public:
   TransposedWeights(const Unfolding& unfolding, const ConvProblem& problem, const E* weights)
-      : unfolding_(unfolding), kernel_(problem.kernel), channels_(problem.in_channels / problem.groups), weights_(weights) {}
+      : unfolding_(unfolding),
+        kernel_(problem.kernel),
+        channels_(problem.in_channels / problem.groups),
+        weights_(weights) {}
 
-  void pack(std::int64_t line, std::int64_t lines, std::int64_t k, std::int64_t depth, int width, T* to) const override {
+  void pack(std::int64_t line, std::int64_t lines, std::int64_t k, std::int64_t depth, int width,
+            T* to) const override {
     const auto& [a0, a1, a2] = unfolding_.axes;
     const std::int64_t volume = kernel_[0] * kernel_[1] * kernel_[2];
     for (std::int64_t d = 0; d < depth; ++d) {
@@ -45,9 +49,15 @@ class Direct {
   using T = compute_type<E>;
 
   explicit Direct(const ConvCall& call)
-      : p_(call.problem), input_(unfold_input(p_)), group_in_(p_.in_channels / p_.groups),
-        group_out_(p_.out_channels / p_.groups), in_size_(input_.channel_size()), out_size_(input_.columns()),
-        x_(call.x.data<E>()), w_(call.w.data<E>()), y_(call.y.data<E>()),
+      : p_(call.problem),
+        input_(unfold_input(p_)),
+        group_in_(p_.in_channels / p_.groups),
+        group_out_(p_.out_channels / p_.groups),
+        in_size_(input_.channel_size()),
+        out_size_(input_.columns()),
+        x_(call.x.data<E>()),
+        w_(call.w.data<E>()),
+        y_(call.y.data<E>()),
         bias_(call.bias.defined() ? call.bias.data<E>() : nullptr) {}
 
   /// y (K, places) = w (K, rows) * unfolded x (rows, places)
@@ -57,7 +67,8 @@ class Direct {
       const MatrixOperand<T, E> weights(w_ + group * group_out_ * input_.rows(), input_.rows(), 1);
       const UnfoldedOperand<T, E> unfolded(input_, x_ + input_at(image, group), false);
       tile.add(weights, unfolded, input_.rows());
-      store(tile, y_ + output_at(image, group), out_size_, 1, false, bias_ == nullptr ? nullptr : bias_ + group * group_out_);
+      store(tile, y_ + output_at(image, group), out_size_, 1, false,
+            bias_ == nullptr ? nullptr : bias_ + group * group_out_);
     });
   }
 
@@ -117,13 +128,14 @@ class Direct {
   /// Calls body(tile, image, group) for every tile of every product.
   template <class Body>
   void for_each_tile(const Tiling& tiles, std::int64_t images, std::int64_t depth, Body&& body) const {
-    parallel_for(images * p_.groups * tiles.count(), tile_grain(tiles, depth), [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t task = begin; task < end; ++task) {
-        const std::int64_t product = task / tiles.count();
-        auto tile = tiles.tile<T>(task % tiles.count());
-        body(tile, product / p_.groups, product % p_.groups);
-      }
-    });
+    parallel_for(images * p_.groups * tiles.count(), tile_grain(tiles, depth),
+                 [&](std::int64_t begin, std::int64_t end) {
+                   for (std::int64_t task = begin; task < end; ++task) {
+                     const std::int64_t product = task / tiles.count();
+                     auto tile = tiles.tile<T>(task % tiles.count());
+                     body(tile, product / p_.groups, product % p_.groups);
+                   }
+                 });
   }
 
   std::int64_t input_at(std::int64_t image, std::int64_t group) const {
@@ -142,15 +154,33 @@ class Direct {
   const E* const bias_;
 };
 
+/// Tiles have at least eight rows; with fewer channels most of their work would be on zeros.
+bool has_few_channels(const ConvProblem& p, ConvPass pass) {
+  const std::int64_t in = p.in_channels / p.groups, out = p.out_channels / p.groups;
+  switch (pass) {
+    case ConvPass::forward:
+      return out <= 2 && in <= 4;
+    case ConvPass::data_gradient:
+      return in <= 2 && p.stride[2] == 1;
+    case ConvPass::weight_gradient:
+      break;
+  }
+  return in * out <= 4;
+}
+
 }  // namespace
 
 void conv_direct(const ConvCall& call) {
+  if (has_few_channels(call.problem, call.pass)) return conv_lines(call);
   visit_floating(call.problem.dtype, [&](auto zero) {
     const Direct<decltype(zero)> direct(call);
     switch (call.pass) {
-      case ConvPass::forward: return direct.forward();
-      case ConvPass::data_gradient: return direct.data_gradient();
-      case ConvPass::weight_gradient: return direct.weight_gradient();
+      case ConvPass::forward:
+        return direct.forward();
+      case ConvPass::data_gradient:
+        return direct.data_gradient();
+      case ConvPass::weight_gradient:
+        return direct.weight_gradient();
     }
   });
 }

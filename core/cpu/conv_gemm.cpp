@@ -21,7 +21,10 @@ template <class E>
 void unfold(const Unfolding& unfolding, const E* image, E* matrix) {
   const std::int64_t columns = unfolding.columns();
   parallel_for(unfolding.rows(), copy_grain(columns), [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t row = begin; row < end; ++row) unfold_row(unfolding, image, row, 0, columns, matrix + row * columns);
+    Unfolding::Row row = unfolding.row(begin);
+    for (std::int64_t i = begin; i < end; ++i, row = unfolding.after(row)) {
+      unfold_row(unfolding, image, row, {}, columns, matrix + i * columns);
+    }
   });
 }
 
@@ -35,7 +38,8 @@ class Folder {
     const std::int64_t lines = u_.channels * u_.axes[0].source * u_.axes[1].source;
     parallel_for(lines, copy_grain(u_.axes[2].source * u_.taps()), [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t line = begin; line < end; ++line) {
-        for (std::int64_t i = 0; i < u_.axes[2].source; i += kPiece) fold_piece(line, i, std::min(kPiece, u_.axes[2].source - i));
+        for (std::int64_t i = 0; i < u_.axes[2].source; i += kPiece)
+          fold_piece(line, i, std::min(kPiece, u_.axes[2].source - i));
       }
     });
   }
@@ -58,7 +62,8 @@ class Folder {
         if (q1 < 0) continue;
         for (std::int64_t t2 = 0; t2 < width.taps; ++t2) {
           const std::int64_t row = ((channel * depth.taps + t0) * height.taps + t1) * width.taps + t2;
-          add_line(matrix_ + (row * depth.places + q0) * height.places * width.places + q1 * width.places, t2, begin, count, sums);
+          add_line(matrix_ + (row * depth.places + q0) * height.places * width.places + q1 * width.places, t2, begin,
+                   count, sums);
         }
       }
     }
@@ -111,18 +116,35 @@ void compute(const ConvCall& call) {
       switch (call.pass) {
         case ConvPass::forward:
           unfold(unfolding, x, unfolded);
-          multiply({.dtype = p.dtype, .rows = group_out, .columns = columns, .depth = rows, .a = weights, .b = taps,
-                    .out = places, .bias = call.bias.defined() ? call.bias.data<E>() + group * group_out : nullptr});
+          multiply({.dtype = p.dtype,
+                    .rows = group_out,
+                    .columns = columns,
+                    .depth = rows,
+                    .a = weights,
+                    .b = taps,
+                    .out = places,
+                    .bias = call.bias.defined() ? call.bias.data<E>() + group * group_out : nullptr});
           break;
         case ConvPass::data_gradient:
-          multiply({.dtype = p.dtype, .rows = rows, .columns = columns, .depth = group_out, .a = {w, 1, rows}, .b = places,
+          multiply({.dtype = p.dtype,
+                    .rows = rows,
+                    .columns = columns,
+                    .depth = group_out,
+                    .a = {w, 1, rows},
+                    .b = places,
                     .out = taps});
           Folder<E>(unfolding, unfolded, x).fold();
           break;
         case ConvPass::weight_gradient:
           unfold(unfolding, x, unfolded);
-          multiply({.dtype = p.dtype, .rows = group_out, .columns = rows, .depth = columns, .a = places,
-                    .b = {unfolded, 1, columns}, .out = weights, .accumulate = image > 0});
+          multiply({.dtype = p.dtype,
+                    .rows = group_out,
+                    .columns = rows,
+                    .depth = columns,
+                    .a = places,
+                    .b = {unfolded, 1, columns},
+                    .out = weights,
+                    .accumulate = image > 0});
           break;
       }
     }
@@ -132,7 +154,8 @@ void compute(const ConvCall& call) {
 }  // namespace
 
 void conv_gemm(const ConvCall& call) {
-  // A gradient in a half type must not round after every image, and floats for all of it would need memory that nobody sees.
+  // A gradient in a half type must not round after every image, and floats for all of it would need memory that nobody
+  // sees.
   const bool sums_images = call.pass == ConvPass::weight_gradient && call.problem.batch > 1;
   if (sums_images && is_half(call.problem.dtype)) return conv_direct(call);
   assert(call.workspace.bytes() >= unfolded_bytes(call.problem));

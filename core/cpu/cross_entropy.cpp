@@ -28,7 +28,8 @@ struct Normalizer {
   template <class E>
   Normalizer(const CrossEntropyCall& call, const E* logits) {
     for (std::int64_t c = 0; c < call.classes; ++c) top = std::max(top, cast<T>(logits[c * call.inner]));
-    for (std::int64_t c = 0; c < call.classes; ++c) sum += static_cast<double>(std::exp(cast<T>(logits[c * call.inner]) - top));
+    for (std::int64_t c = 0; c < call.classes; ++c)
+      sum += static_cast<double>(std::exp(cast<T>(logits[c * call.inner]) - top));
   }
 };
 
@@ -42,7 +43,8 @@ double loss_of(const CrossEntropyCall& call, const E* logits, std::int64_t targe
   if (call.label_smoothing == 0) return log_sum - relative(target);  // an infinite logit elsewhere must not matter
   double all = 0;
   for (std::int64_t c = 0; c < call.classes; ++c) all += log_sum - relative(c);
-  return (1 - call.label_smoothing) * (log_sum - relative(target)) + call.label_smoothing / static_cast<double>(call.classes) * all;
+  return (1 - call.label_smoothing) * (log_sum - relative(target)) +
+         call.label_smoothing / static_cast<double>(call.classes) * all;
 }
 
 template <class E>
@@ -61,7 +63,8 @@ void gradient_of(const CrossEntropyCall& call, const E* logits, std::int64_t tar
 
 }  // namespace
 
-void CpuBackend::cross_entropy(const CrossEntropyCall& call, const Array& logits, const Array& targets, const Array& losses) {
+void CpuBackend::cross_entropy(const CrossEntropyCall& call, const Array& logits, const Array& targets,
+                               const Array& losses) {
   const std::int64_t* target = targets.data<std::int64_t>();
   visit_floating(logits.dtype(), [&](auto zero) {
     using E = decltype(zero);

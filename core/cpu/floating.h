@@ -12,10 +12,14 @@ template <class F>
 void visit_floating(DType dtype, F&& f) {
   assert(is_floating(dtype));
   switch (dtype) {
-    case DType::float64: return f(double{});
-    case DType::float16: return f(float16{});
-    case DType::bfloat16: return f(bfloat16{});
-    default: return f(float{});
+    case DType::float64:
+      return f(double{});
+    case DType::float16:
+      return f(float16{});
+    case DType::bfloat16:
+      return f(bfloat16{});
+    default:
+      return f(float{});
   }
 }
 

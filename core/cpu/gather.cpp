@@ -20,19 +20,22 @@ struct AxisSizes {
 
 /// Only the size of an element matters when it is moved. T: an unsigned integer of that size.
 template <class T>
-void gather_elements(const AxisSizes& from, const AxisSizes& to, const std::byte* x, const std::int64_t* index, std::byte* out) {
+void gather_elements(const AxisSizes& from, const AxisSizes& to, const std::byte* x, const std::int64_t* index,
+                     std::byte* out) {
   const std::int64_t rows = to.outer * to.size;
-  parallel_for(rows, std::max<std::int64_t>(1, 16384 / std::max<std::int64_t>(1, to.inner)), [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t row = begin; row < end; ++row) {
-      const std::byte* block = x + row / to.size * from.size * from.inner * static_cast<std::int64_t>(sizeof(T));
-      for (std::int64_t k = 0; k < to.inner; ++k) {
-        const std::int64_t at = row * to.inner + k;
-        assert(index[at] >= 0 && index[at] < from.size);
-        std::memcpy(out + at * static_cast<std::int64_t>(sizeof(T)),
-                    block + (index[at] * from.inner + k) * static_cast<std::int64_t>(sizeof(T)), sizeof(T));
-      }
-    }
-  });
+  parallel_for(
+      rows, std::max<std::int64_t>(1, 16384 / std::max<std::int64_t>(1, to.inner)),
+      [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t row = begin; row < end; ++row) {
+          const std::byte* block = x + row / to.size * from.size * from.inner * static_cast<std::int64_t>(sizeof(T));
+          for (std::int64_t k = 0; k < to.inner; ++k) {
+            const std::int64_t at = row * to.inner + k;
+            assert(index[at] >= 0 && index[at] < from.size);
+            std::memcpy(out + at * static_cast<std::int64_t>(sizeof(T)),
+                        block + (index[at] * from.inner + k) * static_cast<std::int64_t>(sizeof(T)), sizeof(T));
+          }
+        }
+      });
 }
 
 /// Integers wrap around; booleans are or-ed.
@@ -56,10 +59,14 @@ void CpuBackend::gather(const Array& x, int axis, const Array& index, const Arra
   std::byte* target = out.storage()->data() + out.layout().offset * bytes;
   const std::int64_t* places = index.data<std::int64_t>();
   switch (bytes) {
-    case 1: return gather_elements<std::uint8_t>(from, to, source, places, target);
-    case 2: return gather_elements<std::uint16_t>(from, to, source, places, target);
-    case 4: return gather_elements<std::uint32_t>(from, to, source, places, target);
-    default: return gather_elements<std::uint64_t>(from, to, source, places, target);
+    case 1:
+      return gather_elements<std::uint8_t>(from, to, source, places, target);
+    case 2:
+      return gather_elements<std::uint16_t>(from, to, source, places, target);
+    case 4:
+      return gather_elements<std::uint32_t>(from, to, source, places, target);
+    default:
+      return gather_elements<std::uint64_t>(from, to, source, places, target);
   }
 }
 

@@ -44,8 +44,15 @@ void multiply(const Product& product) {
 }
 
 void CpuBackend::matmul(const Array& a, const Array& b, const Array& out, bool accumulate) {
-  multiply({.dtype = out.dtype(), .batch = out.size(0), .rows = out.size(1), .columns = out.size(2), .depth = a.size(2),
-            .a = matrix(a), .b = matrix(b), .out = matrix(out), .accumulate = accumulate});
+  multiply({.dtype = out.dtype(),
+            .batch = out.size(0),
+            .rows = out.size(1),
+            .columns = out.size(2),
+            .depth = a.size(2),
+            .a = matrix(a),
+            .b = matrix(b),
+            .out = matrix(out),
+            .accumulate = accumulate});
 }
 
 }  // namespace mnemo::cpu

@@ -78,7 +78,8 @@ Statistics batch_statistics(const NormalizeCall& call, std::int64_t channel) {
   const double variance = squares.total() / static_cast<double>(count);
   const double unbiased = variance * (count > 1 ? static_cast<double>(count) / static_cast<double>(count - 1) : 1.0);
   auto update = [&](const Array& running, double value) {
-    set_channel_value(running, channel, (1 - call.momentum) * channel_value(running, channel, 0) + call.momentum * value);
+    set_channel_value(running, channel,
+                      (1 - call.momentum) * channel_value(running, channel, 0) + call.momentum * value);
   };
   update(call.running_mean, mean);
   update(call.running_variance, unbiased);
@@ -88,9 +89,9 @@ Statistics batch_statistics(const NormalizeCall& call, std::int64_t channel) {
 template <class E>
 void normalize_channel(const NormalizeCall& call, std::int64_t channel) {
   using T = compute_type<E>;
-  const Statistics statistics =
-      call.training ? batch_statistics<E>(call, channel)
-                    : Statistics{channel_values(call.running_mean)[channel], channel_values(call.running_variance)[channel]};
+  const Statistics statistics = call.training ? batch_statistics<E>(call, channel)
+                                              : Statistics{channel_values(call.running_mean)[channel],
+                                                           channel_values(call.running_variance)[channel]};
   const double inverse_deviation = 1 / std::sqrt(statistics.variance + call.epsilon);
   set_channel_value(call.mean, channel, statistics.mean);
   set_channel_value(call.inverse_deviation, channel, inverse_deviation);
@@ -101,7 +102,8 @@ void normalize_channel(const NormalizeCall& call, std::int64_t channel) {
     const std::int64_t at = (n * call.channels + channel) * call.inner;
     const E* x = call.x.data<E>() + at;
     E* y = call.y.data<E>() + at;
-    for (std::int64_t i = 0; i < call.inner; ++i) y[i] = cast<E>(static_cast<T>((cast<T>(x[i]) - mean) * scale + shift));
+    for (std::int64_t i = 0; i < call.inner; ++i)
+      y[i] = cast<E>(static_cast<T>((cast<T>(x[i]) - mean) * scale + shift));
   }
 }
 
@@ -127,7 +129,8 @@ void normalize_gradient_channel(const NormalizeGradientCall& call, std::int64_t 
   set_channel_value(call.dbias, channel, grads.total());
   if (!call.dx.defined() || count == 0) return;
 
-  // dx = scale * (grad - mean of grad - normalized x * mean of (grad * normalized x)); the statistics move only in training.
+  // dx = scale * (grad - mean of grad - normalized x * mean of (grad * normalized x)); the statistics move only in
+  // training.
   const T scale = static_cast<T>(inverse_deviation * channel_value(call.weight, channel, 1));
   const double share = call.training ? 1 / static_cast<double>(count) : 0;
   const T center = static_cast<T>(mean);

@@ -63,8 +63,10 @@ void transpose_panel(const T* rows, std::int64_t stride, std::int64_t count, std
     for (; d + 4 <= depth; d += 4) {
       Four in[4];
       for (int r = 0; r < 4; ++r) std::memcpy(&in[r], rows + (i + r) * stride + d, sizeof(Four));
-      const Four low01 = __builtin_shufflevector(in[0], in[1], 0, 4, 1, 5), high01 = __builtin_shufflevector(in[0], in[1], 2, 6, 3, 7);
-      const Four low23 = __builtin_shufflevector(in[2], in[3], 0, 4, 1, 5), high23 = __builtin_shufflevector(in[2], in[3], 2, 6, 3, 7);
+      const Four low01 = __builtin_shufflevector(in[0], in[1], 0, 4, 1, 5),
+                 high01 = __builtin_shufflevector(in[0], in[1], 2, 6, 3, 7);
+      const Four low23 = __builtin_shufflevector(in[2], in[3], 0, 4, 1, 5),
+                 high23 = __builtin_shufflevector(in[2], in[3], 2, 6, 3, 7);
       const Four out[4] = {
           __builtin_shufflevector(low01, low23, 0, 1, 4, 5), __builtin_shufflevector(low01, low23, 2, 3, 6, 7),
           __builtin_shufflevector(high01, high23, 0, 1, 4, 5), __builtin_shufflevector(high01, high23, 2, 3, 6, 7)};
@@ -107,7 +109,7 @@ void MatrixOperand<T, E>::pack(std::int64_t line, std::int64_t lines, std::int64
         continue;
       }
     }
-    T rows[kMicroColumns<T> * kTileDepth];
+    T rows[std::max(kMicroRows, kMicroColumns<T>) * kTileDepth];  // either side's panel
     for (std::int64_t i = 0; i < count; ++i) {
       const E* row = from + i * line_stride_;
       for (std::int64_t d = 0; d < depth; ++d) rows[i * kTileDepth + d] = cast<T>(row[d * depth_stride_]);
@@ -118,8 +120,12 @@ void MatrixOperand<T, E>::pack(std::int64_t line, std::int64_t lines, std::int64
 
 template <class T>
 Tile<T>::Tile(std::int64_t row, std::int64_t rows, std::int64_t column, std::int64_t columns)
-    : row_(row), rows_(rows), column_(column), columns_(columns),
-      left_(reinterpret_cast<T*>(scratch.left)), right_(reinterpret_cast<T*>(scratch.right)),
+    : row_(row),
+      rows_(rows),
+      column_(column),
+      columns_(columns),
+      left_(reinterpret_cast<T*>(scratch.left)),
+      right_(reinterpret_cast<T*>(scratch.right)),
       sums_(reinterpret_cast<T*>(scratch.sums)) {
   const std::int64_t padded = (rows + kMicroRows - 1) / kMicroRows * kMicroRows;
   const std::int64_t width = (columns + kMicroColumns<T> - 1) / kMicroColumns<T> * kMicroColumns<T>;
@@ -150,20 +156,20 @@ void Tile<T>::add(const Operand<T>& left, const Operand<T>& right, std::int64_t 
 
 template <class T>
 Tiling tiling(std::int64_t rows, std::int64_t columns, std::int64_t depth, std::int64_t copies) {
-  constexpr std::int64_t wanted = 8;                 // tiles, so that a few threads have something to share
+  constexpr std::int64_t wanted = 8;                     // tiles, so that a few threads have something to share
   constexpr std::int64_t small = std::int64_t{1} << 18;  // multiplications that are not worth sharing
   auto align = [](std::int64_t size, std::int64_t step) { return (size + step - 1) / step * step; };
   Tiling result{rows, columns, kTileRows, kTileColumns<T>};
+  if (rows == 0 || columns == 0) return result;
   // Equal tiles instead of a full one and a rest.
-  if (rows > 0) result.tile_rows = align((rows + result.down() - 1) / result.down(), kMicroRows);
-  while (copies * result.count() < wanted && result.tile_rows * result.tile_columns * depth > small) {
-    if (result.tile_columns > 2 * kMicroColumns<T> && columns > result.tile_columns / 2) {
-      result.tile_columns = align(result.tile_columns / 2, kMicroColumns<T>);
-    } else if (result.tile_rows > kMicroRows) {
-      result.tile_rows = align(result.tile_rows / 2, kMicroRows);
-    } else {
-      break;
-    }
+  result.tile_rows = align((rows + result.down() - 1) / result.down(), kMicroRows);
+  auto splittable = [&] { return result.tile_rows * result.tile_columns * depth > small; };
+  // Columns first: packing rows again for every column tile is cheaper than unfolding columns again for every row tile.
+  while (copies * result.count() < wanted && splittable() && result.tile_columns > kMicroColumns<T>) {
+    result.tile_columns = align((std::min(result.tile_columns, columns) + 1) / 2, kMicroColumns<T>);
+  }
+  while (copies * result.count() < wanted / 2 && splittable() && result.tile_rows > kMicroRows) {
+    result.tile_rows = align(result.tile_rows / 2, kMicroRows);
   }
   return result;
 }
@@ -176,7 +182,8 @@ std::int64_t tile_grain(const Tiling& tiles, std::int64_t depth) {
 }
 
 template <class T, class E>
-void store(const Tile<T>& tile, E* out, std::int64_t row_stride, std::int64_t column_stride, bool accumulate, const E* bias) {
+void store(const Tile<T>& tile, E* out, std::int64_t row_stride, std::int64_t column_stride, bool accumulate,
+           const E* bias) {
   for (std::int64_t i = 0; i < tile.rows(); ++i) {
     const T* from = tile.sums(i);
     E* to = out + (tile.row() + i) * row_stride + tile.column() * column_stride;
@@ -188,12 +195,13 @@ void store(const Tile<T>& tile, E* out, std::int64_t row_stride, std::int64_t co
     } else if (column_stride == 1) {
       for (std::int64_t j = 0; j < tile.columns(); ++j) to[j] = cast<E>(static_cast<T>(from[j] + start));
     } else {
-      for (std::int64_t j = 0; j < tile.columns(); ++j) to[j * column_stride] = cast<E>(static_cast<T>(from[j] + start));
+      for (std::int64_t j = 0; j < tile.columns(); ++j)
+        to[j * column_stride] = cast<E>(static_cast<T>(from[j] + start));
     }
   }
 }
 
-#define MNEMO_PRODUCT(T, E)             \
+#define MNEMO_PRODUCT(T, E)           \
   template class MatrixOperand<T, E>; \
   template void store<T, E>(const Tile<T>&, E*, std::int64_t, std::int64_t, bool, const E*);
 MNEMO_PRODUCT(double, double)

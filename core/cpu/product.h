@@ -41,7 +41,8 @@ class Operand {
 
   /// Writes lines [line, line + lines) over depths [k, k + depth) as panels of `width` lines, each depth x width.
   /// Lines that are missing in the last panel are 0.
-  virtual void pack(std::int64_t line, std::int64_t lines, std::int64_t k, std::int64_t depth, int width, T* to) const = 0;
+  virtual void pack(std::int64_t line, std::int64_t lines, std::int64_t k, std::int64_t depth, int width,
+                    T* to) const = 0;
 };
 
 /// Writes at most `width` rows of `depth` elements, `stride` apart, as one panel (depth x width); missing rows are 0.
@@ -71,7 +72,7 @@ class Tile {
   /// Adds left rows times right columns over `depth`.
   void add(const Operand<T>& left, const Operand<T>& right, std::int64_t depth);
 
-  std::int64_t row() const { return row_; }        ///< first row of the product
+  std::int64_t row() const { return row_; }  ///< first row of the product
   std::int64_t rows() const { return rows_; }
   std::int64_t column() const { return column_; }  ///< first column of the product
   std::int64_t columns() const { return columns_; }
@@ -111,6 +112,7 @@ std::int64_t tile_grain(const Tiling& tiles, std::int64_t depth);
 
 /// Writes a tile to rows of E: row i of the product begins at out + i * row_stride. `bias` (one per row) may be null.
 template <class T, class E>
-void store(const Tile<T>& tile, E* out, std::int64_t row_stride, std::int64_t column_stride, bool accumulate, const E* bias);
+void store(const Tile<T>& tile, E* out, std::int64_t row_stride, std::int64_t column_stride, bool accumulate,
+           const E* bias);
 
 }  // namespace mnemo::cpu

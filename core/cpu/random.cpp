@@ -2,6 +2,7 @@
 #include <mnemo/core/cpu/backend.h>
 #include <mnemo/core/cpu/elements.h>
 #include <mnemo/core/philox.h>
+#include <mnemo/core/random.h>
 
 namespace mnemo::cpu {
 
@@ -16,12 +17,15 @@ void words(std::uint64_t seed, std::uint64_t first, std::int64_t count, std::uin
   }
 }
 
-void fill_random(const RandomCall& call, std::uint64_t first, std::int64_t count, double* out) {
+void fill_random(const RandomCall& call, UniformLimits limits, std::uint64_t first, std::int64_t count, double* out) {
   std::uint32_t word[kBuffer];
   words(call.seed, first, count, word);
   switch (call.kind) {
     case RandomCall::Kind::uniform:
-      for (std::int64_t i = 0; i < count; ++i) out[i] = call.low + (call.high - call.low) * static_cast<double>(uniform_from(word[i]));
+      for (std::int64_t i = 0; i < count; ++i) {
+        const double value = call.low + (call.high - call.low) * static_cast<double>(uniform_from(word[i]));
+        out[i] = std::max(limits.least, std::min(limits.most, value));
+      }
       return;
     case RandomCall::Kind::integer:
       for (std::int64_t i = 0; i < count; ++i) {
@@ -41,13 +45,14 @@ void fill_random(const RandomCall& call, std::uint64_t first, std::int64_t count
 }  // namespace
 
 void CpuBackend::random(const RandomCall& call, const Array& out) {
+  const UniformLimits limits = uniform_limits(call.low, call.high, out.dtype());
   parallel_for(out.numel(), kGrain, [&](std::int64_t begin, std::int64_t end) {
     double buffer[kBuffer];
     for (std::int64_t i = begin; i < end; i += kBuffer) {
       // A normal number needs its pair's words: the last chunk is filled to an even count and the extra one dropped.
       const std::int64_t count = std::min(kBuffer, end - i);
       const std::int64_t even = call.kind == RandomCall::Kind::normal ? count + count % 2 : count;
-      fill_random(call, call.offset + static_cast<std::uint64_t>(i), even, buffer);
+      fill_random(call, limits, call.offset + static_cast<std::uint64_t>(i), even, buffer);
       store(buffer, count, out, out.layout().offset + i, 1);
     }
   });

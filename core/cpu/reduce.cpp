@@ -11,7 +11,7 @@ namespace {
 
 struct SumOf {
   template <class A> static A start() { return A{0}; }
-  template <class A> static A join(A a, A b) { return a + b; }
+  template <class A> static A join(A a, A b) { return functors::Add::forward(a, b); }
 };
 struct MaxOf {
   template <class A> static A start() {
@@ -85,7 +85,7 @@ void reduce_to(const Array& x, unsigned axes, double scale, const Array& out) {
     });
   };
   const auto finish = [&](A value, std::int64_t offset) {
-    if (scale != 1) value = static_cast<A>(static_cast<double>(value) * scale);
+    if (scale != 1) value = cast<A>(static_cast<double>(value) * scale);
     store(&value, 1, out, offset, 1);
   };
 
@@ -124,6 +124,38 @@ void reduce_to(const Array& x, unsigned axes, double scale, const Array& out) {
   });
 }
 
+template <class C>
+bool is_nan(C value) {
+  if constexpr (std::is_integral_v<C>) return false;
+  else return value != value;
+}
+
+/// C: a type that holds every element exactly.
+template <class C>
+void arg_max_to(const Array& x, int axis, const Array& out) {
+  const Array kept = select_axes(x, 1u << axis, false);
+  const Array target = select_axes(out, 1u << axis, false);
+  const Walk<2> outputs({&target, &kept});
+  const std::int64_t size = x.size(axis), stride = x.strides()[axis];
+  parallel_for(outputs.count(), std::max<std::int64_t>(1, kGrain / std::max<std::int64_t>(size, 1)), [&](std::int64_t begin, std::int64_t end) {
+    outputs.visit(begin, end, [&](const auto& offsets, const auto& strides, std::int64_t length) {
+      for (std::int64_t i = 0; i < length; ++i) {
+        std::int64_t best = 0;
+        C highest{};
+        for (std::int64_t j = 0; j < size; ++j) {
+          C value{};
+          load(x, offsets[1] + i * strides[1] + j * stride, 1, 1, &value);
+          if (j == 0 || value > highest || (is_nan(value) && !is_nan(highest))) {
+            best = j;
+            highest = value;
+          }
+        }
+        store(&best, 1, out, offsets[0] + i * strides[0], 1);
+      }
+    });
+  });
+}
+
 template <class Op>
 void reduce_as(const Array& x, unsigned axes, double scale, const Array& out) {
   if (is_floating(x.dtype())) reduce_to<Op, double>(x, axes, scale, out);
@@ -141,27 +173,8 @@ void CpuBackend::reduce(ReduceOp op, const Array& x, unsigned axes, double scale
 }
 
 void CpuBackend::arg_max(const Array& x, int axis, const Array& out) {
-  const Array kept = select_axes(x, 1u << axis, false);
-  const Array target = select_axes(out, 1u << axis, false);
-  const Walk<2> outputs({&target, &kept});
-  const std::int64_t size = x.size(axis), stride = x.strides()[axis];
-  parallel_for(outputs.count(), std::max<std::int64_t>(1, kGrain / std::max<std::int64_t>(size, 1)), [&](std::int64_t begin, std::int64_t end) {
-    outputs.visit(begin, end, [&](const auto& offsets, const auto& strides, std::int64_t length) {
-      for (std::int64_t i = 0; i < length; ++i) {
-        std::int64_t best = 0;
-        double highest = 0;
-        for (std::int64_t j = 0; j < size; ++j) {
-          double value = 0;
-          load(x, offsets[1] + i * strides[1] + j * stride, 1, 1, &value);
-          if (j == 0 || value > highest || (value != value && highest == highest)) {
-            best = j;
-            highest = value;
-          }
-        }
-        store(&best, 1, out, offsets[0] + i * strides[0], 1);
-      }
-    });
-  });
+  if (is_floating(x.dtype())) arg_max_to<double>(x, axis, out);
+  else arg_max_to<std::int64_t>(x, axis, out);
 }
 
 }  // namespace mnemo::cpu

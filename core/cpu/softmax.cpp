@@ -36,7 +36,8 @@ void softmax_line(const SoftmaxCall& call, const E* x, E* y) {
   }
   if (call.logarithm) {
     const T shift = static_cast<T>(std::log(sum));
-    for (std::int64_t i = 0; i < call.size; ++i) y[i * call.inner] = cast<E>(static_cast<T>(cast<T>(x[i * call.inner]) - top - shift));
+    for (std::int64_t i = 0; i < call.size; ++i)
+      y[i * call.inner] = cast<E>(static_cast<T>(cast<T>(x[i * call.inner]) - top - shift));
     return;
   }
   const T scale = static_cast<T>(1 / sum);

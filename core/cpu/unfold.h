@@ -27,6 +27,17 @@ struct Unfolding {
   std::int64_t rows() const { return channels * taps(); }
   std::int64_t columns() const { return axes[0].places * axes[1].places * axes[2].places; }
   std::int64_t channel_size() const { return axes[0].source * axes[1].source * axes[2].source; }
+
+  /// A row's channel and taps; a column's place. Found by division once, then by counting on.
+  struct Row {
+    std::int64_t channel = 0, t0 = 0, t1 = 0, t2 = 0;
+  };
+  struct Column {
+    std::int64_t q0 = 0, q1 = 0, q2 = 0;
+  };
+  Row row(std::int64_t index) const;
+  Row after(Row row) const;
+  Column column(std::int64_t index) const;
 };
 
 /// The input of one group, for places of the output.
@@ -35,9 +46,10 @@ Unfolding unfold_input(const ConvProblem& problem);
 /// The output's gradient of one group, for input elements `phase + q * stride`: only some taps reach those.
 Unfolding unfold_gradient(const ConvProblem& problem, const Size3& phase);
 
-/// Places [begin, begin + count) of one row, from the source's first channel.
+/// `count` columns of one row from `begin` on; `source` is the first channel.
 template <class E, class T>
-void unfold_row(const Unfolding& unfolding, const E* source, std::int64_t row, std::int64_t begin, std::int64_t count, T* to);
+void unfold_row(const Unfolding& unfolding, const E* source, const Unfolding::Row& row, const Unfolding::Column& begin,
+                std::int64_t count, T* to);
 
 /// The matrix as the right operand whose depth is its rows (forward), or its columns (`transposed`: weight gradient).
 template <class T, class E>

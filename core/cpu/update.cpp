@@ -27,6 +27,8 @@ void sgd(const UpdateCall& call, std::int64_t count, C* parameter, const C* grad
 template <class C>
 void adam(const UpdateCall& call, std::int64_t count, C* parameter, const C* gradient, C* first, C* second) {
   const C beta1 = static_cast<C>(call.beta1), beta2 = static_cast<C>(call.beta2), epsilon = static_cast<C>(call.epsilon);
+  // In float, 1 - beta2 taken from the rounded beta2 would be wrong in its fifth digit.
+  const C take1 = static_cast<C>(1 - call.beta1), take2 = static_cast<C>(1 - call.beta2);
   const C rate = static_cast<C>(call.lr / call.bias_correction1);
   const C root2 = static_cast<C>(std::sqrt(call.bias_correction2));
   const C l2 = static_cast<C>(call.decoupled_weight_decay ? 0 : call.weight_decay);
@@ -34,8 +36,8 @@ void adam(const UpdateCall& call, std::int64_t count, C* parameter, const C* gra
   const C sign = call.maximize ? C{-1} : C{1};
   for (std::int64_t i = 0; i < count; ++i) {
     const C g = sign * gradient[i] + l2 * parameter[i];
-    first[i] = beta1 * first[i] + (C{1} - beta1) * g;
-    second[i] = beta2 * second[i] + (C{1} - beta2) * g * g;
+    first[i] = beta1 * first[i] + take1 * g;
+    second[i] = beta2 * second[i] + take2 * g * g;
     parameter[i] = shrink * parameter[i] - rate * first[i] / (std::sqrt(second[i]) / root2 + epsilon);
   }
 }

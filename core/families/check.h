@@ -37,6 +37,15 @@ inline void check_dtype(const char* op, const char* what, const Array& x, DType 
   }
 }
 
+/// in + padding; throws ShapeError when that overflows (it can, where another size is 0).
+inline std::int64_t padded_size(const char* op, const Array& x, std::int64_t in, std::int64_t padding) {
+  std::int64_t size = 0;
+  if (__builtin_add_overflow(in, padding, &size)) {
+    fail<ShapeError>(op, fmt::format("size {} of input {} with padding {} overflows 64 bits", in, x.shape().text(), padding));
+  }
+  return size;
+}
+
 /// Sizes that a caller gives per spatial dimension: as many as there are, each at least `least`. The upper bound keeps
 /// every product of two of them exact in 64 bits.
 inline void check_extent(const char* op, const char* what, const Extent& extent, int rank, std::int64_t least) {

@@ -17,9 +17,9 @@ void check_operands(const char* op, const Array& x, const Array& w, const Array&
     fail<ShapeError>(op, fmt::format("groups {} must be positive and divide the {} input channels of {} and the {} output channels of {}",
                                      groups, x.size(1), x.shape().text(), w.size(0), w.shape().text()));
   }
-  if (w.size(1) * groups != x.size(1)) {
-    fail<ShapeError>(op, fmt::format("input {} has {} channels, but weight {} with groups {} takes {}", x.shape().text(), x.size(1),
-                                     w.shape().text(), groups, w.size(1) * groups));
+  if (w.size(1) != x.size(1) / groups) {
+    fail<ShapeError>(op, fmt::format("input {} has {} channels, {} for each of {} groups, but weight {} takes {}", x.shape().text(), x.size(1),
+                                     x.size(1) / groups, groups, w.shape().text(), w.size(1)));
   }
   if (!bias.defined()) return;
   check_same_device(op, x, bias);
@@ -78,7 +78,8 @@ ConvProblem conv_problem(const char* op, const Array& x, const Array& w, const A
       total = reach;
       before = reach / 2;
     }
-    if (in + total - reach < 1) {
+    const std::int64_t padded = padded_size(op, x, in, total);
+    if (padded - reach < 1) {
       fail<ShapeError>(op, fmt::format("a kernel of {} with dilation {} does not fit into size {} (axis {} of input {}) with padding {}; "
                                        "make the input larger or add padding",
                                        kernel, options.dilation[axis], in, axis + 2, x.shape().text(), before));
@@ -88,7 +89,7 @@ ConvProblem conv_problem(const char* op, const Array& x, const Array& w, const A
     problem.stride[at] = stride;
     problem.dilation[at] = options.dilation[axis];
     problem.padding[at] = before;
-    problem.out[at] = (in + total - reach - 1) / stride + 1;
+    problem.out[at] = (padded - reach - 1) / stride + 1;
   }
   return problem;
 }

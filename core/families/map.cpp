@@ -23,10 +23,33 @@ Operands prepare(const char* op, const Array& a, const Array& b, std::optional<D
   return {left.expand(shape), right.expand(shape), out};
 }
 
+/// What an in-place change is called: "add_" inside that operation, else the name of its arithmetic.
+const char* called(const char* arithmetic) {
+  const char* op = memory::current_tag().op;
+  return *op ? op : arithmetic;
+}
+
 void check_target(const char* op, const Shape& result, const Array& out) {
   if (!(result == out.shape())) {
     fail<ShapeError>(op, fmt::format("the result has shape {}, which does not fit in place into {}", result.text(), out.shape().text()));
   }
+  for (int axis = 0; axis < out.rank(); ++axis) {
+    if (out.size(axis) > 1 && out.strides()[axis] == 0) {
+      fail<ShapeError>(op, fmt::format("{} repeats the same elements along axis {} (expand), so it cannot be changed in place; make it contiguous()",
+                                       out.shape().text(), axis));
+    }
+  }
+}
+
+/// The operand itself, or a copy where writing `out` would change elements that are still to be read.
+Array readable(const Array& operand, const Array& out) {
+  if (!(operand.storage() == out.storage())) return operand;
+  const bool same_places = operand.shape() == out.shape() && operand.strides() == out.strides() &&
+                           operand.layout().offset == out.layout().offset;
+  if (same_places) return operand;
+  const Array copy(operand.shape(), operand.dtype(), operand.device());
+  operand.device().backend().copy(operand, copy);
+  return copy;
 }
 
 }  // namespace
@@ -58,32 +81,42 @@ Array compare(CompareOp op, const Array& a, const Array& b) {
 }
 
 void map_into(UnaryOp op, const Array& x, const Array& out, const Scalars& scalars) {
-  check_floating(name(op), x);
-  check_same_device(name(op), x, out);
-  check_target(name(op), x.shape(), out);
-  x.device().backend().unary(op, scalars, x, out);
+  const char* caller = called(name(op));
+  check_floating(caller, x);
+  check_same_device(caller, x, out);
+  check_target(caller, x.shape(), out);
+  if (promote(x.dtype(), out.dtype()) != out.dtype()) {
+    fail<DTypeError>(caller, fmt::format("{} {} does not fit in place into {}; cast it with to(DType::{})", name(x.dtype()), x.shape().text(),
+                                         name(out.dtype()), name(out.dtype())));
+  }
+  x.device().backend().unary(op, scalars, readable(x, out), out);
   out.storage()->changed_in_place();
 }
 
 void map_into(BinaryOp op, const Array& a, const Array& b, const Array& out) {
-  check_same_device(name(op), a, b);
-  check_same_device(name(op), a, out);
-  check_target(name(op), broadcast(a.shape(), b.shape(), name(op)), out);
+  const char* caller = called(name(op));
+  check_same_device(caller, a, b);
+  check_same_device(caller, a, out);
+  check_target(caller, broadcast(a.shape(), b.shape(), caller), out);
   if (promote(promote(a.dtype(), b.dtype()), out.dtype()) != out.dtype()) {
-    fail<DTypeError>(name(op), fmt::format("{} with {} does not fit in place into {}", name(a.dtype()), name(b.dtype()), name(out.dtype())));
+    fail<DTypeError>(caller, fmt::format("{} {} with {} {} does not fit in place into {}; cast the operand with to(DType::{})", name(a.dtype()),
+                                         a.shape().text(), name(b.dtype()), b.shape().text(), name(out.dtype()), name(out.dtype())));
   }
-  out.device().backend().binary(op, a.to(out.dtype()).expand(out.shape()), b.to(out.dtype()).expand(out.shape()), out);
+  const Array left = readable(a.to(out.dtype()), out), right = readable(b.to(out.dtype()), out);
+  out.device().backend().binary(op, left.expand(out.shape()), right.expand(out.shape()), out);
   out.storage()->changed_in_place();
 }
 
 void copy_into(const Array& from, const Array& to) {
-  check_same_device("copy", from, to);
-  to.device().backend().copy(from.expand(to.shape()), to);
+  const char* caller = called("copy");
+  check_same_device(caller, from, to);
+  check_target(caller, broadcast(from.shape(), to.shape(), caller), to);
+  to.device().backend().copy(readable(from, to).expand(to.shape()), to);
   to.storage()->changed_in_place();
 }
 
 void fill(const Array& out, double value) {
-  check_defined("fill", out);
+  check_defined(called("fill"), out);
   out.device().backend().fill(out, value);
   out.storage()->changed_in_place();
 }
@@ -95,6 +128,11 @@ Array full(const Shape& shape, double value, DType dtype, const Device& device) 
 }
 
 Array random(RandomCall call, const Shape& shape, DType dtype, const Device& device) {
+  const bool normal = call.kind == RandomCall::Kind::normal, integer = call.kind == RandomCall::Kind::integer;
+  if (normal ? !(call.high >= 0) : integer ? !(call.low < call.high) : !(call.low <= call.high)) {
+    throw ConfigError(error_prefix("random") + (normal ? fmt::format("the standard deviation {} is negative", call.high)
+                                                       : fmt::format("no number lies between {} and {}: the first must be less", call.low, call.high)));
+  }
   const Array out(shape, dtype, device);
   const RandomState state = take_random(shape.numel());
   call.seed = state.seed;
@@ -111,6 +149,17 @@ Array dropout(const DropoutCall& call, const Array& x) {
   return out;
 }
 
+Array dropout_next(DropoutCall& call, const Array& x) {
+  check_floating("dropout", x);
+  const Array source = x.contiguous();
+  const Array out(x.shape(), x.dtype(), x.device());
+  const RandomState state = take_random(x.numel());
+  call.seed = state.seed;
+  call.offset = state.offset;
+  x.device().backend().dropout(call, source, out);
+  return out;
+}
+
 Array concat(std::span<const Array> parts, int axis) {
   if (parts.empty()) fail<ShapeError>("concat", "no parts given");
   const Array& first = parts[0];
@@ -123,7 +172,9 @@ Array concat(std::span<const Array> parts, int axis) {
     if (part.rank() != first.rank() || !(part.shape().with(axis, 0) == first.shape().with(axis, 0))) {
       fail<ShapeError>("concat", fmt::format("{} and {} differ outside axis {}", first.shape().text(), part.shape().text(), axis));
     }
-    total += part.size(axis);
+    if (__builtin_add_overflow(total, part.size(axis), &total)) {
+      fail<ShapeError>("concat", fmt::format("the size along axis {} overflows 64 bits, with parts like {}", axis, part.shape().text()));
+    }
     dtype = promote(dtype, part.dtype());
   }
   const Array out(first.shape().with(axis, total), dtype, first.device());

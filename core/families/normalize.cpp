@@ -19,18 +19,29 @@ SoftmaxCall softmax_call(const Array& x, int axis, bool logarithm) {
 
 void normalize(NormalizeCall& call) {
   call.x = call.x.contiguous();
+  if (call.weight.defined()) call.weight = call.weight.contiguous();
+  if (call.bias.defined()) call.bias = call.bias.contiguous();
+  // Statistics that are a view with gaps are read and written through a copy.
+  const Array running_mean = call.running_mean, running_variance = call.running_variance;
+  if (running_mean.defined()) call.running_mean = running_mean.contiguous();
+  if (running_variance.defined()) call.running_variance = running_variance.contiguous();
   call.y = Array(call.x.shape(), call.x.dtype(), call.x.device());
   if (call.training) {
     call.mean = Array(Shape{call.channels}, statistics_dtype(call.x), call.x.device());
     call.inverse_deviation = Array(Shape{call.channels}, statistics_dtype(call.x), call.x.device());
   }
   call.x.device().backend().normalize(call);
-  if (call.training && call.running_mean.defined()) call.running_mean.storage()->changed_in_place();
-  if (call.training && call.running_variance.defined()) call.running_variance.storage()->changed_in_place();
+  if (!call.training) return;
+  for (const auto& [from, to] : {std::pair(call.running_mean, running_mean), std::pair(call.running_variance, running_variance)}) {
+    if (!to.defined()) continue;
+    if (from.storage() == to.storage()) to.storage()->changed_in_place();
+    else copy_into(from, to);
+  }
 }
 
 void normalize_gradient(NormalizeGradientCall& call) {
   call.grad = call.grad.contiguous();
+  if (call.weight.defined()) call.weight = call.weight.contiguous();
   call.grad.device().backend().normalize_gradient(call);
 }
 

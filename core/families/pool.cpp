@@ -26,13 +26,13 @@ PoolProblem pool_problem(const char* op, PoolProblem::Kind kind, const Array& x,
     if (2 * padding > kernel) {
       fail<ShapeError>(op, fmt::format("padding {} is more than half of the kernel {}: a window could lie wholly in the padding", padding, kernel));
     }
-    const std::int64_t room = in + 2 * padding - reach - 1;
+    const std::int64_t room = padded_size(op, x, in, 2 * padding) - reach - 1;
     if (room < 0) {
       fail<ShapeError>(op, fmt::format("a window of {} with dilation {} does not fit into size {} (axis {} of input {}) with padding {}",
                                        kernel, options.dilation[axis], in, axis + lead, x.shape().text(), padding));
     }
     std::int64_t out = room / stride + 1;
-    if (options.ceil_mode && room % stride != 0 && out * stride < in + padding) ++out;  // the last window must begin inside
+    if (options.ceil_mode && room % stride != 0 && out <= (in + padding - 1) / stride) ++out;  // the last window must begin inside
     problem.in[at] = in;
     problem.kernel[at] = kernel;
     problem.stride[at] = stride;

@@ -1,0 +1,18 @@
+// A convolution as cuDNN is told it: tensors, the operation, a graph of that one operation.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include <mnemo/cuda/conv_query.h>
+#include <mnemo/cuda/cudnn/descriptor.h>
+
+namespace mnemo::cuda {
+
+/// The graph, or none and the library's words if it does not support such an operation.
+std::optional<Descriptor> conv_graph(const ConvQuery& query, std::string& refusal);
+
+/// Whether a status means "not this one" rather than "something is wrong".
+inline bool is_refusal(cudnnStatus_t status) { return status / 1000 * 1000 == CUDNN_STATUS_NOT_SUPPORTED; }
+
+}  // namespace mnemo::cuda

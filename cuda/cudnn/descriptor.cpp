@@ -1,0 +1,21 @@
+#include <mnemo/cuda/cudnn/descriptor.h>
+
+namespace mnemo::cuda {
+
+std::vector<Descriptor> Descriptor::get_descriptors(cudnnBackendAttributeName_t name, cudnnBackendDescriptorType_t type,
+                                                    const char* what) const {
+  std::int64_t count = 0;
+  check_cudnn(library(), library().get_attribute(handle_, name, CUDNN_TYPE_BACKEND_DESCRIPTOR, 0, &count, nullptr),
+              what);
+  std::vector<Descriptor> filled;
+  if (count == 0) return filled;
+  std::vector<cudnnBackendDescriptor_t> handles;
+  for (std::int64_t i = 0; i < count; ++i) handles.push_back(filled.emplace_back(type).handle());
+  check_cudnn(library(),
+              library().get_attribute(handle_, name, CUDNN_TYPE_BACKEND_DESCRIPTOR, count, &count, handles.data()),
+              what);
+  filled.erase(filled.begin() + count, filled.end());
+  return filled;
+}
+
+}  // namespace mnemo::cuda

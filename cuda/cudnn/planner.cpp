@@ -1,0 +1,127 @@
+// The planner over the real cuDNN library, for a card that need not be there.
+#include <mnemo/cuda/conv_planner.h>
+
+#include <mutex>
+
+#include <fmt/format.h>
+
+#include <mnemo/cuda/cudnn/conv_graph.h>
+
+namespace mnemo::cuda {
+
+namespace {
+
+/// Older cards get the library's fallback engines only, which is not what it would take on them.
+constexpr int kOldestCapability = 75;
+
+Descriptor device(const CardProperties& card) {
+  Descriptor device(CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR);
+  const std::string what = fmt::format("the properties of the card \"{}\"", card.name);
+  device.set(CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, std::span<const char>(card.json), what.c_str());
+  device.finalize(what.c_str());
+  return device;
+}
+
+/// One thread at a time: the library loads its parts while it answers.
+std::mutex turn;
+
+template <class Note>
+std::uint32_t bits(const std::vector<Note>& notes) {
+  std::uint32_t bits = 0;
+  for (const Note note : notes) bits |= std::uint32_t{1} << (static_cast<unsigned>(note) & 31);
+  return bits;
+}
+
+/// "eng28_k2=1_k24=4": the engine's number and the knobs that the ranking turned.
+std::string engine_name(const Descriptor& config, const Descriptor& engine) {
+  std::string name =
+      fmt::format("eng{}", engine.get<std::int64_t>(CUDNN_ATTR_ENGINE_GLOBAL_INDEX, "an engine's number"));
+  const auto knobs =
+      config.get_descriptors(CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR, "knobs");
+  for (const Descriptor& knob : knobs) {
+    name += fmt::format("_k{}={}",
+                        static_cast<int>(knob.get<cudnnBackendKnobType_t>(CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE, "a knob")),
+                        knob.get<std::int64_t>(CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE, "a knob's value"));
+  }
+  return name;
+}
+
+EnginePlan build(const Descriptor& config, const Descriptor& device) {
+  const std::lock_guard lock(turn);
+  Descriptor engine(CUDNN_BACKEND_ENGINE_DESCRIPTOR);
+  config.get_into(CUDNN_ATTR_ENGINECFG_ENGINE, engine, "an engine");
+  EnginePlan plan;
+  plan.engine = engine_name(config, engine);
+  plan.notes.numerical =
+      bits(engine.get_list<cudnnBackendNumericalNote_t>(CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, "numerical notes"));
+  plan.notes.behavior =
+      bits(engine.get_list<cudnnBackendBehaviorNote_t>(CUDNN_ATTR_ENGINE_BEHAVIOR_NOTE, "behaviour notes"));
+  Descriptor execution(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
+  execution.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, config, "a plan's engine");
+  execution.set(CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, device, "a plan's device");
+  const cudnnStatus_t status = execution.try_finalize();
+  if (status == CUDNN_STATUS_SUCCESS) {
+    plan.workspace = execution.get<std::int64_t>(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, "a plan's workspace");
+    return plan;
+  }
+  // Anything but a plain refusal comes from what is missing here: a driver that loads modules.
+  const bool compiles = plan.notes.has(BehaviorNote::runtime_compilation);
+  plan.state = is_refusal(status) && !compiles ? EnginePlan::State::refused : EnginePlan::State::unknown;
+  plan.reason = cudnn_text(Descriptor::library(), status);
+  return plan;
+}
+
+class CudnnPlanner final : public ConvPlanner {
+ public:
+  explicit CudnnPlanner(const CardProperties& card)
+      : card_(card), device_(std::make_shared<const Descriptor>(device(card))) {}
+
+  const std::string& version() const override { return cudnn_library().version; }
+  const CardProperties& card() const override { return card_; }
+
+  RankedPlans rank(const ConvQuery& query) override {
+    std::string refusal = obstacle(query);
+    if (!refusal.empty()) return RankedPlans(refusal);
+    const std::lock_guard lock(turn);
+    const std::optional<Descriptor> graph = conv_graph(query, refusal);
+    if (!graph) return RankedPlans(refusal);
+    Descriptor heuristics(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
+    heuristics.set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, *graph, "the graph");
+    heuristics.set(CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_HEUR_MODE_A, "the mode");
+    heuristics.set(CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, *device_, "the device");
+    const cudnnStatus_t status = heuristics.try_finalize();
+    if (is_refusal(status)) return RankedPlans(cudnn_text(cudnn_library(), status));
+    check_cudnn(cudnn_library(), status, describe(query).c_str());
+    auto configs = std::make_shared<const std::vector<Descriptor>>(
+        heuristics.get_descriptors(CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, "the ranking"));
+    if (configs->empty()) return RankedPlans("the library ranks no engine");
+    const std::size_t count = configs->size();
+    return {count, [configs = std::move(configs), device = device_](std::size_t rank) {
+              return build((*configs)[rank], *device);
+            }};
+  }
+
+ private:
+  CardProperties card_;
+  std::shared_ptr<const Descriptor> device_;
+};
+
+}  // namespace
+
+std::shared_ptr<ConvPlanner> open_conv_planner(const CardProperties& card, std::string& reason) {
+  const CudnnLibrary& library = cudnn_library();
+  if (!library.obstacle.empty()) {
+    reason = "no cuDNN: " + library.obstacle;
+    return nullptr;
+  }
+  const int newest = static_cast<int>(library.get_max_device_version() / 10);
+  if (card.capability < kOldestCapability || card.capability > newest) {
+    reason = fmt::format("cuDNN {} decides for compute capability {} to {}, and {} has {}", library.version,
+                         capability_text(kOldestCapability), capability_text(newest), card.name,
+                         capability_text(card.capability));
+    return nullptr;
+  }
+  return std::make_shared<CudnnPlanner>(card);
+}
+
+}  // namespace mnemo::cuda
