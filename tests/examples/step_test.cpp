@@ -1,0 +1,214 @@
+// mnemo step, devices, models and lab: the JSON objects, and what they say.
+#include <numeric>
+#include <set>
+#include <string>
+
+#include <doctest/doctest.h>
+
+#include "program.h"
+
+using nlohmann::json;
+
+namespace {
+
+std::set<std::string> keys(const json& object) {
+  std::set<std::string> names;
+  for (const auto& [name, value] : object.items()) names.insert(name);
+  return names;
+}
+
+std::int64_t sum(const json& categories) {
+  return std::accumulate(categories.begin(), categories.end(), std::int64_t{0},
+                         [](std::int64_t total, const json& bytes) { return total + bytes.get<std::int64_t>(); });
+}
+
+json object_of(const std::string& arguments, int code = 0) {
+  const Answer answer = mnemo_command(arguments + " --json");
+  CAPTURE(arguments);
+  CAPTURE(answer.err);
+  REQUIRE(answer.code == code);
+  return answer.json();
+}
+
+}  // namespace
+
+TEST_CASE("step has the keys that it promises, and the categories add up to the peak") {
+  const json object = object_of("step simple-conv --device virtual:cpu --batch 64,8,32,4 --optimizer adam --steps 2");
+  CHECK(keys(object) == std::set<std::string>{"device", "model", "parameters", "runs", "segments", "retries", "ooms",
+                                              "estimated_workspaces"});
+  CHECK(object["device"] == "virtual:cpu");
+  CHECK(object["model"] == "simple-conv");
+  CHECK(object["parameters"] == 35402);
+  CHECK(object["ooms"] == 0);
+  CHECK(object["estimated_workspaces"] == 0);
+  REQUIRE(object["runs"].size() == 4);
+  const std::int64_t batches[] = {64, 8, 32, 4};
+  for (std::size_t i = 0; i < 4; ++i) {
+    const json& run = object["runs"][i];
+    CHECK(keys(run) == std::set<std::string>{"batch", "size", "steps"});
+    CHECK(run["batch"] == batches[i]);
+    CHECK(run["size"] == 28);
+    REQUIRE(run["steps"].size() == 2);
+    for (const json& step : run["steps"]) {
+      CHECK(keys(step) ==
+            std::set<std::string>{"loss", "allocated", "reserved", "peak_allocated", "peak_reserved", "peak"});
+      CHECK(step["loss"].is_null());
+      CHECK(step["allocated"] ==
+            4 * (3584 + 512 + 73728 + 512 + 64000 + 512));  // each tensor in blocks of 512, four times
+      CHECK(keys(step["peak"]) == std::set<std::string>{"phase", "op", "module", "categories"});
+      CHECK(sum(step["peak"]["categories"]) == step["peak_allocated"]);
+      CHECK(step["peak_allocated"] <= step["peak_reserved"]);
+    }
+  }
+  CHECK(object["runs"][0]["steps"][1]["peak"]["phase"] == "backward");
+  CHECK(object["runs"][0]["steps"][1]["peak"]["module"] == "pool1");
+  // In one process reserved never falls by itself.
+  for (std::size_t i = 1; i < 4; ++i)
+    CHECK(object["runs"][i]["steps"][1]["reserved"] >= object["runs"][i - 1]["steps"][1]["reserved"]);
+}
+
+TEST_CASE("step --empty-cache gives the cache back between the batch sizes") {
+  const json object = object_of("step simple-conv --device virtual:cpu --batch 64,8 --optimizer adam --empty-cache");
+  CHECK(object["runs"][1]["steps"][0]["reserved"] < object["runs"][0]["steps"][0]["reserved"]);
+}
+
+TEST_CASE("step on the CPU has the bytes of virtual:cpu, and a loss that the seed decides") {
+  const std::string arguments = "step simple-conv --batch 4 --optimizer adam --steps 2 --device ";
+  const json real = object_of(arguments + "cpu"), again = object_of(arguments + "cpu"),
+             other = object_of(arguments + "cpu --seed 5");
+  json virtual_one = object_of(arguments + "virtual:cpu");
+  CHECK(real == again);
+  CHECK(real != other);
+  for (std::size_t i = 0; i < 2; ++i) {
+    const double loss = real["runs"][0]["steps"][i]["loss"];
+    CHECK(loss > 1.5);
+    CHECK(loss < 4);
+    virtual_one["runs"][0]["steps"][i]["loss"] = loss;
+  }
+  virtual_one["device"] = "cpu";
+  CHECK(real == virtual_one);
+}
+
+TEST_CASE("step --no-grad keeps nothing, and the model stays alone") {
+  const json trained = object_of("step resnet18 --device virtual:h200 --batch 4"),
+             free = object_of("step resnet18 --device virtual:h200 --batch 4 --no-grad");
+  const json &step = free["runs"][0]["steps"][0], &usual = trained["runs"][0]["steps"][0];
+  CHECK(step["peak_allocated"] < usual["peak_allocated"]);
+  CHECK(!step["peak"]["categories"].contains("saved_activation"));
+  CHECK(!step["peak"]["categories"].contains("gradient"));
+  CHECK(step["peak"]["phase"] == "forward");
+}
+
+TEST_CASE("step --conv-algorithm gemm pays for a workspace") {
+  const auto peak = [](const std::string& algorithm) {
+    return object_of("step conv3d-k7 --device virtual:cpu --conv-algorithm " +
+                     algorithm)["runs"][0]["steps"][0]["peak"]["categories"];
+  };
+  CHECK(peak("gemm").value("workspace", 0) == 16 * 343 * 1000 * 4);  // 16 channels, 7^3 taps, 10^3 voxels
+  CHECK(!peak("direct").contains("workspace"));
+}
+
+TEST_CASE("step marks workspaces that it cannot know") {
+  CHECK(object_of("step simple-conv --device virtual:16GiB")["estimated_workspaces"].get<int>() >= 0);
+}
+
+TEST_CASE("step takes allocator options") {
+  const json object = object_of("step mlp --device virtual:cpu --allocator expandable_segments:True");
+  CHECK(object["segments"] == 0);
+  CHECK(object["runs"][0]["steps"][0]["reserved"] > 0);
+}
+
+TEST_CASE("out of memory exits with 3 and says where") {
+  for (const char* device : {"cpu:8MiB", "virtual:cpu:8MiB"}) {
+    const json object = object_of(std::string("step simple-conv --batch 1,64 --steps 2 --device ") + device, 3);
+    REQUIRE(object.contains("oom"));
+    const json& oom = object["oom"];
+    CHECK(keys(oom) == std::set<std::string>{"requested", "segment", "allocated", "reserved", "capacity", "free",
+                                             "largest_free_block", "phase", "op", "module"});
+    CHECK(oom["capacity"] == 8 << 20);
+    CHECK(oom["requested"] == 64 * 32 * 26 * 26 * 4);
+    CHECK(oom["segment"] == 20 << 20);
+    CHECK(oom["phase"] == "forward");
+    CHECK(oom["op"] == "conv2d");
+    CHECK(oom["module"] == "conv1");
+    CHECK(object["ooms"] == 1);
+    REQUIRE(object["runs"].size() == 2);
+    CHECK(object["runs"][0]["steps"].size() == 2);
+    CHECK(object["runs"][1]["steps"].empty());
+  }
+}
+
+TEST_CASE("a model that does not fit is out of memory in setup") {
+  const json object = object_of("step vgg16 --device virtual:256MiB", 3);
+  CHECK(object["parameters"] == 138'357'544);
+  CHECK(object["runs"].empty());
+  CHECK(object["oom"]["phase"] == "setup");
+}
+
+TEST_CASE("out of memory as text is on stderr") {
+  const Answer answer = mnemo_command("step simple-conv --device cpu:8MiB");
+  CHECK(answer.code == 3);
+  CHECK(answer.err.find("out of memory on cpu:8MiB") != std::string::npos);
+  CHECK(answer.err.find("likely fix") != std::string::npos);
+}
+
+TEST_CASE("devices lists the cards, and why cuda is absent") {
+  const json object = object_of("devices");
+  std::set<std::string> names;
+  for (const json& device : object["devices"]) {
+    names.insert(device["name"].get<std::string>());
+    if (device["available"] == false) CHECK(!device["reason"].get<std::string>().empty());
+    if (device.contains("context")) {
+      for (const char* key : {"capacity", "bandwidth", "float32_flops", "half_flops"})
+        CHECK(device[key].get<double>() > 0);
+      for (const char* key : {"capacity_source", "context_source", "speed_source"})
+        CHECK(!device[key].get<std::string>().empty());
+    }
+  }
+  for (const char* name :
+       {"cpu", "cuda", "virtual:cpu", "virtual:h200", "virtual:h100-80gb", "virtual:a100-80gb", "virtual:a100-40gb",
+        "virtual:v100-32gb", "virtual:rtx4090", "virtual:rtx3060-12gb", "virtual:t4", "virtual:jetson-orin-8gb"}) {
+    CAPTURE(name);
+    CHECK(names.contains(name));
+  }
+}
+
+TEST_CASE("models lists the zoo") {
+  const json object = object_of("models");
+  CHECK(object["models"].size() == 14);
+  for (const json& model : object["models"])
+    CHECK(keys(model) == std::set<std::string>{"name", "description", "parameters", "batch", "size", "sizes", "input"});
+}
+
+TEST_CASE("the labs' predictions are what is measured") {
+  for (const char* device : {"virtual:cpu", "virtual:h200", "cpu"}) {
+    for (const char* lab : {"batch-size", "resolution"}) {
+      const json object = object_of(std::string("lab ") + lab + " --device " + device);
+      CHECK(object["agrees"] == true);
+      std::string claims;
+      for (const json& row : object["rows"]) {
+        CHECK(keys(row) == std::set<std::string>{"claim", "statement", "prediction", "measured", "agrees", "verdict",
+                                                 "because", "mechanism"});
+        claims += row["claim"].get<std::string>() + " " + row["verdict"].get<std::string>() + ", ";
+        for (const auto& [name, value] : row["prediction"].items()) CHECK(row["measured"][name] == value);
+      }
+      CHECK(claims == (std::string(lab) == "resolution" ? "A1 depends, A2 true, A3 depends, "
+                                                        : "E1 false, E2 depends, E3 false, A2 true, "));
+    }
+  }
+}
+
+TEST_CASE("a lab that does not fit is out of memory") {
+  CHECK(mnemo_command("lab batch-size --device virtual:cpu:4MiB").code == 3);
+}
+
+TEST_CASE("tables go to stdout") {
+  for (const char* arguments :
+       {"devices", "models", "step mlp --device virtual:h200 --batch 64,8", "lab resolution --device virtual:h200"}) {
+    CAPTURE(arguments);
+    const Answer answer = mnemo_command(arguments);
+    CHECK(answer.code == 0);
+    CHECK(answer.out.size() > 200);
+    CHECK(answer.err == "");
+  }
+}

@@ -1,0 +1,91 @@
+// Wrong command lines: exit code 2, a hint on stderr, nothing on stdout.
+#include <string>
+
+#include <doctest/doctest.h>
+
+#include "program.h"
+
+namespace {
+
+bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+/// One wrong command line and what its error names.
+struct Wrong {
+  const char* arguments;
+  const char* says;
+};
+
+}  // namespace
+
+TEST_CASE("usage errors exit with 2, say what is wrong, and leave stdout empty") {
+  const Wrong wrong[] = {
+      {"", "subcommand is required"},
+      {"stepp", "did you mean step?"},
+      {"nonsense", "devices, models, step, lab, replay"},
+      {"--nonsense", "unknown option --nonsense"},
+      {"lab", "subcommand is required"},
+      {"lab batchsize", "did you mean batch-size?"},
+      {"lab batch-size --device nonsense", "[device] \"nonsense\""},
+      {"step", "MODEL is required"},
+      {"step resnet", "did you mean resnet18?"},
+      {"step xyz", "simple-conv"},
+      {"step mlp --bach 3", "did you mean --batch?"},
+      {"step mlp --batch", "--batch"},
+      {"step mlp --batch 0", "--batch: \"0\""},
+      {"step mlp --batch -1", "--batch"},
+      {"step mlp --batch 4,,8", "--batch: \"\""},
+      {"step mlp --batch 4,", "--batch: \"\""},
+      {"step mlp --batch 4x", "--batch: \"4x\""},
+      {"step mlp --batch 1.5", "--batch: \"1.5\""},
+      {"step mlp --batch 99999999999999999999", "--batch"},
+      {"step mlp --batch 9223372036854775807 --device virtual:cpu", "overflow"},
+      {"step mlp --steps 0", "--steps: \"0\""},
+      {"step mlp --size 0", "--size: \"0\""},
+      {"step mlp --size 030", "mlp takes --size 28"},
+      {"step mlp --seed -1", "--seed"},
+      {"step mlp --optimizer sdg", "did you mean sgd?"},
+      {"step mlp --conv-algorithm fft", "auto, direct, gemm"},
+      {"step mlp --device virtual:h2000", "CARD one of"},
+      {"step mlp --device cpu:0", "[device]"},
+      {"step mlp --device cuda:x", "[device]"},
+      {"step mlp --allocator max_split_mb:128", "max_split_mb"},
+      {"step mlp --allocator max_split_size_mb:1", "max_split_size_mb"},
+      {"step mlp extra", "extra"},
+      {"step simple-conv --size 32 --batch 2", "simple-conv takes --size 26 to 29"},
+      {"step unet3d --size 6 --device virtual:cpu", "multiples of 4"},
+      {"step conv3d-k7 --size 5", "7 or more"},
+      {"replay", "FILE is required"},
+      {"replay /nonexistent/trace", "/nonexistent/trace"},
+      {"replay /", "cannot be opened"},
+      {"replay /dev/null --capacity 10parsecs", "10parsecs"},
+  };
+  for (const Wrong& line : wrong) {
+    for (const char* json : {"", " --json"}) {
+      const std::string arguments = std::string(line.arguments) + json;
+      CAPTURE(arguments);
+      const Answer answer = mnemo_command(arguments);
+      CAPTURE(answer.err);
+      CHECK(answer.code == 2);
+      CHECK(answer.out == "");
+      if (*json == '\0') CHECK(contains(answer.err, line.says));
+      CHECK(contains(answer.err, "--help"));
+    }
+  }
+}
+
+TEST_CASE("a wrong allocator option in the environment is a usage error as well") {
+  const Answer answer = mnemo_command("step mlp", "MNEMO_ALLOC_CONF=nonsense:1");
+  CHECK(answer.code == 2);
+  CHECK(contains(answer.err, "nonsense"));
+}
+
+TEST_CASE("help is on stdout and exits with 0") {
+  for (const char* arguments : {"--help", "step --help", "lab --help", "lab batch-size --help", "replay --help",
+                                "devices --help", "models --help"}) {
+    CAPTURE(arguments);
+    const Answer answer = mnemo_command(arguments);
+    CHECK(answer.code == 0);
+    CHECK(contains(answer.out, "--help"));
+    CHECK(answer.err == "");
+  }
+}

@@ -1,0 +1,26 @@
+# Builds and runs the consumer project the way a user would: cmake -DHOW=find_package|add_subdirectory ... -P use.cmake
+set(options -G ${GENERATOR} -DCMAKE_CXX_COMPILER=${COMPILER})
+
+if(HOW STREQUAL find_package)
+  file(REMOVE_RECURSE ${WORK}/prefix)
+  execute_process(COMMAND ${CMAKE_COMMAND} --install ${BUILD} --prefix ${WORK}/prefix
+                  OUTPUT_QUIET COMMAND_ERROR_IS_FATAL ANY)
+  list(APPEND options -DCMAKE_BUILD_TYPE=Release -DCMAKE_PREFIX_PATH=${WORK}/prefix)
+else()
+  # The library is compiled once more here: as quickly as that goes, and again only where it changed.
+  list(APPEND options -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG=-O0 -DMNEMO_SOURCES=${SOURCE}
+       -DCMAKE_PROJECT_mnemo_INCLUDE=${CMAKE_CURRENT_LIST_DIR}/quick.cmake)
+endif()
+
+execute_process(COMMAND ${CMAKE_COMMAND} -S ${CONSUMER} -B ${WORK}/build ${options} COMMAND_ERROR_IS_FATAL ANY)
+execute_process(COMMAND ${CMAKE_COMMAND} --build ${WORK}/build --parallel 2 COMMAND_ERROR_IS_FATAL ANY)
+
+# It trains for real, and a virtual device says the same about its memory.
+execute_process(COMMAND ${WORK}/build/consumer cpu OUTPUT_VARIABLE real COMMAND_ERROR_IS_FATAL ANY)
+execute_process(COMMAND ${WORK}/build/consumer virtual:cpu OUTPUT_VARIABLE virtual COMMAND_ERROR_IS_FATAL ANY)
+message("${real}")
+string(REGEX REPLACE ".*peak " "" real_peak "${real}")
+string(REGEX REPLACE ".*peak " "" virtual_peak "${virtual}")
+if(NOT real MATCHES "step 2: loss [0-9]+\\.[0-9]+\npeak " OR NOT real_peak STREQUAL virtual_peak)
+  message(FATAL_ERROR "not the output that was expected; on the virtual device:\n${virtual}")
+endif()

@@ -1,0 +1,190 @@
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <functional>
+
+#include <mnemo/core/error.h>
+#include <mnemo/core/random.h>
+#include <mnemo/nn/functions.h>
+#include <mnemo/nn/layers.h>
+#include <mnemo/nn/sequential.h>
+
+#include "nn/visit_completeness.h"
+
+using namespace mnemo;
+using namespace mnemo::nn;
+
+namespace {
+
+std::vector<std::string> names(const std::vector<NamedTensor>& tensors) {
+  std::vector<std::string> result;
+  for (const NamedTensor& named : tensors) result.push_back(named.name + " " + named.tensor.shape().text());
+  return result;
+}
+
+/// Uniform in [-bound, bound): within it, close to both ends, and with the moments of that distribution.
+void check_uniform(const Tensor& x, double bound) {
+  const auto values = x.values<double>();
+  const auto count = static_cast<double>(values.size());
+  double low = 0, high = 0, sum = 0, squares = 0;
+  for (const double value : values) {
+    low = std::min(low, value), high = std::max(high, value);
+    sum += value, squares += value * value;
+  }
+  CHECK(low >= -bound * 1.0000001);
+  CHECK(high <= bound * 1.0000001);
+  CHECK(low < -0.98 * bound);
+  CHECK(high > 0.98 * bound);
+  CHECK(std::abs(sum / count) < 5 * bound / std::sqrt(3 * count));
+  CHECK(squares / count == doctest::Approx(bound * bound / 3).epsilon(0.05));
+}
+
+}  // namespace
+
+TEST_CASE("visit names every parameter and buffer of every layer") {
+  check_visit_is_complete("Conv1d", [] { return Conv1d({.in = 3, .out = 4, .kernel = 3}); });
+  check_visit_is_complete("Conv2d without bias", [] { return Conv2d({.in = 4, .out = 6, .kernel = {3, 1}, .groups = 2, .bias = false}); });
+  check_visit_is_complete("Conv3d", [] { return Conv3d({.in = 3, .out = 4, .kernel = 3}); });
+  check_visit_is_complete("Linear", [] { return Linear({.in = 3, .out = 4}); });
+  check_visit_is_complete("Linear without bias", [] { return Linear({.in = 3, .out = 4, .bias = false}); });
+  check_visit_is_complete("BatchNorm1d", [] { return BatchNorm1d({.channels = 3}); });
+  check_visit_is_complete("BatchNorm2d without affine", [] { return BatchNorm2d({.channels = 3, .affine = false}); });
+  check_visit_is_complete("BatchNorm3d without statistics", [] { return BatchNorm3d({.channels = 3, .track_running_stats = false}); });
+  check_visit_is_complete("Dropout", [] { return Dropout(0.5); });
+  check_visit_is_complete("ReLU", [] { return ReLU(); });
+  check_visit_is_complete("LeakyReLU", [] { return LeakyReLU(0.1); });
+  check_visit_is_complete("Sigmoid", [] { return Sigmoid(); });
+  check_visit_is_complete("Tanh", [] { return nn::Tanh(); });
+  check_visit_is_complete("GELU", [] { return GELU(); });
+  check_visit_is_complete("SiLU", [] { return SiLU(); });
+  check_visit_is_complete("Softmax", [] { return Softmax(1); });
+  check_visit_is_complete("Flatten", [] { return Flatten(); });
+  check_visit_is_complete("MaxPool1d", [] { return MaxPool1d({.kernel = 2}); });
+  check_visit_is_complete("MaxPool2d", [] { return MaxPool2d({.kernel = 2}); });
+  check_visit_is_complete("MaxPool3d", [] { return MaxPool3d({.kernel = 2}); });
+  check_visit_is_complete("AvgPool1d", [] { return AvgPool1d({.kernel = 2}); });
+  check_visit_is_complete("AvgPool2d", [] { return AvgPool2d({.kernel = 2}); });
+  check_visit_is_complete("AvgPool3d", [] { return AvgPool3d({.kernel = 2}); });
+  check_visit_is_complete("Sequential", [] {
+    return Sequential(Conv2d({.in = 3, .out = 4, .kernel = 3}), BatchNorm2d({.channels = 4}), Sequential(Linear({.in = 3, .out = 4}), ReLU()));
+  });
+}
+
+TEST_CASE("parameters have the names, shapes and counts that users know") {
+  Conv3d conv({.in = 4, .out = 8, .kernel = {1, 2, 3}, .groups = 2});
+  CHECK(names(conv.named_parameters()) == std::vector<std::string>{"weight (8, 2, 1, 2, 3)", "bias (8)"});
+  CHECK(conv.parameter_count() == 8 * 2 * 6 + 8);
+  Linear linear({.in = 5, .out = 7});
+  CHECK(names(linear.named_parameters()) == std::vector<std::string>{"weight (7, 5)", "bias (7)"});
+  BatchNorm2d norm({.channels = 3});
+  CHECK(names(norm.named_parameters()) == std::vector<std::string>{"weight (3)", "bias (3)"});
+  CHECK(names(norm.named_buffers()) == std::vector<std::string>{"running_mean (3)", "running_var (3)"});
+  CHECK(norm.weight.values<double>() == std::vector<double>{1, 1, 1});
+  CHECK(norm.bias.values<double>() == std::vector<double>{0, 0, 0});
+  CHECK(norm.running_mean.values<double>() == std::vector<double>{0, 0, 0});
+  CHECK(norm.running_variance.values<double>() == std::vector<double>{1, 1, 1});
+}
+
+TEST_CASE("convolutions and linear layers begin uniform within 1 / sqrt(fan in), bias included") {
+  manual_seed(1);
+  const Conv2d conv({.in = 64, .out = 512, .kernel = 3, .groups = 2});
+  check_uniform(conv.weight, 1 / std::sqrt(32.0 * 9));
+  check_uniform(conv.bias, 1 / std::sqrt(32.0 * 9));
+  const Linear linear({.in = 100, .out = 2000});
+  check_uniform(linear.weight, 0.1);
+  check_uniform(linear.bias, 0.1);
+  manual_seed(1);
+  CHECK(Conv2d({.in = 64, .out = 512, .kernel = 3, .groups = 2}).weight.values<float>() == conv.weight.values<float>());
+}
+
+TEST_CASE("layers compute what their op computes with their options") {
+  const Tensor x = randn({2, 4, 7, 6});
+  Conv2d conv({.in = 4, .out = 6, .kernel = {3, 2}, .stride = {1, 2}, .padding = 1, .dilation = {2, 1}, .groups = 2});
+  const Tensor expected = conv2d(x, conv.weight, conv.bias, {.stride = {1, 2}, .padding = 1, .dilation = {2, 1}, .groups = 2});
+  CHECK(conv(x).values<float>() == expected.values<float>());
+  const PoolOptions pool{.kernel = 3, .stride = 1, .padding = 1};
+  CHECK(MaxPool2d(pool)(x).values<float>() == max_pool2d(x, pool).values<float>());
+  CHECK(AvgPool2d(pool)(x).values<float>() == avg_pool2d(x, pool).values<float>());
+  CHECK(LeakyReLU(0.3)(x).values<float>() == leaky_relu(x, 0.3).values<float>());
+  CHECK(Softmax(1)(x).values<float>() == softmax(x, 1).values<float>());
+  CHECK(Flatten()(x).shape() == Shape{2, 4 * 7 * 6});
+  const std::pair<Tensor, Tensor> pairs[] = {{ReLU()(x), relu(x)}, {Sigmoid()(x), sigmoid(x)}, {nn::Tanh()(x), tanh(x)},
+                                             {GELU()(x), gelu(x)}, {SiLU()(x), silu(x)}};
+  for (const auto& [one, other] : pairs) CHECK(one.values<float>() == other.values<float>());
+  CHECK(MaxPool1d({.kernel = 2})(randn({2, 3, 8})).shape() == Shape{2, 3, 4});
+  CHECK(AvgPool3d({.kernel = 2})(randn({2, 3, 8, 4, 6})).shape() == Shape{2, 3, 4, 2, 3});
+}
+
+TEST_CASE("BatchNorm: running statistics by hand, and evaluation uses them") {
+  BatchNorm1d norm({.channels = 2, .epsilon = 0, .momentum = 0.5});
+  const Tensor x = tensor<float>({1, 10, 3, 30}, {2, 2});
+  CHECK(norm(x).values<double>() == std::vector<double>{-1, -1, 1, 1});
+  // Means 2 and 20, unbiased variances 2 and 200; from 0 and 1 half of the way.
+  CHECK(norm.running_mean.values<double>() == std::vector<double>{1, 10});
+  CHECK(norm.running_variance.values<double>() == std::vector<double>{1.5, 100.5});
+  norm(x);
+  CHECK(norm.running_mean.values<double>() == std::vector<double>{1.5, 15});
+  CHECK(norm.running_variance.values<double>() == std::vector<double>{1.75, 150.25});
+  norm.eval();
+  const auto y = norm(x).values<double>();
+  CHECK(y[0] == doctest::Approx((1 - 1.5) / std::sqrt(1.75)));
+  CHECK(y[3] == doctest::Approx((30 - 15) / std::sqrt(150.25)));
+  CHECK(norm.running_mean.values<double>() == std::vector<double>{1.5, 15});
+
+  BatchNorm1d without({.channels = 2, .epsilon = 0, .track_running_stats = false});
+  without.eval();
+  CHECK(without(x).values<double>() == std::vector<double>{-1, -1, 1, 1});
+  CHECK(without.named_buffers().empty());
+}
+
+TEST_CASE("Dropout does nothing in evaluation") {
+  Dropout dropout(0.5);
+  const Tensor x = ones({1000});
+  CHECK(dropout(x).values<float>() != x.values<float>());
+  dropout.eval();
+  CHECK(dropout(x).array().storage() == x.array().storage());
+}
+
+TEST_CASE("options that make no layer are errors that name it") {
+  const std::pair<const char*, std::function<void()>> bad[] = {
+      {"[Conv2d] ", [] { Conv2d({.in = 0, .out = 4}); }},
+      {"[Conv2d] ", [] { Conv2d({.in = 4, .out = -1}); }},
+      {"[Conv1d] ", [] { Conv1d({.in = 4, .out = 4, .kernel = 0}); }},
+      {"[Conv3d] ", [] { Conv3d({.in = 4, .out = 4, .kernel = {3, 3}}); }},
+      {"[Conv2d] ", [] { Conv2d({.in = 4, .out = 4, .stride = -1}); }},
+      {"[Conv3d] ", [] { Conv3d({.in = 4, .out = 4, .stride = {1, 1}}); }},
+      {"[Conv3d] ", [] { Conv3d({.in = 4, .out = 4, .padding = {1, 1}}); }},
+      {"[Conv3d] ", [] { Conv3d({.in = 4, .out = 4, .dilation = {1, 1}}); }},
+      {"[Conv2d] ", [] { Conv2d({.in = 4, .out = 4, .padding = -1}); }},
+      {"[Conv2d] ", [] { Conv2d({.in = 4, .out = 4, .padding = "full"}); }},
+      {"[Conv2d] ", [] { Conv2d({.in = 4, .out = 4, .dilation = 0}); }},
+      {"[Conv2d] ", [] { Conv2d({.in = 4, .out = 6, .groups = 3}); }},
+      {"[Conv2d] ", [] { Conv2d({.in = 4, .out = 4, .groups = 0}); }},
+      {"[Linear] ", [] { Linear({.in = 4}); }},
+      {"[Linear] ", [] { Linear({.out = 4}); }},
+      {"[BatchNorm] ", [] { BatchNorm2d({}); }},
+      {"[BatchNorm] ", [] { BatchNorm2d({.channels = 3, .epsilon = -1}); }},
+      {"[BatchNorm] ", [] { BatchNorm2d({.channels = 3, .momentum = 2}); }},
+      {"[Dropout] ", [] { Dropout(-0.1); }},
+      {"[Dropout] ", [] { Dropout(std::nan("")); }},
+      {"[shape] ", [] { Linear({.in = std::int64_t{1} << 40, .out = std::int64_t{1} << 40}); }},
+      {"[conv2d] ", [] { Conv2d({.in = 4, .out = 4})(ones({1, 3, 5, 5})); }},
+      {"[batch_norm] ", [] { BatchNorm2d({.channels = 4})(ones({1, 4, 5})); }},
+      {"[max_pool2d] ", [] { MaxPool2d({.kernel = 0})(ones({1, 4, 5, 5})); }},
+      {"[linear] ", [] { Linear({.in = 4, .out = 2})(Tensor()); }},
+      {"[batch_norm] ", [] { BatchNorm2d({.channels = 4})(Tensor()); }},
+      {"[flatten] ", [] { Flatten()(Tensor()); }},
+  };
+  const auto before = Device("cpu").allocator().allocated();
+  for (const auto& [begin, call] : bad) {
+    std::string text = "no error";
+    try {
+      call();
+    } catch (const Error& error) {
+      text = error.what();
+    }
+    CAPTURE(text);
+    CHECK(text.rfind(begin, 0) == 0);
+  }
+  CHECK(Device("cpu").allocator().allocated() == before);
+}
