@@ -1,0 +1,30 @@
+// What the verbs of the `mnemo` command share: exit codes, usage errors, the verbs themselves.
+#pragma once
+
+#include <functional>
+#include <stdexcept>
+#include <string>
+
+#include <CLI/CLI.hpp>
+
+namespace mnemo::command {
+
+enum ExitCode : int { fine = 0, failed = 1, usage = 2, out_of_memory = 3 };
+
+/// The command was called wrongly; the text says how it should be. Ends in exit code 2.
+class UsageError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// What to do for the verb that was given; returns the exit code.
+using Action = std::function<int()>;
+
+// Each adds its verb to the command line and sets `action` when that verb is given.
+void add_devices(CLI::App& app, Action& action);
+void add_models(CLI::App& app, Action& action);
+void add_step(CLI::App& app, Action& action);
+void add_replay(CLI::App& app, Action& action);
+void add_lab(CLI::App& app, Action& action);
+
+}  // namespace mnemo::command

@@ -1,0 +1,119 @@
+// mnemo devices: what can be named as a device.
+#include <memory>
+
+#include <fmt/format.h>
+
+#include <mnemo/mnemo.h>
+
+#include "command/command.h"
+#include "command/numbers.h"
+#include "command/output.h"
+#include "command/table.h"
+
+namespace mnemo::command {
+
+namespace {
+
+/// A real device: there, or not for a reason.
+struct Presence {
+  std::string name;
+  memory::Bytes capacity = 0;
+  std::string reason;
+
+  bool available() const { return reason.empty(); }
+};
+
+Presence presence_of(const char* name) {
+  try {
+    return {name, Device::open(name).allocator().source().capacity(), {}};
+  } catch (const DeviceError& error) {
+    return {name, 0, error.what()};
+  }
+}
+
+Json to_json(const Presence& device) {
+  Json object{{"name", device.name}, {"virtual", false}, {"available", device.available()}};
+  if (device.available())
+    object["capacity"] = device.capacity;
+  else
+    object["reason"] = device.reason;
+  return object;
+}
+
+Json to_json(const Card& card) {
+  return {{"name", fmt::format("virtual:{}", card.name)},
+          {"virtual", true},
+          {"available", true},
+          {"title", card.title},
+          {"capacity", card.capacity},
+          {"capacity_source", card.capacity_source},
+          {"context", card.context},
+          {"context_source", card.context_source},
+          {"bandwidth", card.bandwidth},
+          {"float32_flops", card.float32_flops},
+          {"half_flops", card.half_flops},
+          {"speed_source", card.speed_source}};
+}
+
+std::string real_devices(const Presence& cpu, const Presence& cuda) {
+  Table table({{"device", Table::Align::left}, {"what it is", Table::Align::left}});
+  const auto what = [](const Presence& device, const char* arithmetic) {
+    return device.available() ? fmt::format("{}, {} MiB", arithmetic, mebibytes(device.capacity))
+                              : "absent: " + device.reason;
+  };
+  table.add({"cpu, cpu:SIZE", what(cpu, "real arithmetic")});
+  table.add({"cuda, cuda:N", what(cuda, "real arithmetic")});
+  table.add({"virtual:cpu, virtual:cpu:SIZE", "shapes only: allocates as cpu does"});
+  table.add({"virtual:SIZE", "shapes only: a GPU of that size"});
+  table.add({"virtual:CARD", "shapes only: one of the cards below"});
+  return table.text();
+}
+
+std::string card_table() {
+  Table table({{"card", Table::Align::left},
+               {"title", Table::Align::left},
+               {"capacity MiB"},
+               {"context MiB"},
+               {"GB/s"},
+               {"float32 TFLOP/s"},
+               {"half TFLOP/s"}});
+  for (const Card& card : cards()) {
+    table.add({card.name, card.title, mebibytes(card.capacity), mebibytes(card.context),
+               fmt::format("{:.0f}", card.bandwidth / 1e9), fmt::format("{:.1f}", card.float32_flops / 1e12),
+               fmt::format("{:.0f}", card.half_flops / 1e12)});
+  }
+  return table.text();
+}
+
+std::string source_table() {
+  Table table({{"card", Table::Align::left},
+               {"capacity from", Table::Align::left},
+               {"context from", Table::Align::left},
+               {"speeds from", Table::Align::left}});
+  for (const Card& card : cards()) table.add({card.name, card.capacity_source, card.context_source, card.speed_source});
+  return table.text();
+}
+
+int show(bool json) {
+  const Presence cpu = presence_of("cpu"), cuda = presence_of("cuda");
+  if (!json) {
+    print(real_devices(cpu, cuda) + '\n' + card_table() + '\n' + source_table());
+    return fine;
+  }
+  Json devices = Json::array({to_json(cpu), to_json(cuda)});
+  devices.push_back({{"name", "virtual:cpu"}, {"virtual", true}, {"available", true}});
+  for (const Card& card : cards()) devices.push_back(to_json(card));
+  print_json({{"devices", devices}});
+  return fine;
+}
+
+}  // namespace
+
+void add_devices(CLI::App& app, Action& action) {
+  CLI::App* verb = app.add_subcommand("devices", "The devices and cards that can be named.");
+  const auto json = std::make_shared<bool>(false);
+  verb->add_flag("--json", *json, "One JSON object on stdout.");
+  verb->callback([&action, json] { action = [json] { return show(*json); }; });
+}
+
+}  // namespace mnemo::command

@@ -1,0 +1,39 @@
+// What `mnemo step` did: training steps for each batch size in turn, on one device.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <mnemo/mnemo.h>
+
+#include "command/output.h"
+#include "models/registry.h"
+#include "training/trainer.h"
+
+namespace mnemo::command {
+
+/// The steps with one batch size.
+struct StepRun {
+  std::int64_t batch = 0;
+  std::int64_t size = 0;
+  std::vector<training::StepReport> steps;
+};
+
+struct StepResult {
+  const models::Spec* spec = nullptr;
+  std::string device;
+  training::Rule rule = training::Rule::sgd;
+  std::int64_t parameters = 0;
+  std::vector<StepRun> runs = {};
+  memory::Statistics statistics = {};     ///< at the end
+  std::int64_t estimated_workspaces = 0;  ///< convolution passes whose workspace is not that of the real device
+  std::optional<OutOfMemory> out_of_memory = {};
+};
+
+Json to_json(const StepResult& result);
+/// The same as a table.
+std::string text(const StepResult& result);
+
+}  // namespace mnemo::command

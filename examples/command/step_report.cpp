@@ -1,0 +1,138 @@
+#include <cmath>
+
+#include <fmt/format.h>
+
+#include "command/numbers.h"
+#include "command/step.h"
+#include "command/table.h"
+
+namespace mnemo::command {
+
+namespace {
+
+/// The categories that hold anything, by name.
+Json to_json(const memory::CategoryBytes& categories) {
+  Json object = Json::object();
+  for (int i = 0; i < memory::kCategories; ++i) {
+    const memory::Bytes bytes = categories[static_cast<std::size_t>(i)];
+    if (bytes > 0) object[memory::name(static_cast<memory::Category>(i))] = bytes;
+  }
+  return object;
+}
+
+Json to_json(const training::StepReport& step) {
+  const memory::Tag& tag = step.peak.tag;
+  return {{"loss", std::isfinite(step.loss) ? Json(step.loss) : Json(nullptr)},
+          {"allocated", step.allocated},
+          {"reserved", step.reserved},
+          {"peak_allocated", step.peak.allocated},
+          {"peak_reserved", step.peak_reserved},
+          {"peak",
+           {{"phase", memory::name(tag.phase)},
+            {"op", tag.op},
+            {"module", tag.module},
+            {"categories", to_json(step.peak.categories)}}}};
+}
+
+Json to_json(const OutOfMemory::Details& d) {
+  return {{"requested", d.requested},
+          {"segment", d.segment},
+          {"allocated", d.allocated},
+          {"reserved", d.reserved},
+          {"capacity", d.capacity},
+          {"free", d.free},
+          {"largest_free_block", d.largest_free_block},
+          {"phase", memory::name(d.tag.phase)},
+          {"op", d.tag.op},
+          {"module", d.tag.module}};
+}
+
+/// "backward: max_pool2d of layer1.0"
+std::string place(const memory::Tag& tag) {
+  return fmt::format("{}: {}{}{}", memory::name(tag.phase), tag.op, *tag.module ? " of " : "", tag.module);
+}
+
+std::string steps_table(const StepResult& result) {
+  Table table({{"batch"},
+               {"size"},
+               {"step"},
+               {"loss"},
+               {"allocated"},
+               {"reserved"},
+               {"peak allocated"},
+               {"peak reserved"},
+               {"peak reached in", Table::Align::left}});
+  std::int64_t number = 0;
+  for (const StepRun& run : result.runs) {
+    for (const training::StepReport& step : run.steps) {
+      table.add({grouped(run.batch), grouped(run.size), grouped(++number),
+                 std::isfinite(step.loss) ? fmt::format("{:.4f}", step.loss) : "-", mebibytes(step.allocated),
+                 mebibytes(step.reserved), mebibytes(step.peak.allocated), mebibytes(step.peak_reserved),
+                 place(step.peak.tag)});
+    }
+  }
+  return table.text();
+}
+
+/// What held the bytes at the peak of the last step of each batch size: a line per category.
+std::string peak_table(const StepResult& result) {
+  std::vector<Table::Column> columns{{"at the peak", Table::Align::left}};
+  memory::CategoryBytes seen{};
+  std::vector<const training::StepReport*> last;
+  for (const StepRun& run : result.runs) {
+    if (run.steps.empty()) continue;
+    last.push_back(&run.steps.back());
+    columns.push_back({fmt::format("batch {}", run.batch)});
+    for (std::size_t i = 0; i < seen.size(); ++i) seen[i] += last.back()->peak.categories[i];
+  }
+  if (last.empty()) return {};
+  Table table(columns);
+  const auto add = [&](const char* name, auto bytes_of) {
+    std::vector<std::string> cells{name};
+    for (const training::StepReport* step : last) cells.push_back(mebibytes(bytes_of(*step)));
+    table.add(std::move(cells));
+  };
+  for (std::size_t i = 0; i < seen.size(); ++i) {
+    if (seen[i] == 0) continue;
+    add(memory::name(static_cast<memory::Category>(i)),
+        [i](const training::StepReport& step) { return step.peak.categories[i]; });
+  }
+  add("together", [](const training::StepReport& step) { return step.peak.allocated; });
+  return '\n' + table.text();
+}
+
+}  // namespace
+
+Json to_json(const StepResult& result) {
+  Json runs = Json::array();
+  for (const StepRun& run : result.runs) {
+    Json steps = Json::array();
+    for (const training::StepReport& step : run.steps) steps.push_back(to_json(step));
+    runs.push_back({{"batch", run.batch}, {"size", run.size}, {"steps", std::move(steps)}});
+  }
+  Json object{{"device", result.device},
+              {"model", result.spec->name},
+              {"parameters", result.parameters},
+              {"runs", std::move(runs)},
+              {"segments", result.statistics.segment.all.current},
+              {"retries", result.statistics.num_alloc_retries},
+              {"ooms", result.statistics.num_ooms},
+              {"estimated_workspaces", result.estimated_workspaces}};
+  if (result.out_of_memory) object["oom"] = to_json(result.out_of_memory->details());
+  return object;
+}
+
+std::string text(const StepResult& result) {
+  std::string text = fmt::format("{} on {}: {} parameters, {}; sizes in MiB\n\n", result.spec->name, result.device,
+                                 grouped(result.parameters), training::name(result.rule));
+  text += steps_table(result) + peak_table(result);
+  text += fmt::format("\nsegments {}, retries {}, out of memory {}\n", result.statistics.segment.all.current,
+                      result.statistics.num_alloc_retries, result.statistics.num_ooms);
+  if (result.estimated_workspaces > 0) {
+    text += fmt::format("workspace estimated: {} convolution passes were taken to need none on this card\n",
+                        grouped(result.estimated_workspaces));
+  }
+  return text;
+}
+
+}  // namespace mnemo::command

@@ -1,0 +1,59 @@
+#include "labs/simple_conv.h"
+
+#include <algorithm>
+
+#include "labs/arithmetic.h"
+
+namespace mnemo::labs {
+
+using memory::Bytes;
+
+// Both convolutions have kernel 3 and no padding, both pools halve and round down.
+SimpleConvFormula::SimpleConvFormula(const Device& device, std::int64_t batch, std::int64_t size)
+    : device_(device),
+      batch_(batch),
+      size_(size),
+      conv1_(size - 2),
+      pooled1_(conv1_ / 2),
+      conv2_(pooled1_ - 2),
+      pooled2_(conv2_ / 2) {}
+
+Bytes SimpleConvFormula::conv1_parameters() const { return block_bytes(32 * 3 * 3 * 3) + block_bytes(32); }
+Bytes SimpleConvFormula::conv2_parameters() const { return block_bytes(64 * 32 * 3 * 3) + block_bytes(64); }
+Bytes SimpleConvFormula::fc_parameters() const { return block_bytes(10 * 64 * 5 * 5) + block_bytes(10); }
+
+Bytes SimpleConvFormula::workspace(std::int64_t in, std::int64_t out, std::int64_t edge, ConvPass pass) const {
+  ConvProblem problem;
+  problem.batch = batch_;
+  problem.in_channels = in;
+  problem.out_channels = out;
+  problem.in = {1, edge, edge};
+  problem.kernel = {1, 3, 3};
+  problem.out = {1, edge - 2, edge - 2};
+  return block_bytes(device_.backend().decisions().conv(problem, pass, conv_policy()).workspace, 1);
+}
+
+Bytes SimpleConvFormula::step_peak() const {
+  const Bytes images = block_bytes(batch_ * 3 * size_ * size_) + block_bytes(batch_, 8);  // with their labels
+  const Bytes plane1 = block_bytes(batch_ * 32 * conv1_ * conv1_), plane2 = block_bytes(batch_ * 64 * conv2_ * conv2_);
+  const Bytes half1 = block_bytes(batch_ * 32 * pooled1_ * pooled1_);
+  const Bytes places1 = block_bytes(batch_ * 32 * pooled1_ * pooled1_, 1);  // of the maxima, a byte each
+  const Bytes results = block_bytes(batch_ * 10) + block_bytes(1);          // the output and the loss
+
+  const Bytes always = 3 * parameters() + images;  // with Adam's moments
+  const Bytes backward = always + results + fc_parameters();
+  // What relu1 and pool1 keep until backward has come to them; pool1's own output is kept by conv2.
+  const Bytes saved1 = plane1 + places1;
+  const Bytes at_conv2 = backward + saved1 + half1 + plane2;
+  return std::max({
+      always + plane1 + workspace(3, 32, size_, ConvPass::forward),
+      always + plane1 + plane1 + half1 + places1,  // pool1, forward: conv1's output is still there
+      always + saved1 + half1 + plane2 + workspace(32, 64, pooled1_, ConvPass::forward),
+      at_conv2 + half1 + workspace(32, 64, pooled1_, ConvPass::data_gradient),
+      at_conv2 + half1 + conv2_parameters() + workspace(32, 64, pooled1_, ConvPass::weight_gradient),
+      backward + conv2_parameters() + saved1 + half1 + plane1,  // pool1, backward: from its gradient to relu1's
+      backward + conv2_parameters() + plane1 + conv1_parameters() + workspace(3, 32, size_, ConvPass::weight_gradient),
+  });
+}
+
+}  // namespace mnemo::labs

@@ -1,0 +1,46 @@
+// Model: any network of the zoo behind one type.
+#pragma once
+
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include <mnemo/mnemo.h>
+
+namespace mnemo::models {
+
+/// A network that maps one tensor to one tensor. It owns its parameters, which lie on the device it was made on.
+class Model {
+ public:
+  virtual ~Model() = default;
+  Model(const Model&) = delete;
+  Model& operator=(const Model&) = delete;
+
+  virtual Tensor forward(const Tensor& x) = 0;
+  virtual std::vector<nn::NamedTensor> named_parameters() = 0;
+
+  std::vector<Tensor> parameters();
+  /// Number of trained values.
+  std::int64_t parameter_count();
+
+ protected:
+  Model() = default;
+};
+
+/// Puts a module behind the type.
+template <class M>
+std::unique_ptr<Model> as_model(M module) {
+  class Holder final : public Model {
+   public:
+    // Visited here, so that every layer knows its path before the first forward.
+    explicit Holder(M m) : module_(std::move(m)) { nn::Collector().run(module_); }
+    Tensor forward(const Tensor& x) override { return module_(x); }
+    std::vector<nn::NamedTensor> named_parameters() override { return module_.named_parameters(); }
+
+   private:
+    M module_;
+  };
+  return std::make_unique<Holder>(std::move(module));
+}
+
+}  // namespace mnemo::models

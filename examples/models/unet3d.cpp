@@ -1,0 +1,31 @@
+#include "models/unet3d.h"
+
+namespace mnemo::models {
+
+DoubleConv3d::DoubleConv3d(std::int64_t in, std::int64_t out)
+    : conv1({.in = in, .out = out, .kernel = 3, .padding = 1, .bias = false}),
+      conv2({.in = out, .out = out, .kernel = 3, .padding = 1, .bias = false}),
+      bn1({.channels = out}),
+      bn2({.channels = out}) {}
+
+Tensor upsample_nearest(const Tensor& x) {
+  const std::int64_t n = x.size(0), c = x.size(1), d = x.size(2), h = x.size(3), w = x.size(4);
+  const Tensor each_twice = expand(reshape(x, {n, c, d, 1, h, 1, w, 1}), {n, c, d, 2, h, 2, w, 2});
+  return reshape(each_twice, {n, c, 2 * d, 2 * h, 2 * w});
+}
+
+Tensor UNet3d::forward(const Tensor& x) {                           // (N, 1, S, S, S)
+  const Tensor fine = encoder1(x);                                  // (N, 16, S, S, S)
+  const Tensor middle = encoder2(max_pool3d(fine, {.kernel = 2}));  // (N, 32, S/2, S/2, S/2)
+  Tensor y = bottom(max_pool3d(middle, {.kernel = 2}));             // (N, 64, S/4, S/4, S/4)
+  y = decoder2(concat({upsample_nearest(y), middle}, 1));           // (N, 32, S/2, S/2, S/2)
+  y = decoder1(concat({upsample_nearest(y), fine}, 1));             // (N, 16, S, S, S)
+  return head(y);                                                   // (N, 3, S, S, S)
+}
+
+void UNet3d::visit(nn::Visitor& v) {
+  v.child("encoder1", encoder1), v.child("encoder2", encoder2), v.child("bottom", bottom);
+  v.child("decoder2", decoder2), v.child("decoder1", decoder1), v.child("head", head);
+}
+
+}  // namespace mnemo::models

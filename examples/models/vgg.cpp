@@ -1,0 +1,23 @@
+#include "models/vgg.h"
+
+#include <initializer_list>
+
+namespace mnemo::models {
+
+Vgg16::Vgg16()
+    : classifier(nn::Flatten(), nn::Linear({.in = 512 * 7 * 7, .out = 4096}), nn::ReLU(), nn::Dropout(),
+                 nn::Linear({.in = 4096, .out = 4096}), nn::ReLU(), nn::Dropout(),
+                 nn::Linear({.in = 4096, .out = 1000})) {
+  constexpr std::int64_t pool = 0;
+  std::int64_t in = 3;
+  for (const std::int64_t out : {64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0}) {
+    if (out == pool) {
+      features.add(nn::MaxPool2d({.kernel = 2}));
+      continue;
+    }
+    features.add(nn::Conv2d({.in = in, .out = out, .kernel = 3, .padding = 1})).add(nn::ReLU());
+    in = out;
+  }
+}
+
+}  // namespace mnemo::models

@@ -1,0 +1,49 @@
+// Trainer: training steps of a model of the zoo, and what each of them did to memory.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "models/registry.h"
+
+namespace mnemo::training {
+
+enum class Rule {
+  sgd,      ///< without momentum, learning rate 0.01: no state
+  adam,     ///< learning rate 0.001: two values per parameter
+  nothing,  ///< no training: the forward pass without recording
+};
+const char* name(Rule rule);
+
+/// Memory after a step, when everything that belonged to it is released, and at its peak. Bytes.
+struct StepReport {
+  double loss = 0;  ///< NaN on a virtual device
+  memory::Bytes allocated = 0;
+  memory::Bytes reserved = 0;
+  memory::Bytes peak_reserved = 0;
+  memory::Peak peak;
+};
+
+/// A model on the current device with its optimizer.
+class Trainer {
+ public:
+  Trainer(const models::Spec& spec, Rule rule);
+
+  /// One step on random data: new input, forward, backward, update. Peaks are counted from its beginning.
+  StepReport step(std::int64_t batch_size, std::int64_t edge);
+
+  models::Model& model() { return *model_; }
+  const Device& device() const { return device_; }
+
+ private:
+  double run(std::int64_t batch_size, std::int64_t edge);
+
+  const models::Spec& spec_;
+  Device device_;  ///< the current one when it was made
+  std::unique_ptr<models::Model> model_;
+  std::unique_ptr<optim::Optimizer> optimizer_;  ///< null for Rule::nothing
+  std::int64_t steps_ = 0;
+};
+
+}  // namespace mnemo::training
