@@ -86,11 +86,13 @@ std::string card_table() {
 }
 
 std::string source_table() {
-  Table table({{"card", Table::Align::left},
-               {"capacity from", Table::Align::left},
-               {"context from", Table::Align::left},
-               {"speeds from", Table::Align::left}});
-  for (const Card& card : cards()) table.add({card.name, card.capacity_source, card.context_source, card.speed_source});
+  Table table(
+      {{"card", Table::Align::left}, {"figure", Table::Align::left}, {"where it comes from", Table::Align::left}});
+  for (const Card& card : cards()) {
+    table.add({card.name, "capacity", card.capacity_source});
+    table.add({"", "context", card.context_source});
+    table.add({"", "speeds", card.speed_source});
+  }
   return table.text();
 }
 

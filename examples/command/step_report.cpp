@@ -62,7 +62,7 @@ std::string steps_table(const StepResult& result) {
                {"peak allocated"},
                {"peak reserved"},
                {"peak reached in", Table::Align::left}});
-  std::int64_t number = 0;
+  std::int64_t number = 0;  // counted through, as the ledger does
   for (const StepRun& run : result.runs) {
     for (const training::StepReport& step : run.steps) {
       table.add({grouped(run.batch), grouped(run.size), grouped(++number),
@@ -71,7 +71,7 @@ std::string steps_table(const StepResult& result) {
                  place(step.peak.tag)});
     }
   }
-  return table.text();
+  return number == 0 ? "no step was finished\n" : table.text();
 }
 
 /// What held the bytes at the peak of the last step of each batch size: a line per category.

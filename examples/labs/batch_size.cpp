@@ -105,6 +105,9 @@ Row smaller_batch_row(const std::string& device) {
   row.figures.push_back(
       {"peak allocated, batch 8 after 64 in one process", program.formula(8).step_peak(), after.peak.allocated});
   row.figures.push_back({"reserved, batch 8 after 64 in one process", reserved_before, after.reserved});
+  Program another(device);
+  const Bytes larger_reserved = another.train(64).reserved, smaller_reserved = another.train(32).reserved;
+  row.figures.push_back({"reserved, batch 32 after 64 in one process", std::nullopt, smaller_reserved});
   const bool falls = alone[1].peak.allocated < alone[0].peak.allocated && alone[1].reserved < alone[0].reserved;
   const bool stays = after.reserved >= reserved_before;
   row.verdict = falls && stays ? Verdict::depends : falls ? Verdict::fails : Verdict::holds;
@@ -114,9 +117,13 @@ Row smaller_batch_row(const std::string& device) {
       stays ? fmt::format("stays at {}, {} of what batch 8 alone takes", format_bytes(after.reserved),
                           times(after.reserved, alone[1].reserved))
             : "falls as well");
+  if (smaller_reserved > larger_reserved) {
+    row.because += fmt::format(", and batch 32 after 64 even raises it from {} to {}", format_bytes(larger_reserved),
+                               format_bytes(smaller_reserved));
+  }
   row.mechanism =
       "allocated follows the batch at once; freed blocks stay cached in their segments, and reserved counts those "
-      "until empty_cache. "
+      "until empty_cache. Tensors of other sizes may fit none of the cached pieces and need a new segment. "
       "What is left after a step is parameters, gradients and Adam's moments: 4 x the parameters";
   return row;
 }
