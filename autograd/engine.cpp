@@ -12,8 +12,8 @@ namespace mnemo {
 
 namespace {
 
-/// One run over a graph. Nodes carry a slot number while it lasts; an inner run (a hook, a recomputed segment) puts its own
-/// numbers over them and restores the outer ones.
+/// One run over a graph. Nodes carry a slot number while it lasts; an inner run (a hook, a recomputed segment) puts its
+/// own numbers over them and restores the outer ones.
 class Run {
  public:
   Run(const NodeRef& root, bool retain_graph) : retain_graph_(retain_graph) { collect(root); }
@@ -55,7 +55,8 @@ class Run {
   void collect(const NodeRef& root) {
     std::vector<Node*> stack;
     const auto visit = [&](const NodeRef& node) {
-      const bool known = node->slot >= 0 && node->slot < static_cast<std::int64_t>(tasks_.size()) && task(*node).node == node;
+      const bool known =
+          node->slot >= 0 && node->slot < static_cast<std::int64_t>(tasks_.size()) && task(*node).node == node;
       if (known) {
         ++task(*node).waiting;
         return;
@@ -85,8 +86,8 @@ class Run {
     }
   }
 
-  /// One contribution less to wait for. Where every path gave nothing (an op that does not differentiate), the node's own
-  /// inputs get nothing either: a list, because such a chain may be longer than the stack is deep.
+  /// One contribution less to wait for. Where every path gave nothing (an op that does not differentiate), the node's
+  /// own inputs get nothing either: a list, because such a chain may be longer than the stack is deep.
   void settle(const NodeRef& node) {
     std::vector<NodeRef> settled;
     arrive(node, settled);
@@ -99,7 +100,8 @@ class Run {
     }
   }
 
-  /// A complete gradient goes to its leaf at once, or its op becomes ready; a node that gets none is put into `without`.
+  /// A complete gradient goes to its leaf at once, or its op becomes ready; a node that gets none is put into
+  /// `without`.
   void arrive(const NodeRef& node, std::vector<NodeRef>& without) {
     Task& entry = task(*node);
     if (--entry.waiting > 0) return;
@@ -142,11 +144,12 @@ class Run {
       const Array result = hook(gradient);
       if (!result.defined()) continue;
       if (!(result.shape() == gradient.shape())) {
-        fail<ShapeError>("hook", fmt::format("the hook made gradient {} from {}", result.shape().text(), gradient.shape().text()));
+        fail<ShapeError>(
+            "hook", fmt::format("the hook made gradient {} from {}", result.shape().text(), gradient.shape().text()));
       }
       if (!(result.device() == gradient.device()) || !is_floating(result.dtype())) {
-        fail<GradError>("hook", fmt::format("the hook made a gradient {} on {} from one {} on {}", name(result.dtype()), result.device().name(),
-                                            name(gradient.dtype()), gradient.device().name()));
+        fail<GradError>("hook", fmt::format("the hook made a gradient {} on {} from one {} on {}", name(result.dtype()),
+                                            result.device().name(), name(gradient.dtype()), gradient.device().name()));
       }
       gradient = result.to(gradient.dtype());
     }
@@ -157,11 +160,14 @@ class Run {
   void keep(Node& node, Array gradient) {
     if (node.grad.defined()) {
       // A gradient that the user set may be a view with repeated elements.
-      if (node.grad.layout().is_dense()) map_into(BinaryOp::add, node.grad, gradient, node.grad);
-      else node.grad = map(BinaryOp::add, node.grad, gradient);
+      if (node.grad.layout().is_dense())
+        map_into(BinaryOp::add, node.grad, gradient, node.grad);
+      else
+        node.grad = map(BinaryOp::add, node.grad, gradient);
       return;
     }
-    const bool owned = gradient.storage().is_unique() && gradient.is_contiguous() && gradient.bytes() == gradient.storage()->bytes();
+    const bool owned =
+        gradient.storage().is_unique() && gradient.is_contiguous() && gradient.bytes() == gradient.storage()->bytes();
     if (!owned) {
       const Array copy(gradient.shape(), gradient.dtype(), gradient.device());
       copy_into(gradient, copy);

@@ -32,8 +32,9 @@ Node::~Node() {
 }
 
 void fail_freed(const char* op) {
-  fail<GradError>(op, "backward was already run through this operation and what it had saved is freed; "
-                      "call backward(retain_graph = true) the first time, or run forward again");
+  fail<GradError>(op,
+                  "backward was already run through this operation and what it had saved is freed; "
+                  "call backward(retain_graph = true) the first time, or run forward again");
 }
 
 }  // namespace mnemo

@@ -19,7 +19,8 @@ using NodeRef = std::shared_ptr<Node>;
 /// What a gradient closure sees: the gradient of the op's output, and where the gradients of its inputs go.
 class Backward {
  public:
-  Backward(Array grad, const std::vector<NodeRef>& inputs) : grad_(std::move(grad)), inputs_(inputs), given_(inputs.size()) {}
+  Backward(Array grad, const std::vector<NodeRef>& inputs)
+      : grad_(std::move(grad)), inputs_(inputs), given_(inputs.size()) {}
 
   const Array& grad() const { return grad_; }
   /// The same, handed over: an op that keeps no other reference may overwrite it.
@@ -58,9 +59,9 @@ class Node {
   std::uint64_t sequence;       ///< order of recording: backward runs the latest first
   std::vector<NodeRef> inputs;  ///< null where an input takes no part
   std::vector<GradHook> hooks;
-  Array grad;                   ///< of a leaf, or of a node whose gradient was asked for
-  bool keeps_grad = false;      ///< a node that is no leaf keeps its gradient too
-  std::int64_t slot = -1;       ///< the engine's place for it while a backward runs
+  Array grad;               ///< of a leaf, or of a node whose gradient was asked for
+  bool keeps_grad = false;  ///< a node that is no leaf keeps its gradient too
+  std::int64_t slot = -1;   ///< the engine's place for it while a backward runs
 };
 
 [[noreturn]] void fail_freed(const char* op);

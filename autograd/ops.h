@@ -1,5 +1,6 @@
-// The operations on tensors, each with its gradient. Shapes are checked before anything happens; a ShapeError, DTypeError or
-// DeviceError leaves everything as it was. Where an op is recorded, its doc says what it keeps for backward.
+// The operations on tensors, each with its gradient. Shapes are checked before anything happens; a ShapeError,
+// DTypeError or DeviceError leaves everything as it was. Where an op is recorded, its doc says what it keeps for
+// backward.
 #pragma once
 
 #include <optional>
@@ -33,7 +34,8 @@ Tensor minimum(const Tensor& a, const Tensor& b);
 Tensor equal(const Tensor& a, const Tensor& b);
 Tensor less(const Tensor& a, const Tensor& b);
 
-// Element by element (ops_unary.cpp). What each keeps (input, output or nothing) stands at its functor in core/functors.h.
+// Element by element (ops_unary.cpp). What each keeps (input, output or nothing) stands at its functor in
+// core/functors.h.
 Tensor pow(const Tensor& x, double exponent);
 Tensor abs(const Tensor& x);
 Tensor exp(const Tensor& x);
@@ -93,17 +95,20 @@ Tensor to(const Tensor& x, const Device& device);
 Tensor gather(const Tensor& x, int axis, const Tensor& index);
 
 // Products (ops_matmul.cpp). Keep both operands.
-/// (..., M, K) x (..., K, N) -> (..., M, N), leading dimensions broadcast; a vector is a row on the left, a column on the right.
+/// (..., M, K) x (..., K, N) -> (..., M, N), leading dimensions broadcast; a vector is a row on the left, a column on
+/// the right.
 Tensor matmul(const Tensor& a, const Tensor& b);
 /// x (..., in) * weight (out, in) transposed + bias (out) -> (..., out); bias may be undefined.
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {});
 
-// Convolution (ops_conv.cpp): x (N, C, sizes...), weight (K, C/groups, kernel...), bias (K) or undefined. Keeps x and the weight.
+// Convolution (ops_conv.cpp): x (N, C, sizes...), weight (K, C/groups, kernel...), bias (K) or undefined. Keeps x and
+// the weight.
 Tensor conv1d(const Tensor& x, const Tensor& weight, const Tensor& bias = {}, const ConvOptions& options = {});
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias = {}, const ConvOptions& options = {});
 Tensor conv3d(const Tensor& x, const Tensor& weight, const Tensor& bias = {}, const ConvOptions& options = {});
 
-// Pooling (ops_pool.cpp): x (N, C, sizes...) or (C, sizes...). A maximum keeps one byte per output (its place in the window), an average nothing.
+// Pooling (ops_pool.cpp): x (N, C, sizes...) or (C, sizes...). A maximum keeps one byte per output (its place in the
+// window), an average nothing.
 Tensor max_pool1d(const Tensor& x, const PoolOptions& options);
 Tensor max_pool2d(const Tensor& x, const PoolOptions& options);
 Tensor max_pool3d(const Tensor& x, const PoolOptions& options);
@@ -117,12 +122,12 @@ struct BatchNormOptions {
   double momentum = 0.1;
   double epsilon = 1e-5;
 };
-/// x (N, C) or (N, C, sizes...): per channel to mean 0 and variance 1, then * weight + bias (each may be undefined). In training the
-/// running statistics are updated in place. Keeps x, the weight and two numbers per channel.
-Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean, const Tensor& running_variance,
-                  const BatchNormOptions& options = {});
-/// Zeroes elements with probability p and scales the others by 1 / (1 - p); x itself when not training. Keeps nothing: the
-/// random numbers are made again in backward.
+/// x (N, C) or (N, C, sizes...): per channel to mean 0 and variance 1, then * weight + bias (each may be undefined). In
+/// training the running statistics are updated in place. Keeps x, the weight and two numbers per channel.
+Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean,
+                  const Tensor& running_variance, const BatchNormOptions& options = {});
+/// Zeroes elements with probability p and scales the others by 1 / (1 - p); x itself when not training. Keeps nothing:
+/// the random numbers are made again in backward.
 Tensor dropout(const Tensor& x, double p = 0.5, bool training = true);
 /// Keep the result.
 Tensor softmax(const Tensor& x, int axis);
@@ -135,7 +140,8 @@ struct CrossEntropyOptions {
   double label_smoothing = 0;
   std::optional<std::int64_t> ignore_index = {};  ///< targets of this value count for nothing, not in the mean either
 };
-/// Negative log likelihood of softmax(logits (N, classes, ...)) at targets (N, ...) int64. Keeps the logits and the targets.
+/// Negative log likelihood of softmax(logits (N, classes, ...)) at targets (N, ...) int64. Keeps the logits and the
+/// targets.
 Tensor cross_entropy(const Tensor& logits, const Tensor& targets, const CrossEntropyOptions& options = {});
 /// Mean of the squared differences. Keeps their difference.
 Tensor mse_loss(const Tensor& prediction, const Tensor& target);

@@ -20,25 +20,28 @@ Array negated(const Array& x) { return map(UnaryOp::neg, x); }
 
 Tensor operator+(const Tensor& a, const Tensor& b) {
   const Operation operation("add");
-  return record({&a, &b}, map(BinaryOp::add, a.array(), b.array()), [to_a = Origin(a), to_b = Origin(b)](Backward& back) {
-    if (back.needs(0)) back.give(0, to_a(back.grad()));
-    if (back.needs(1)) back.give(1, to_b(back.grad()));
-  });
+  return record({&a, &b}, map(BinaryOp::add, a.array(), b.array()),
+                [to_a = Origin(a), to_b = Origin(b)](Backward& back) {
+                  if (back.needs(0)) back.give(0, to_a(back.grad()));
+                  if (back.needs(1)) back.give(1, to_b(back.grad()));
+                });
 }
 
 Tensor operator-(const Tensor& a, const Tensor& b) {
   const Operation operation("subtract");
-  return record({&a, &b}, map(BinaryOp::subtract, a.array(), b.array()), [to_a = Origin(a), to_b = Origin(b)](Backward& back) {
-    if (back.needs(0)) back.give(0, to_a(back.grad()));
-    if (back.needs(1)) back.give(1, to_b(negated(back.grad())));
-  });
+  return record({&a, &b}, map(BinaryOp::subtract, a.array(), b.array()),
+                [to_a = Origin(a), to_b = Origin(b)](Backward& back) {
+                  if (back.needs(0)) back.give(0, to_a(back.grad()));
+                  if (back.needs(1)) back.give(1, to_b(negated(back.grad())));
+                });
 }
 
 Tensor operator*(const Tensor& a, const Tensor& b) {
   const Operation operation("multiply");
   Array y = map(BinaryOp::multiply, a.array(), b.array());
   return record({&a, &b}, std::move(y),
-                [to_a = Origin(a), to_b = Origin(b), a = save_if(needs_grad(b), a.array()), b = save_if(needs_grad(a), b.array())](Backward& back) {
+                [to_a = Origin(a), to_b = Origin(b), a = save_if(needs_grad(b), a.array()),
+                 b = save_if(needs_grad(a), b.array())](Backward& back) {
                   if (back.needs(0)) back.give(0, to_a(map(BinaryOp::multiply, back.grad(), b.get())));
                   if (back.needs(1)) back.give(1, to_b(map(BinaryOp::multiply, back.grad(), a.get())));
                 });
@@ -65,17 +68,20 @@ Tensor select(BinaryOp op, const Tensor& a, const Tensor& b) {
   const Operation operation(name(op));
   const bool keep = needs_grad(a) || needs_grad(b);
   Array y = map(op, a.array(), b.array());
-  return record({&a, &b}, std::move(y),
-                [op, to_a = Origin(a), to_b = Origin(b), a = save_if(keep, a.array()), b = save_if(keep, b.array())](Backward& back) {
-                  const Array& g = back.grad();
-                  const auto share = [&](const Array& x, const Array& other) {
-                    const Array wins = op == BinaryOp::maximum ? compare(CompareOp::less, other, x) : compare(CompareOp::less, x, other);
-                    const Array ties = map(UnaryOp::affine, compare(CompareOp::equal, x, other).to(g.dtype()), {0.5, 0});
-                    return map(BinaryOp::multiply, g, map(BinaryOp::add, wins.to(g.dtype()), ties));
-                  };
-                  if (back.needs(0)) back.give(0, to_a(share(a.get(), b.get())));
-                  if (back.needs(1)) back.give(1, to_b(share(b.get(), a.get())));
-                });
+  return record(
+      {&a, &b}, std::move(y),
+      [op, to_a = Origin(a), to_b = Origin(b), a = save_if(keep, a.array()),
+       b = save_if(keep, b.array())](Backward& back) {
+        const Array& g = back.grad();
+        const auto share = [&](const Array& x, const Array& other) {
+          const Array wins =
+              op == BinaryOp::maximum ? compare(CompareOp::less, other, x) : compare(CompareOp::less, x, other);
+          const Array ties = map(UnaryOp::affine, compare(CompareOp::equal, x, other).to(g.dtype()), {0.5, 0});
+          return map(BinaryOp::multiply, g, map(BinaryOp::add, wins.to(g.dtype()), ties));
+        };
+        if (back.needs(0)) back.give(0, to_a(share(a.get(), b.get())));
+        if (back.needs(1)) back.give(1, to_b(share(b.get(), a.get())));
+      });
 }
 
 }  // namespace

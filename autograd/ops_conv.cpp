@@ -6,12 +6,14 @@ namespace mnemo {
 
 namespace {
 
-Tensor convolution(const char* op, int spatial_rank, const Tensor& x, const Tensor& weight, const Tensor& bias, const ConvOptions& options) {
+Tensor convolution(const char* op, int spatial_rank, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                   const ConvOptions& options) {
   const Operation operation(op);
   const ConvProblem problem = conv_problem(op, x.array(), weight.array(), bias.array(), spatial_rank, options);
   Array y = conv(problem, x.array(), weight.array(), bias.array());
   return record({&x, &weight, &bias}, std::move(y),
-                [problem, x = save_if(needs_grad(weight), x.array()), weight = save_if(needs_grad(x), weight.array())](Backward& back) {
+                [problem, x = save_if(needs_grad(weight), x.array()),
+                 weight = save_if(needs_grad(x), weight.array())](Backward& back) {
                   const Array& g = back.grad();
                   if (back.needs(0)) back.give(0, conv_data_gradient(problem, g, weight.get()));
                   if (back.needs(1)) back.give(1, conv_weight_gradient(problem, x.get(), g));

@@ -10,16 +10,18 @@ namespace mnemo {
 
 namespace {
 
-/// Refuses what would give wrong gradients silently: a leaf (or a view of one) changed while recording, or a handle that is out
-/// of date. Returns the nodes of the inputs, x first, as they are before the change.
+/// Refuses what would give wrong gradients silently: a leaf (or a view of one) changed while recording, or a handle
+/// that is out of date. Returns the nodes of the inputs, x first, as they are before the change.
 std::vector<NodeRef> prepare(const char* op, std::initializer_list<const Tensor*> inputs) {
   for (const Tensor* input : inputs) check_defined(op, input->array());
   if (!grad_enabled()) return {};
   const Tensor& x = **inputs.begin();
   if ((x.requires_grad() && x.is_leaf()) || x.array().storage()->holds_leaf()) {
-    fail<GradError>(op, fmt::format("{} is a leaf that requires a gradient (or a view of one), which cannot be changed in place while "
-                                    "operations are recorded; do it under no_grad",
-                                    x.shape().text()));
+    fail<GradError>(
+        op,
+        fmt::format("{} is a leaf that requires a gradient (or a view of one), which cannot be changed in place while "
+                    "operations are recorded; do it under no_grad",
+                    x.shape().text()));
   }
   return recorded_inputs(inputs);
 }
@@ -27,8 +29,10 @@ std::vector<NodeRef> prepare(const char* op, std::initializer_list<const Tensor*
 /// Records what was done to x in place: its handle moves on to a new node (while not recording it keeps the old one).
 template <class Closure>
 Tensor& rewrite(Tensor& x, std::vector<NodeRef> nodes, Closure closure) {
-  if (nodes.empty()) x.rebind(x.array(), x.node());
-  else x = attach(std::make_shared<OpNode<Closure>>(std::move(closure)), std::move(nodes), x.array());
+  if (nodes.empty())
+    x.rebind(x.array(), x.node());
+  else
+    x = attach(std::make_shared<OpNode<Closure>>(std::move(closure)), std::move(nodes), x.array());
   return x;
 }
 
@@ -60,7 +64,9 @@ Tensor& affine_in_place(const char* op_name, Tensor& x, const Scalars& scalars) 
   const Operation operation(op_name);
   std::vector<NodeRef> nodes = prepare(op_name, {&x});
   map_into(UnaryOp::affine, x.array(), x.array(), scalars);
-  return rewrite(x, std::move(nodes), [scalars](Backward& back) { back.give(0, map_gradient(UnaryOp::affine, back.take_grad(), {}, scalars)); });
+  return rewrite(x, std::move(nodes), [scalars](Backward& back) {
+    back.give(0, map_gradient(UnaryOp::affine, back.take_grad(), {}, scalars));
+  });
 }
 
 Array copy_of(const Array& x) {
@@ -87,19 +93,21 @@ Tensor& mul_(Tensor& x, const Tensor& y) {
   if (needs_grad(y)) old = Saved(copy_of(x.array()));
   if (needs_grad(x)) factor = Saved(y.array().storage() == x.array().storage() ? copy_of(y.array()) : y.array());
   map_into(BinaryOp::multiply, x.array(), y.array(), x.array());
-  return rewrite(x, std::move(nodes),
-                 [old = std::move(old), factor = std::move(factor), shape = y.shape(), dtype = y.dtype()](Backward& back) {
-                   if (back.needs(1)) back.give(1, sum_to(map(BinaryOp::multiply, back.grad(), old.get()), shape).to(dtype));
-                   if (back.needs(0)) back.give(0, map(BinaryOp::multiply, back.grad(), factor.get()).to(back.grad().dtype()));
-                 });
+  return rewrite(
+      x, std::move(nodes),
+      [old = std::move(old), factor = std::move(factor), shape = y.shape(), dtype = y.dtype()](Backward& back) {
+        if (back.needs(1)) back.give(1, sum_to(map(BinaryOp::multiply, back.grad(), old.get()), shape).to(dtype));
+        if (back.needs(0)) back.give(0, map(BinaryOp::multiply, back.grad(), factor.get()).to(back.grad().dtype()));
+      });
 }
 
 Tensor& fill_(Tensor& x, double value) {
   const Operation operation("fill_");
   std::vector<NodeRef> nodes = prepare("fill_", {&x});
   fill(x.array(), value);
-  return rewrite(x, std::move(nodes),
-                 [](Backward& back) { back.give(0, full(back.grad().shape(), 0, back.grad().dtype(), back.grad().device())); });
+  return rewrite(x, std::move(nodes), [](Backward& back) {
+    back.give(0, full(back.grad().shape(), 0, back.grad().dtype(), back.grad().device()));
+  });
 }
 
 Tensor& copy_(Tensor& x, const Tensor& from) {

@@ -16,7 +16,8 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& targets, const CrossEnt
   const std::int64_t ignored = options.ignore_index.value_or(std::numeric_limits<std::int64_t>::min());
   CrossEntropyCall call = cross_entropy_problem(logits.array(), targets.array(), ignored);
   if (!(options.label_smoothing >= 0 && options.label_smoothing <= 1)) {
-    fail<ShapeError>("cross_entropy", fmt::format("label smoothing {} is not between 0 and 1", options.label_smoothing));
+    fail<ShapeError>("cross_entropy",
+                     fmt::format("label smoothing {} is not between 0 and 1", options.label_smoothing));
   }
   call.label_smoothing = options.label_smoothing;
   const Array losses = cross_entropy(call, logits.array(), targets.array());
@@ -49,8 +50,8 @@ Tensor mse_loss(const Tensor& prediction, const Tensor& target) {
   check_floating("mse_loss", target.array());
   check_same_device("mse_loss", prediction.array(), target.array());
   if (!(prediction.shape() == target.shape())) {
-    fail<ShapeError>("mse_loss", fmt::format("prediction {} and target {} differ in shape; reshape one of them", prediction.shape().text(),
-                                             target.shape().text()));
+    fail<ShapeError>("mse_loss", fmt::format("prediction {} and target {} differ in shape; reshape one of them",
+                                             prediction.shape().text(), target.shape().text()));
   }
   const Array difference = map(BinaryOp::subtract, prediction.array(), target.array());
   const double scale = 1.0 / static_cast<double>(difference.numel());
@@ -58,7 +59,8 @@ Tensor mse_loss(const Tensor& prediction, const Tensor& target) {
   Array loss = reduce(ReduceOp::sum, map(UnaryOp::power, difference, {2, 0}), all, false, scale);
   const bool wanted = needs_grad(prediction) || needs_grad(target);
   return record({&prediction, &target}, std::move(loss),
-                [scale, dtypes = std::pair(prediction.dtype(), target.dtype()), difference = save_if(wanted, difference)](Backward& back) {
+                [scale, dtypes = std::pair(prediction.dtype(), target.dtype()),
+                 difference = save_if(wanted, difference)](Backward& back) {
                   const Array g = map(UnaryOp::affine, back.grad(), {2 * scale, 0});
                   const Array d = map(BinaryOp::multiply, difference.get(), g);
                   if (back.needs(1)) back.give(1, map(UnaryOp::neg, d).to(dtypes.second));

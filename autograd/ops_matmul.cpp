@@ -12,8 +12,9 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
   check_same_device("matmul", a.array(), b.array());
   if ((a.rank() == 1 && b.rank() >= 1) || (b.rank() == 1 && a.rank() >= 1)) {
     if (a.size(-1) != b.size(b.rank() == 1 ? 0 : -2)) {
-      fail<ShapeError>("matmul", fmt::format("{} x {}: the inner sizes {} and {} differ; transpose one operand?", a.shape().text(),
-                                             b.shape().text(), a.size(-1), b.size(b.rank() == 1 ? 0 : -2)));
+      fail<ShapeError>(
+          "matmul", fmt::format("{} x {}: the inner sizes {} and {} differ; transpose one operand?", a.shape().text(),
+                                b.shape().text(), a.size(-1), b.size(b.rank() == 1 ? 0 : -2)));
     }
   }
   if (a.rank() == 1 && b.rank() >= 1) return squeeze(matmul(unsqueeze(a, 0), b), b.rank() == 1 ? 0 : -2);
@@ -21,7 +22,8 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
   const Operation operation("matmul");
   Array y = matmul(a.array(), b.array());
   return record({&a, &b}, std::move(y),
-                [shape_a = a.shape(), shape_b = b.shape(), a = save_if(needs_grad(b), a.array()), b = save_if(needs_grad(a), b.array())](Backward& back) {
+                [shape_a = a.shape(), shape_b = b.shape(), a = save_if(needs_grad(b), a.array()),
+                 b = save_if(needs_grad(a), b.array())](Backward& back) {
                   // With C = A B: dA = dC B', dB = A' dC, summed over the broadcast leading dimensions.
                   if (back.needs(0)) back.give(0, sum_to(matmul(back.grad(), b.get().transpose(-2, -1)), shape_a));
                   if (back.needs(1)) back.give(1, sum_to(matmul(a.get().transpose(-2, -1), back.grad()), shape_b));
@@ -34,11 +36,14 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   check_same_device("linear", x.array(), weight.array());
   check_dtype("linear", "the weight", weight.array(), x.dtype());
   if (weight.rank() != 2 || x.rank() < 1 || x.size(-1) != weight.size(1)) {
-    fail<ShapeError>("linear", fmt::format("input {} and weight {}: the input's last size must equal the weight's second one (out, in)",
-                                           x.shape().text(), weight.shape().text()));
+    fail<ShapeError>(
+        "linear",
+        fmt::format("input {} and weight {}: the input's last size must equal the weight's second one (out, in)",
+                    x.shape().text(), weight.shape().text()));
   }
   if (bias.defined() && !(bias.shape() == Shape{weight.size(0)})) {
-    fail<ShapeError>("linear", fmt::format("bias {} must have the {} outputs of weight {}", bias.shape().text(), weight.size(0), weight.shape().text()));
+    fail<ShapeError>("linear", fmt::format("bias {} must have the {} outputs of weight {}", bias.shape().text(),
+                                           weight.size(0), weight.shape().text()));
   }
   if (bias.defined()) {
     check_same_device("linear", x.array(), bias.array());
@@ -52,7 +57,8 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   Dims sizes = x.shape();
   sizes[x.rank() - 1] = weight.size(0);
   return record({&x, &weight, &bias}, y.reshape(sizes),
-                [count, shape = x.shape(), x = save_if(needs_grad(weight), rows), weight = save_if(needs_grad(x), weight.array())](Backward& back) {
+                [count, shape = x.shape(), x = save_if(needs_grad(weight), rows),
+                 weight = save_if(needs_grad(x), weight.array())](Backward& back) {
                   const Array g = back.grad().reshape({count, back.grad().size(back.grad().rank() - 1)});
                   if (back.needs(0)) back.give(0, matmul(g, weight.get()).reshape(shape));
                   if (back.needs(1)) back.give(1, matmul(g.transpose(0, 1), x.get()));

@@ -13,20 +13,23 @@ namespace {
 void check_channels(const char* what, const Tensor& values, const Tensor& x) {
   if (!values.defined()) return;
   if (!(values.shape() == Shape{x.size(1)})) {
-    fail<ShapeError>("batch_norm", fmt::format("{} {} must have one element for each of the {} channels of {}", what, values.shape().text(),
-                                               x.size(1), x.shape().text()));
+    fail<ShapeError>("batch_norm", fmt::format("{} {} must have one element for each of the {} channels of {}", what,
+                                               values.shape().text(), x.size(1), x.shape().text()));
   }
   if (!(values.device() == x.device())) {
-    fail<DeviceError>("batch_norm", fmt::format("{} {} lies on {}, the input {} on {}; move one with to(device)", what, values.shape().text(),
-                                                values.device().name(), x.shape().text(), x.device().name()));
+    fail<DeviceError>("batch_norm",
+                      fmt::format("{} {} lies on {}, the input {} on {}; move one with to(device)", what,
+                                  values.shape().text(), values.device().name(), x.shape().text(), x.device().name()));
   }
   if (!is_floating(values.dtype())) {
-    fail<DTypeError>("batch_norm", fmt::format("{} {} has dtype {}; a floating-point one is needed, cast it with to(DType::float32)", what,
-                                               values.shape().text(), name(values.dtype())));
+    fail<DTypeError>("batch_norm",
+                     fmt::format("{} {} has dtype {}; a floating-point one is needed, cast it with to(DType::float32)",
+                                 what, values.shape().text(), name(values.dtype())));
   }
 }
 
-/// The statistics that evaluation used, as the gradient needs them. Copies: the running ones may move on before backward.
+/// The statistics that evaluation used, as the gradient needs them. Copies: the running ones may move on before
+/// backward.
 void copy_running_statistics(NormalizeCall& call) {
   const DType dtype = call.x.dtype() == DType::float64 ? DType::float64 : DType::float32;
   call.mean = Array(Shape{call.channels}, dtype, call.x.device());
@@ -37,26 +40,29 @@ void copy_running_statistics(NormalizeCall& call) {
 
 }  // namespace
 
-Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean, const Tensor& running_variance,
-                  const BatchNormOptions& options) {
+Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean,
+                  const Tensor& running_variance, const BatchNormOptions& options) {
   const Operation operation("batch_norm");
   check_floating("batch_norm", x.array());
-  if (x.rank() < 2) fail<ShapeError>("batch_norm", fmt::format("input {} must be (N, C) or (N, C, sizes...)", x.shape().text()));
+  if (x.rank() < 2)
+    fail<ShapeError>("batch_norm", fmt::format("input {} must be (N, C) or (N, C, sizes...)", x.shape().text()));
   check_channels("weight", weight, x);
   check_channels("bias", bias, x);
   check_channels("running mean", running_mean, x);
   check_channels("running variance", running_variance, x);
   if (!(options.epsilon >= 0) || !(options.momentum >= 0 && options.momentum <= 1)) {
-    fail<ShapeError>("batch_norm", fmt::format("epsilon {} must not be negative, and momentum {} lies between 0 and 1", options.epsilon,
-                                               options.momentum));
+    fail<ShapeError>("batch_norm", fmt::format("epsilon {} must not be negative, and momentum {} lies between 0 and 1",
+                                               options.epsilon, options.momentum));
   }
   if (!options.training && !(running_mean.defined() && running_variance.defined())) {
     fail<Error>("batch_norm", "evaluation needs running statistics, and there are none");
   }
   const std::int64_t per_channel = x.size(1) == 0 ? 0 : x.numel() / x.size(1);
   if (options.training && per_channel == 1) {
-    fail<ShapeError>("batch_norm", fmt::format("training needs more than one value per channel, input {} has one; use a larger batch, or eval()",
-                                               x.shape().text()));
+    fail<ShapeError>(
+        "batch_norm",
+        fmt::format("training needs more than one value per channel, input {} has one; use a larger batch, or eval()",
+                    x.shape().text()));
   }
   NormalizeCall call;
   call.batch = x.size(0);
@@ -79,8 +85,9 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, con
   gradient.inner = call.inner;
   gradient.training = call.training;
   return record({&x, &weight, &bias}, call.y,
-                [gradient, bias_dtype = bias.array().dtype(), x = save_if(wanted, call.x), weight = save_if(wanted, weight.array()),
-                 mean = save_if(wanted, call.mean), inverse_deviation = save_if(wanted, call.inverse_deviation)](Backward& back) {
+                [gradient, bias_dtype = bias.array().dtype(), x = save_if(wanted, call.x),
+                 weight = save_if(wanted, weight.array()), mean = save_if(wanted, call.mean),
+                 inverse_deviation = save_if(wanted, call.inverse_deviation)](Backward& back) {
                   NormalizeGradientCall run = gradient;
                   run.grad = back.take_grad();
                   run.x = x.get();

@@ -40,13 +40,15 @@ Tensor sum_over(const char* op, const Tensor& x, unsigned axes, bool keep, bool 
   std::int64_t count = 1;
   for (int axis = 0; axis < x.rank(); ++axis) count *= (axes >> axis & 1u) ? x.size(axis) : 1;
   if (divide && !is_floating(x.dtype())) {
-    fail<DTypeError>(op, fmt::format("the mean of {} is not defined; cast with to(x, DType::float32)", name(x.dtype())));
+    fail<DTypeError>(op,
+                     fmt::format("the mean of {} is not defined; cast with to(x, DType::float32)", name(x.dtype())));
   }
   const double scale = divide ? 1.0 / static_cast<double>(count) : 1;
-  return record({&x}, reduce(ReduceOp::sum, x.array(), axes, keep, scale), [shape = x.shape(), axes, scale](Backward& back) {
-    const Array g = scale == 1 ? back.take_grad() : map(UnaryOp::affine, back.grad(), {scale, 0});
-    back.give(0, g.reshape(kept_shape(shape, axes)).expand(shape));
-  });
+  return record({&x}, reduce(ReduceOp::sum, x.array(), axes, keep, scale),
+                [shape = x.shape(), axes, scale](Backward& back) {
+                  const Array g = scale == 1 ? back.take_grad() : map(UnaryOp::affine, back.grad(), {scale, 0});
+                  back.give(0, g.reshape(kept_shape(shape, axes)).expand(shape));
+                });
 }
 
 Tensor extreme(ReduceOp op, const char* op_name, const Tensor& x, int axis, bool keep) {
@@ -57,19 +59,25 @@ Tensor extreme(ReduceOp op, const char* op_name, const Tensor& x, int axis, bool
   const Array best = reduce(op, x.array(), axes, true);
   Saved saved = save_if(needs_grad(x), x.array());
   Saved saved_best = save_if(needs_grad(x), best);
-  return record({&x}, keep ? best : best.squeeze(axis), [axes, x = std::move(saved), best = std::move(saved_best)](Backward& back) {
-    const Array ties = compare(CompareOp::equal, x.get(), best.get()).to(x.get().dtype());
-    const Array share = map(BinaryOp::divide, back.grad().reshape(best.get().shape()), reduce(ReduceOp::sum, ties, axes));
-    back.give(0, map(BinaryOp::multiply, ties, share));
-  });
+  return record({&x}, keep ? best : best.squeeze(axis),
+                [axes, x = std::move(saved), best = std::move(saved_best)](Backward& back) {
+                  const Array ties = compare(CompareOp::equal, x.get(), best.get()).to(x.get().dtype());
+                  const Array share =
+                      map(BinaryOp::divide, back.grad().reshape(best.get().shape()), reduce(ReduceOp::sum, ties, axes));
+                  back.give(0, map(BinaryOp::multiply, ties, share));
+                });
 }
 
 }  // namespace
 
 Tensor sum(const Tensor& x) { return sum_over("sum", x, all_axes("sum", x), false, false); }
-Tensor sum(const Tensor& x, std::initializer_list<int> axes, bool keep) { return sum_over("sum", x, axes_of("sum", x, axes), keep, false); }
+Tensor sum(const Tensor& x, std::initializer_list<int> axes, bool keep) {
+  return sum_over("sum", x, axes_of("sum", x, axes), keep, false);
+}
 Tensor mean(const Tensor& x) { return sum_over("mean", x, all_axes("mean", x), false, true); }
-Tensor mean(const Tensor& x, std::initializer_list<int> axes, bool keep) { return sum_over("mean", x, axes_of("mean", x, axes), keep, true); }
+Tensor mean(const Tensor& x, std::initializer_list<int> axes, bool keep) {
+  return sum_over("mean", x, axes_of("mean", x, axes), keep, true);
+}
 Tensor max(const Tensor& x, int axis, bool keep) { return extreme(ReduceOp::max, "max", x, axis, keep); }
 Tensor min(const Tensor& x, int axis, bool keep) { return extreme(ReduceOp::min, "min", x, axis, keep); }
 

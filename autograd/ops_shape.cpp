@@ -11,7 +11,8 @@ namespace mnemo {
 Tensor reshape(const Tensor& x, const Dims& shape) {
   const Operation operation("reshape");
   check_defined("reshape", x.array());
-  return record({&x}, x.array().reshape(shape), [before = x.shape()](Backward& back) { back.give(0, back.grad().reshape(before)); });
+  return record({&x}, x.array().reshape(shape),
+                [before = x.shape()](Backward& back) { back.give(0, back.grad().reshape(before)); });
 }
 
 Tensor flatten(const Tensor& x, int first_axis) {
@@ -20,8 +21,10 @@ Tensor flatten(const Tensor& x, int first_axis) {
   Dims sizes;
   std::int64_t rest = 1;
   for (int axis = 0; axis < x.rank(); ++axis) {
-    if (axis < first) sizes.push_back(x.size(axis));
-    else rest *= x.size(axis);
+    if (axis < first)
+      sizes.push_back(x.size(axis));
+    else
+      rest *= x.size(axis);
   }
   sizes.push_back(rest);
   return reshape(x, sizes);
@@ -46,29 +49,33 @@ Tensor transpose(const Tensor& x, int a, int b) {
 Tensor slice(const Tensor& x, int axis, std::int64_t begin, std::int64_t end, std::int64_t step) {
   const Operation operation("slice");
   check_defined("slice", x.array());
-  return record({&x}, x.array().slice(axis, begin, end, step), [before = x.shape(), axis, begin, end, step](Backward& back) {
-    const Array dx = full(before, 0, back.grad().dtype(), back.grad().device());
-    copy_into(back.grad(), dx.slice(axis, begin, end, step));
-    back.give(0, dx);
-  });
+  return record({&x}, x.array().slice(axis, begin, end, step),
+                [before = x.shape(), axis, begin, end, step](Backward& back) {
+                  const Array dx = full(before, 0, back.grad().dtype(), back.grad().device());
+                  copy_into(back.grad(), dx.slice(axis, begin, end, step));
+                  back.give(0, dx);
+                });
 }
 
 Tensor expand(const Tensor& x, const Shape& shape) {
   const Operation operation("expand");
   check_defined("expand", x.array());
-  return record({&x}, x.array().expand(shape), [before = x.shape()](Backward& back) { back.give(0, sum_to(back.grad(), before)); });
+  return record({&x}, x.array().expand(shape),
+                [before = x.shape()](Backward& back) { back.give(0, sum_to(back.grad(), before)); });
 }
 
 Tensor squeeze(const Tensor& x, int axis) {
   const Operation operation("squeeze");
   check_defined("squeeze", x.array());
-  return record({&x}, x.array().squeeze(axis), [before = x.shape()](Backward& back) { back.give(0, back.grad().reshape(before)); });
+  return record({&x}, x.array().squeeze(axis),
+                [before = x.shape()](Backward& back) { back.give(0, back.grad().reshape(before)); });
 }
 
 Tensor unsqueeze(const Tensor& x, int axis) {
   const Operation operation("unsqueeze");
   check_defined("unsqueeze", x.array());
-  return record({&x}, x.array().unsqueeze(axis), [before = x.shape()](Backward& back) { back.give(0, back.grad().reshape(before)); });
+  return record({&x}, x.array().unsqueeze(axis),
+                [before = x.shape()](Backward& back) { back.give(0, back.grad().reshape(before)); });
 }
 
 Tensor contiguous(const Tensor& x) {
@@ -112,21 +119,25 @@ Tensor concat(std::span<const Tensor> parts, int axis) {
   return attach(std::make_shared<OpNode<decltype(closure)>>(std::move(closure)), std::move(nodes), std::move(out));
 }
 
-Tensor concat(std::initializer_list<Tensor> parts, int axis) { return concat(std::span(parts.begin(), parts.size()), axis); }
+Tensor concat(std::initializer_list<Tensor> parts, int axis) {
+  return concat(std::span(parts.begin(), parts.size()), axis);
+}
 
 Tensor to(const Tensor& x, DType dtype) {
   check_defined("to", x.array());
   if (x.dtype() == dtype) return x;
   const Operation operation("to");
   if (!is_floating(dtype)) return Tensor(x.array().to(dtype));
-  return record({&x}, x.array().to(dtype), [before = x.dtype()](Backward& back) { back.give(0, back.grad().to(before)); });
+  return record({&x}, x.array().to(dtype),
+                [before = x.dtype()](Backward& back) { back.give(0, back.grad().to(before)); });
 }
 
 Tensor to(const Tensor& x, const Device& device) {
   check_defined("to", x.array());
   if (x.device() == device) return x;
   const Operation operation("to");
-  return record({&x}, x.array().to(device), [before = x.device()](Backward& back) { back.give(0, back.grad().to(before)); });
+  return record({&x}, x.array().to(device),
+                [before = x.device()](Backward& back) { back.give(0, back.grad().to(before)); });
 }
 
 Tensor gather(const Tensor& x, int axis, const Tensor& index) {

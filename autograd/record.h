@@ -22,8 +22,9 @@ namespace mnemo {
 class Operation {
  public:
   explicit Operation(const char* name)
-      : op_(name), category_(memory::current_tag().category == memory::Category::other ? memory::Category::live_activation
-                                                                                       : memory::current_tag().category) {}
+      : op_(name),
+        category_(memory::current_tag().category == memory::Category::other ? memory::Category::live_activation
+                                                                            : memory::current_tag().category) {}
 
  private:
   memory::OpScope op_;
@@ -40,7 +41,8 @@ std::vector<NodeRef> recorded_inputs(std::initializer_list<const Tensor*> inputs
 /// Puts `node` into the graph behind `inputs`, under the current op and module.
 Tensor attach(std::shared_ptr<Node> node, std::vector<NodeRef> inputs, Array output);
 
-/// The output as a tensor (computed in a statement of its own, before the closure saves anything); `closure(Backward&)` gives the inputs' gradients when backward comes to it.
+/// The output as a tensor (computed in a statement of its own, before the closure saves anything); `closure(Backward&)`
+/// gives the inputs' gradients when backward comes to it.
 template <class Closure>
 Tensor record(std::initializer_list<const Tensor*> inputs, Array output, Closure closure) {
   if (!grad_enabled()) return Tensor(std::move(output));

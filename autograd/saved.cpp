@@ -22,10 +22,12 @@ Saved::~Saved() {
 
 const Array& Saved::get() const {
   if (array_.defined() && array_.storage()->version() != version_) {
-    fail<GradError>(memory::current_tag().op,
-                    fmt::format("a value {} {} that backward needs was changed in place: it is at version {}, saved was version {}; "
-                                "use the operation that is not in place, or change it after backward()",
-                                name(array_.dtype()), array_.shape().text(), array_.storage()->version(), version_));
+    fail<GradError>(
+        memory::current_tag().op,
+        fmt::format(
+            "a value {} {} that backward needs was changed in place: it is at version {}, saved was version {}; "
+            "use the operation that is not in place, or change it after backward()",
+            name(array_.dtype()), array_.shape().text(), array_.storage()->version(), version_));
   }
   return array_;
 }

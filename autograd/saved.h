@@ -1,5 +1,5 @@
-// Saved: the one way in which a gradient closure keeps an array. While it lives, the ledger counts the memory as held for
-// backward by the op that saved it; reading it after an in-place change is an error.
+// Saved: the one way in which a gradient closure keeps an array. While it lives, the ledger counts the memory as held
+// for backward by the op that saved it; reading it after an in-place change is an error.
 #pragma once
 
 #include <mnemo/core/array.h>

@@ -14,7 +14,8 @@ namespace {
 thread_local bool recording = true;
 
 void check_fraction(const char* op, DType dtype) {
-  if (!is_floating(dtype)) fail<DTypeError>(op, fmt::format("{} has no fractions; use a floating-point dtype, or randint", name(dtype)));
+  if (!is_floating(dtype))
+    fail<DTypeError>(op, fmt::format("{} has no fractions; use a floating-point dtype, or randint", name(dtype)));
 }
 
 }  // namespace
@@ -27,7 +28,8 @@ Tensor::Tensor(Array array, bool requires_grad) : array_(std::move(array)) {
   if (requires_grad) set_requires_grad(true);
 }
 
-Tensor::Tensor(Array array, NodeRef node) : array_(std::move(array)), node_(std::move(node)), version_(array_.storage()->version()) {}
+Tensor::Tensor(Array array, NodeRef node)
+    : array_(std::move(array)), node_(std::move(node)), version_(array_.storage()->version()) {}
 
 void Tensor::fail_undefined() {
   const char* op = memory::current_tag().op;
@@ -36,9 +38,11 @@ void Tensor::fail_undefined() {
 
 Tensor& Tensor::set_requires_grad(bool requires_grad) {
   if (requires_grad == this->requires_grad()) return *this;
-  if (!is_leaf()) fail<GradError>("requires_grad", "the result of an operation cannot be taken out of the graph; use detach()");
+  if (!is_leaf())
+    fail<GradError>("requires_grad", "the result of an operation cannot be taken out of the graph; use detach()");
   if (requires_grad && !is_floating(dtype())) {
-    fail<DTypeError>("requires_grad", fmt::format("{} {} cannot have a gradient; only floating-point tensors can", name(dtype()), shape().text()));
+    fail<DTypeError>("requires_grad", fmt::format("{} {} cannot have a gradient; only floating-point tensors can",
+                                                  name(dtype()), shape().text()));
   }
   node_ = requires_grad ? std::make_shared<Node>() : nullptr;
   array_.storage()->set_holds_leaf(requires_grad);
@@ -53,12 +57,12 @@ void Tensor::set_grad(const Tensor& grad) {
     fail<ShapeError>("set_grad", fmt::format("gradient {} for a tensor {}", grad.shape().text(), shape().text()));
   }
   if (grad.defined() && grad.dtype() != dtype()) {
-    fail<DTypeError>("set_grad", fmt::format("gradient {} has dtype {}, the tensor {}; cast it with to(DType::{})", grad.shape().text(),
-                                             name(grad.dtype()), name(dtype()), name(dtype())));
+    fail<DTypeError>("set_grad", fmt::format("gradient {} has dtype {}, the tensor {}; cast it with to(DType::{})",
+                                             grad.shape().text(), name(grad.dtype()), name(dtype()), name(dtype())));
   }
   if (grad.defined() && !(grad.device() == device())) {
-    fail<DeviceError>("set_grad", fmt::format("gradient {} lies on {}, the tensor on {}; move it with to(device)", grad.shape().text(),
-                                              grad.device().name(), device().name()));
+    fail<DeviceError>("set_grad", fmt::format("gradient {} lies on {}, the tensor on {}; move it with to(device)",
+                                              grad.shape().text(), grad.device().name(), device().name()));
   }
   node_->grad = grad.array();
 }
@@ -70,8 +74,10 @@ void Tensor::retain_grad() {
 
 void Tensor::zero_grad(bool set_to_none) {
   if (!node_ || !node_->grad.defined()) return;
-  if (set_to_none) node_->grad = {};
-  else mnemo::fill(node_->grad, 0);
+  if (set_to_none)
+    node_->grad = {};
+  else
+    mnemo::fill(node_->grad, 0);
 }
 
 void Tensor::register_hook(GradHook hook) {
@@ -79,22 +85,24 @@ void Tensor::register_hook(GradHook hook) {
   node_->hooks.push_back(std::move(hook));
 }
 
-void Tensor::backward(bool retain_graph) const {
-  backward(Tensor(), retain_graph);
-}
+void Tensor::backward(bool retain_graph) const { backward(Tensor(), retain_graph); }
 
 void Tensor::backward(const Tensor& gradient, bool retain_graph) const {
   if (!requires_grad()) {
-    fail<GradError>("backward", "this tensor does not depend on any tensor that requires a gradient; "
-                                "was it computed under no_grad, or detached?");
+    fail<GradError>("backward",
+                    "this tensor does not depend on any tensor that requires a gradient; "
+                    "was it computed under no_grad, or detached?");
   }
   if (!gradient.defined() && numel() != 1) {
-    fail<GradError>("backward", fmt::format("{} is not a single number; give the gradient to start from, or reduce it with sum() or mean()",
-                                            shape().text()));
+    fail<GradError>(
+        "backward",
+        fmt::format("{} is not a single number; give the gradient to start from, or reduce it with sum() or mean()",
+                    shape().text()));
   }
   if (gradient.defined() && !(gradient.device() == device())) {
-    fail<DeviceError>("backward", fmt::format("gradient {} lies on {}, the tensor {} on {}; move it with to(device)", gradient.shape().text(),
-                                              gradient.device().name(), shape().text(), device().name()));
+    fail<DeviceError>("backward",
+                      fmt::format("gradient {} lies on {}, the tensor {} on {}; move it with to(device)",
+                                  gradient.shape().text(), gradient.device().name(), shape().text(), device().name()));
   }
   if (gradient.defined() && !(gradient.shape() == shape())) {
     fail<ShapeError>("backward", fmt::format("gradient {} for a tensor {}", gradient.shape().text(), shape().text()));
@@ -110,9 +118,10 @@ void Tensor::rebind(Array array, NodeRef node) {
 
 void Tensor::check_current(const char* op) const {
   if (is_leaf() || array_.storage()->version() == version_) return;
-  fail<GradError>(op, fmt::format("the value {} was changed in place through another handle after operation {} made it; "
-                                  "use the handle that the in-place operation was given",
-                                  shape().text(), node_->op));
+  fail<GradError>(op,
+                  fmt::format("the value {} was changed in place through another handle after operation {} made it; "
+                              "use the handle that the in-place operation was given",
+                              shape().text(), node_->op));
 }
 
 std::vector<NodeRef> recorded_inputs(std::initializer_list<const Tensor*> inputs) {
@@ -147,19 +156,22 @@ Tensor ones(const Shape& shape, const TensorOptions& options) { return full(shap
 Tensor rand(const Shape& shape, const TensorOptions& options) {
   const memory::OpScope op("rand");
   check_fraction("rand", options.dtype);
-  return Tensor(random({.kind = RandomCall::Kind::uniform}, shape, options.dtype, options.device), options.requires_grad);
+  return Tensor(random({.kind = RandomCall::Kind::uniform}, shape, options.dtype, options.device),
+                options.requires_grad);
 }
 Tensor randn(const Shape& shape, const TensorOptions& options) {
   const memory::OpScope op("randn");
   check_fraction("randn", options.dtype);
-  return Tensor(random({.kind = RandomCall::Kind::normal}, shape, options.dtype, options.device), options.requires_grad);
+  return Tensor(random({.kind = RandomCall::Kind::normal}, shape, options.dtype, options.device),
+                options.requires_grad);
 }
 Tensor randint(std::int64_t low, std::int64_t high, const Shape& shape, TensorOptions options) {
   const memory::OpScope op("randint");
   if (low >= high) fail<ShapeError>("randint", fmt::format("no integers in [{}, {})", low, high));
-  return Tensor(random({.kind = RandomCall::Kind::integer, .low = static_cast<double>(low), .high = static_cast<double>(high)}, shape,
-                       options.dtype, options.device),
-                options.requires_grad);
+  return Tensor(
+      random({.kind = RandomCall::Kind::integer, .low = static_cast<double>(low), .high = static_cast<double>(high)},
+             shape, options.dtype, options.device),
+      options.requires_grad);
 }
 
 }  // namespace mnemo

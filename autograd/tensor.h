@@ -90,7 +90,8 @@ Tensor full(const Shape& shape, double value, const TensorOptions& options);
 /// Uniform in [0, 1), standard normal, integers in [low, high): the next numbers of the program's stream.
 Tensor rand(const Shape& shape, const TensorOptions& options = {});
 Tensor randn(const Shape& shape, const TensorOptions& options = {});
-Tensor randint(std::int64_t low, std::int64_t high, const Shape& shape, TensorOptions options = {.dtype = DType::int64});
+Tensor randint(std::int64_t low, std::int64_t high, const Shape& shape,
+               TensorOptions options = {.dtype = DType::int64});
 /// From values in row-major order, with the dtype of T.
 template <class T>
 Tensor tensor(const std::vector<T>& values, const Shape& shape, const Device& device = {}, bool requires_grad = false) {

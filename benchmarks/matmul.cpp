@@ -1,4 +1,5 @@
-// Matrix products of one thread, with Eigen's beside them: GFLOP/s of C (M, N) = A (M, K) B (K, N), all row-major float32.
+// Matrix products of one thread, with Eigen's beside them: GFLOP/s of C (M, N) = A (M, K) B (K, N), all row-major
+// float32.
 #include <benchmark/benchmark.h>
 
 #include <mnemo/mnemo.h>
@@ -16,7 +17,8 @@ void count(benchmark::State& state) {
 
 void mnemo_matmul(benchmark::State& state) {
   mnemo::set_thread_count(1);
-  const mnemo::Tensor a = mnemo::randn({state.range(0), state.range(2)}), b = mnemo::randn({state.range(2), state.range(1)});
+  const mnemo::Tensor a = mnemo::randn({state.range(0), state.range(2)}),
+                      b = mnemo::randn({state.range(2), state.range(1)});
   for (auto _ : state) benchmark::DoNotOptimize(mnemo::matmul(a, b));
   count(state);
 }

@@ -17,8 +17,8 @@ void add_small(benchmark::State& state, const char* device) {
 BENCHMARK_CAPTURE(add_small, cpu, "cpu")->Arg(0)->Arg(1);
 BENCHMARK_CAPTURE(add_small, virtual_cpu, "virtual:cpu")->Arg(0)->Arg(1);
 
-/// A chain of 64 convolution + ReLU pairs, forward and backward, with its parameters' gradients dropped: time per operation,
-/// where each pair counts four (two forward, two backward).
+/// A chain of 64 convolution + ReLU pairs, forward and backward, with its parameters' gradients dropped: time per
+/// operation, where each pair counts four (two forward, two backward).
 void conv_chain(benchmark::State& state, const char* device) {
   const DeviceScope scope(Device::open(device));
   constexpr int pairs = 64;
@@ -30,8 +30,8 @@ void conv_chain(benchmark::State& state, const char* device) {
     sum(net(x)).backward();
     for (Tensor& parameter : parameters) parameter.zero_grad();
   }
-  state.counters["per_op"] = benchmark::Counter(static_cast<double>(4 * pairs),
-                                                benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
+  state.counters["per_op"] = benchmark::Counter(
+      static_cast<double>(4 * pairs), benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
 }
 BENCHMARK_CAPTURE(conv_chain, virtual_cpu, "virtual:cpu");
 BENCHMARK_CAPTURE(conv_chain, virtual_h200, "virtual:h200");
@@ -50,7 +50,8 @@ void conv_chain_recorded(benchmark::State& state) {
     sum(net(x)).backward();
     for (Tensor& parameter : parameters) parameter.zero_grad();
   }
-  state.counters["per_op"] = benchmark::Counter(256, benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
+  state.counters["per_op"] =
+      benchmark::Counter(256, benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
   state.counters["events"] = static_cast<double>(events) / static_cast<double>(state.iterations());
 }
 BENCHMARK(conv_chain_recorded);
@@ -59,8 +60,8 @@ BENCHMARK(conv_chain_recorded);
 void train_step(benchmark::State& state, const char* device) {
   const DeviceScope scope(Device::open(device));
   nn::Sequential net(nn::Conv2d({.in = 1, .out = 16, .kernel = 3}), nn::ReLU(), nn::MaxPool2d({.kernel = 2}),
-                     nn::Conv2d({.in = 16, .out = 32, .kernel = 3}), nn::ReLU(), nn::MaxPool2d({.kernel = 2}), nn::Flatten(),
-                     nn::Linear({.in = 32 * 25, .out = 10}));
+                     nn::Conv2d({.in = 16, .out = 32, .kernel = 3}), nn::ReLU(), nn::MaxPool2d({.kernel = 2}),
+                     nn::Flatten(), nn::Linear({.in = 32 * 25, .out = 10}));
   optim::Adam optimizer(net.parameters());
   const Tensor x = randn({state.range(0), 1, 28, 28});
   const Tensor targets = randint(0, 10, {state.range(0)});

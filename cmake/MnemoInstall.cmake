@@ -2,7 +2,7 @@
 include(CMakePackageConfigHelpers)
 
 install(TARGETS mnemo EXPORT mnemo-targets)
-foreach(layer memory core autograd nn optim)
+foreach(layer memory core cuda autograd nn optim)
   install(DIRECTORY ${PROJECT_SOURCE_DIR}/${layer}/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/mnemo/${layer}
           FILES_MATCHING PATTERN "*.h" PATTERN cpu EXCLUDE PATTERN families EXCLUDE PATTERN cudnn EXCLUDE)
 endforeach()

@@ -36,7 +36,8 @@ Array Array::like(const Array& other, DType dtype) {
 template <class T>
 Array Array::from(const std::vector<T>& values, const Shape& shape, const Device& device) {
   if (static_cast<std::int64_t>(values.size()) != shape.numel()) {
-    fail<ShapeError>("from", fmt::format("{} values do not fill the shape {} ({} elements)", values.size(), shape.text(), shape.numel()));
+    fail<ShapeError>("from", fmt::format("{} values do not fill the shape {} ({} elements)", values.size(),
+                                         shape.text(), shape.numel()));
   }
   Array result(shape, dtype_of<T>(), device);
   if (!values.empty()) device.backend().write(values.data(), result);
@@ -67,11 +68,13 @@ Array Array::reshape(const Dims& sizes) const {
   }
   if (unknown >= 0 && known > 0 && numel() % known == 0) wanted[unknown] = numel() / known;
   if (unknown >= 0 && wanted[unknown] == -1) {
-    fail<ShapeError>("reshape", fmt::format("{} has {} elements, which the other sizes of {} do not divide", shape().text(), numel(), sizes.text()));
+    fail<ShapeError>("reshape", fmt::format("{} has {} elements, which the other sizes of {} do not divide",
+                                            shape().text(), numel(), sizes.text()));
   }
   const Shape target(wanted);
   if (target.numel() != numel()) {
-    fail<ShapeError>("reshape", fmt::format("{} has {} elements, {} has {}", shape().text(), numel(), target.text(), target.numel()));
+    fail<ShapeError>("reshape", fmt::format("{} has {} elements, {} has {}", shape().text(), numel(), target.text(),
+                                            target.numel()));
   }
   if (auto view = layout_.reshape(target)) return {storage_, *view, dtype_};
   return contiguous().reshape(target);

@@ -60,24 +60,25 @@ struct PoolProblem {
   DType offset_dtype() const { return kernel[0] * kernel[1] * kernel[2] <= 256 ? DType::uint8 : DType::int32; }
 };
 
-/// Batch normalization over (N, C, inner); statistics, weight and bias have C elements, float64 for float64 x and float32 otherwise.
+/// Batch normalization over (N, C, inner); statistics, weight and bias have C elements, float64 for float64 x and
+/// float32 otherwise.
 struct NormalizeCall {
   std::int64_t batch = 1, channels = 1, inner = 1;
   double epsilon = 1e-5;
   double momentum = 0.1;
-  bool training = true;  ///< statistics of this batch (and running ones updated), or the running ones
-  Array x, weight, bias;             ///< weight and bias may be undefined
+  bool training = true;                  ///< statistics of this batch (and running ones updated), or the running ones
+  Array x, weight, bias;                 ///< weight and bias may be undefined
   Array running_mean, running_variance;  ///< may be undefined when training
   Array y;
-  Array mean, inverse_deviation;     ///< written in training: what the gradient needs
+  Array mean, inverse_deviation;  ///< written in training: what the gradient needs
 };
 
 /// Gradient of NormalizeCall: from `grad` (N, C, inner) to dx, dweight, dbias (each may be undefined: not wanted).
 struct NormalizeGradientCall {
   std::int64_t batch = 1, channels = 1, inner = 1;
   bool training = true;
-  Array grad, x, weight;             ///< weight may be undefined
-  Array mean, inverse_deviation;     ///< as saved; in evaluation those of the running statistics
+  Array grad, x, weight;          ///< weight may be undefined
+  Array mean, inverse_deviation;  ///< as saved; in evaluation those of the running statistics
   Array dx, dweight, dbias;
 };
 
@@ -88,7 +89,8 @@ struct SoftmaxCall {
 };
 
 /// Cross entropy of logits (outer, classes, inner) against class indices (outer, inner) int64.
-/// A target equal to `ignore_index` counts for nothing; any other outside 0..classes-1 is an error, found by `first_bad_target`.
+/// A target equal to `ignore_index` counts for nothing; any other outside 0..classes-1 is an error, found by
+/// `first_bad_target`.
 struct CrossEntropyCall {
   std::int64_t outer = 1, classes = 1, inner = 1;
   double label_smoothing = 0;
@@ -98,7 +100,8 @@ struct CrossEntropyCall {
 /// One optimizer step over many parameters in one pass without temporaries. Moments have the parameter's shape;
 /// all arrays of a slot are dense with the same strides (on axes of size 1 they do not matter).
 struct UpdateSlot {
-  Array parameter, gradient, first, second;  ///< first: momentum or first moment; second: second moment; undefined where unused
+  Array parameter, gradient, first,
+      second;  ///< first: momentum or first moment; second: second moment; undefined where unused
 };
 struct UpdateCall {
   enum class Rule : std::uint8_t { sgd, adam } rule = Rule::sgd;
@@ -109,7 +112,7 @@ struct UpdateCall {
   // sgd
   double momentum = 0, dampening = 0;
   bool nesterov = false;
-  bool first_step = false;              ///< momentum buffers start as the gradient
+  bool first_step = false;  ///< momentum buffers start as the gradient
   // adam
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
   double bias_correction1 = 1, bias_correction2 = 1;  ///< 1 - beta^step
@@ -141,19 +144,22 @@ class Backend {
   // map: out has the broadcast shape; inputs are expanded to it (stride 0); out may be the same memory as an input.
   virtual void unary(UnaryOp op, const Scalars& scalars, const Array& x, const Array& out) = 0;
   /// `saved` is the input or the output of the forward pass, as the functor says.
-  virtual void unary_gradient(UnaryOp op, const Scalars& scalars, const Array& grad, const Array& saved, const Array& out) = 0;
+  virtual void unary_gradient(UnaryOp op, const Scalars& scalars, const Array& grad, const Array& saved,
+                              const Array& out) = 0;
   virtual void binary(BinaryOp op, const Array& a, const Array& b, const Array& out) = 0;
   virtual void compare(CompareOp op, const Array& a, const Array& b, const Array& out) = 0;  ///< out: boolean
-  virtual void copy(const Array& from, const Array& to) = 0;  ///< same shape; casts
+  virtual void copy(const Array& from, const Array& to) = 0;                                 ///< same shape; casts
   virtual void fill(const Array& out, double value) = 0;
-  virtual void random(const RandomCall& call, const Array& out) = 0;  ///< out row-major
+  virtual void random(const RandomCall& call, const Array& out) = 0;                    ///< out row-major
   virtual void dropout(const DropoutCall& call, const Array& x, const Array& out) = 0;  ///< both row-major
 
   /// out has size 1 along every axis of `axes` (a bit each); the result is multiplied by `scale`.
   virtual void reduce(ReduceOp op, const Array& x, unsigned axes, double scale, const Array& out) = 0;
-  virtual void arg_max(const Array& x, int axis, const Array& out) = 0;  ///< out: int64, size 1 along axis; ties: the first
+  virtual void arg_max(const Array& x, int axis,
+                       const Array& out) = 0;  ///< out: int64, size 1 along axis; ties: the first
 
-  /// out (B, M, N) = a (B, M, K) * b (B, K, N), or added to it; any strides, batch stride 0 allowed in a and b; out dense in (M, N).
+  /// out (B, M, N) = a (B, M, K) * b (B, K, N), or added to it; any strides, batch stride 0 allowed in a and b; out
+  /// dense in (M, N).
   virtual void matmul(const Array& a, const Array& b, const Array& out, bool accumulate) = 0;
   virtual void conv(const ConvCall& call) = 0;
   virtual void pool(const PoolProblem& problem, const Array& x, const Array& y, const Array& offsets) = 0;
@@ -163,12 +169,14 @@ class Backend {
   virtual void softmax(const SoftmaxCall& call, const Array& x, const Array& y) = 0;
   virtual void softmax_gradient(const SoftmaxCall& call, const Array& grad, const Array& y, const Array& dx) = 0;
   /// losses: (outer, inner), float64 for float64 logits and float32 otherwise.
-  virtual void cross_entropy(const CrossEntropyCall& call, const Array& logits, const Array& targets, const Array& losses) = 0;
+  virtual void cross_entropy(const CrossEntropyCall& call, const Array& logits, const Array& targets,
+                             const Array& losses) = 0;
   /// dlogits = gradient of every loss times `grad` (outer, inner) of the losses' dtype.
   virtual void cross_entropy_gradient(const CrossEntropyCall& call, const Array& grad, const Array& logits,
                                       const Array& targets, const Array& dlogits) = 0;
   /// The first of `indices` (int64, row-major) outside 0..limit-1 and other than `ignore`; nothing on a virtual device.
-  virtual std::optional<std::int64_t> first_bad_index(const Array& indices, std::int64_t limit, std::int64_t ignore) = 0;
+  virtual std::optional<std::int64_t> first_bad_index(const Array& indices, std::int64_t limit,
+                                                      std::int64_t ignore) = 0;
 
   /// out[i][j][k] = x[i][index[i][j][k]][k] over (outer, size, inner); index int64, row-major like the rest.
   virtual void gather(const Array& x, int axis, const Array& index, const Array& out) = 0;

@@ -10,15 +10,15 @@ namespace mnemo {
 
 /// One GPU model. Every figure says where it comes from.
 struct Card {
-  const char* name;             ///< as in "virtual:NAME"
-  const char* title;            ///< as its maker writes it
-  memory::Bytes capacity;       ///< bytes that the driver reports as total
+  const char* name;        ///< as in "virtual:NAME"
+  const char* title;       ///< as its maker writes it
+  memory::Bytes capacity;  ///< bytes that the driver reports as total
   const char* capacity_source;
-  memory::Bytes context;        ///< bytes that a process's context and libraries take before the first allocation
+  memory::Bytes context;  ///< bytes that a process's context and libraries take before the first allocation
   const char* context_source;
-  double bandwidth;             ///< memory, bytes per second
-  double float32_flops;         ///< peak arithmetic, operations per second
-  double half_flops;            ///< float16 on tensor cores, dense
+  double bandwidth;      ///< memory, bytes per second
+  double float32_flops;  ///< peak arithmetic, operations per second
+  double half_flops;     ///< float16 on tensor cores, dense
   const char* speed_source;
 };
 

@@ -81,7 +81,7 @@ struct ConvProblem {
   Size3 padding{0, 0, 0};  ///< before the first element; what lies behind the last one follows from `out`
   Size3 dilation{1, 1, 1};
   DType dtype = DType::float32;
-  int spatial_rank = 2;    ///< 1, 2 or 3: which of the sizes the caller gave
+  int spatial_rank = 2;  ///< 1, 2 or 3: which of the sizes the caller gave
 
   bool operator==(const ConvProblem&) const = default;
 };
@@ -90,9 +90,9 @@ enum class ConvPass : std::uint8_t { forward, data_gradient, weight_gradient };
 const char* name(ConvPass pass);
 
 enum class ConvAlgorithm : std::uint8_t {
-  direct,  ///< no workspace
-  gemm,    ///< one image at a time is unfolded into a workspace, then multiplied as a matrix
-  library, ///< the card's own library decides; `ConvPlan::engine` says which
+  direct,   ///< no workspace
+  gemm,     ///< one image at a time is unfolded into a workspace, then multiplied as a matrix
+  library,  ///< the card's own library decides; `ConvPlan::engine` says which
 };
 const char* name(ConvAlgorithm algorithm);
 
@@ -124,8 +124,8 @@ class ConvPolicyScope {
   ConvPolicy before_;
 };
 
-/// Bytes of the matrix that `gemm` unfolds: (C / groups) * kernel volume * output voxels * element size. One image, one group.
-/// Nothing is unfolded (0) where the matrix would be the image itself: kernel 1, stride 1, no padding.
+/// Bytes of the matrix that `gemm` unfolds: (C / groups) * kernel volume * output voxels * element size. One image, one
+/// group. Nothing is unfolded (0) where the matrix would be the image itself: kernel 1, stride 1, no padding.
 memory::Bytes unfolded_bytes(const ConvProblem& problem);
 
 }  // namespace mnemo

@@ -25,9 +25,10 @@ std::optional<std::string_view> after(std::string_view text, std::string_view pr
 [[noreturn]] void refuse(std::string_view text, const std::string& reason) {
   std::string names;
   for (const Card& card : cards()) names += fmt::format("{}{}", names.empty() ? "" : ", ", card.name);
-  throw DeviceError(fmt::format("[device] \"{}\": {}; write cpu, cpu:SIZE, cuda, cuda:N, virtual:cpu, virtual:cpu:SIZE, "
-                                "virtual:SIZE or virtual:CARD, with SIZE such as 16GiB and CARD one of {}",
-                                text, reason, names));
+  throw DeviceError(
+      fmt::format("[device] \"{}\": {}; write cpu, cpu:SIZE, cuda, cuda:N, virtual:cpu, virtual:cpu:SIZE, "
+                  "virtual:SIZE or virtual:CARD, with SIZE such as 16GiB and CARD one of {}",
+                  text, reason, names));
 }
 
 /// A SIZE after the colon; a text that is no size is refused as `what`.
@@ -39,10 +40,12 @@ memory::Bytes size_in(std::string_view device, std::string_view size, const char
   }
 }
 
-std::shared_ptr<Backend> open_virtual(std::string_view text, std::string_view target, const memory::AllocatorConfig& config) {
+std::shared_ptr<Backend> open_virtual(std::string_view text, std::string_view target,
+                                      const memory::AllocatorConfig& config) {
   const std::string name(text);
   const auto make = [&](memory::Bytes capacity, memory::Bytes context, std::shared_ptr<const Decisions> decisions) {
-    return std::make_shared<VirtualBackend>(name, std::make_unique<memory::VirtualSource>(capacity, context), config, std::move(decisions));
+    return std::make_shared<VirtualBackend>(name, std::make_unique<memory::VirtualSource>(capacity, context), config,
+                                            std::move(decisions));
   };
   if (target == "cpu") return make(0, 0, cpu_decisions());
   if (const auto size = after(target, "cpu:")) return make(size_in(text, *size, "a size"), 0, cpu_decisions());
@@ -54,14 +57,16 @@ std::shared_ptr<Backend> open_backend(std::string_view text, const memory::Alloc
   if (text == "cpu" || text.starts_with("cpu:")) {
     const auto size = after(text, "cpu:");
     const memory::Bytes capacity = size ? size_in(text, *size, "a size") : 0;
-    return std::make_shared<cpu::CpuBackend>(std::string(text), memory::make_host_source(capacity), config, cpu_decisions());
+    return std::make_shared<cpu::CpuBackend>(std::string(text), memory::make_host_source(capacity), config,
+                                             cpu_decisions());
   }
   if (const auto target = after(text, "virtual:")) return open_virtual(text, *target, config);
   if (text == "cuda" || text.starts_with("cuda:")) {
     int index = 0;
     if (const auto number = after(text, "cuda:")) {
       const auto [end, error] = std::from_chars(number->data(), number->data() + number->size(), index);
-      if (error != std::errc{} || end != number->data() + number->size() || index < 0) refuse(text, "the index is not a number");
+      if (error != std::errc{} || end != number->data() + number->size() || index < 0)
+        refuse(text, "the index is not a number");
     }
     std::string reason;
     if (auto backend = open_cuda_device(index, config, reason)) return backend;
@@ -91,7 +96,9 @@ Device::Device(std::string_view text) {
   backend_ = found->second;
 }
 
-Device Device::open(std::string_view text, const memory::AllocatorConfig& config) { return Device(open_backend(text, config)); }
+Device Device::open(std::string_view text, const memory::AllocatorConfig& config) {
+  return Device(open_backend(text, config));
+}
 
 const std::string& Device::name() const { return backend_->name(); }
 bool Device::is_virtual() const { return backend_->is_virtual(); }

@@ -27,7 +27,8 @@ class Device {
   explicit Device(std::shared_ptr<Backend> backend) : backend_(std::move(backend)) {}
 
   /// A new device that shares nothing with others of the same name.
-  static Device open(std::string_view text, const memory::AllocatorConfig& config = memory::AllocatorConfig::from_environment());
+  static Device open(std::string_view text,
+                     const memory::AllocatorConfig& config = memory::AllocatorConfig::from_environment());
 
   const std::string& name() const;
   /// Shape-only: values cannot be read (they are NaN).

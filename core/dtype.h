@@ -19,18 +19,27 @@ const char* name(DType dtype);
 /// The dtype of that name; throws DTypeError listing the names.
 DType parse_dtype(std::string_view text);
 
-/// Calls `f` with a value of the element type of `dtype`: `visit(dtype, [](auto zero) { using T = decltype(zero); ... })`.
+/// Calls `f` with a value of the element type of `dtype`: `visit(dtype, [](auto zero) { using T = decltype(zero); ...
+/// })`.
 template <class F>
 decltype(auto) visit(DType dtype, F&& f) {
   switch (dtype) {
-    case DType::float64: return f(double{});
-    case DType::float32: return f(float{});
-    case DType::float16: return f(float16{});
-    case DType::bfloat16: return f(bfloat16{});
-    case DType::int64: return f(std::int64_t{});
-    case DType::int32: return f(std::int32_t{});
-    case DType::uint8: return f(std::uint8_t{});
-    case DType::boolean: break;
+    case DType::float64:
+      return f(double{});
+    case DType::float32:
+      return f(float{});
+    case DType::float16:
+      return f(float16{});
+    case DType::bfloat16:
+      return f(bfloat16{});
+    case DType::int64:
+      return f(std::int64_t{});
+    case DType::int32:
+      return f(std::int32_t{});
+    case DType::uint8:
+      return f(std::uint8_t{});
+    case DType::boolean:
+      break;
   }
   return f(bool{});
 }
@@ -38,13 +47,17 @@ decltype(auto) visit(DType dtype, F&& f) {
 constexpr int size_of(DType dtype) {
   switch (dtype) {
     case DType::float64:
-    case DType::int64: return 8;
+    case DType::int64:
+      return 8;
     case DType::float32:
-    case DType::int32: return 4;
+    case DType::int32:
+      return 4;
     case DType::float16:
-    case DType::bfloat16: return 2;
+    case DType::bfloat16:
+      return 2;
     case DType::uint8:
-    case DType::boolean: break;
+    case DType::boolean:
+      break;
   }
   return 1;
 }
@@ -54,13 +67,20 @@ constexpr bool is_half(DType dtype) { return dtype == DType::float16 || dtype ==
 
 template <class T>
 constexpr DType dtype_of() {
-  if constexpr (std::is_same_v<T, double>) return DType::float64;
-  else if constexpr (std::is_same_v<T, float>) return DType::float32;
-  else if constexpr (std::is_same_v<T, float16>) return DType::float16;
-  else if constexpr (std::is_same_v<T, bfloat16>) return DType::bfloat16;
-  else if constexpr (std::is_same_v<T, std::int64_t>) return DType::int64;
-  else if constexpr (std::is_same_v<T, std::int32_t>) return DType::int32;
-  else if constexpr (std::is_same_v<T, std::uint8_t>) return DType::uint8;
+  if constexpr (std::is_same_v<T, double>)
+    return DType::float64;
+  else if constexpr (std::is_same_v<T, float>)
+    return DType::float32;
+  else if constexpr (std::is_same_v<T, float16>)
+    return DType::float16;
+  else if constexpr (std::is_same_v<T, bfloat16>)
+    return DType::bfloat16;
+  else if constexpr (std::is_same_v<T, std::int64_t>)
+    return DType::int64;
+  else if constexpr (std::is_same_v<T, std::int32_t>)
+    return DType::int32;
+  else if constexpr (std::is_same_v<T, std::uint8_t>)
+    return DType::uint8;
   else {
     static_assert(std::is_same_v<T, bool>, "not an element type");
     return DType::boolean;

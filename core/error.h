@@ -1,4 +1,5 @@
-// Errors of tensors and devices. Each text reads: "[op] module path: the rule broken, with the numbers and shapes; the likely fix".
+// Errors of tensors and devices. Each text reads: "[op] module path: the rule broken, with the numbers and shapes; the
+// likely fix".
 #pragma once
 
 #include <string>

@@ -1,5 +1,5 @@
-// The families of operations on arrays: here shapes, dtypes and devices are checked, decisions are asked for, outputs and
-// workspaces are allocated; then the backend fills. No gradients: those are autograd's.
+// The families of operations on arrays: here shapes, dtypes and devices are checked, decisions are asked for, outputs
+// and workspaces are allocated; then the backend fills. No gradients: those are autograd's.
 #pragma once
 
 #include <optional>
@@ -20,8 +20,8 @@ Array map_gradient(UnaryOp op, Array grad, const Array& saved, const Scalars& sc
 Array map(BinaryOp op, const Array& a, const Array& b);
 /// Boolean result; broadcasts and promotes.
 Array compare(CompareOp op, const Array& a, const Array& b);
-/// In place: `out` keeps its shape and dtype; its version is increased. An operand that shares memory with `out` in another
-/// layout (its transpose) is read as it was before. Errors begin with the current operation's name.
+/// In place: `out` keeps its shape and dtype; its version is increased. An operand that shares memory with `out` in
+/// another layout (its transpose) is read as it was before. Errors begin with the current operation's name.
 void map_into(UnaryOp op, const Array& x, const Array& out, const Scalars& scalars = {});
 void map_into(BinaryOp op, const Array& a, const Array& b, const Array& out);
 void copy_into(const Array& from, const Array& to);  ///< `from` broadcasts and is cast
@@ -31,7 +31,8 @@ Array full(const Shape& shape, double value, DType dtype = DType::float32, const
 /// The next numbers of the program's random stream (core/random.h).
 Array random(RandomCall call, const Shape& shape, DType dtype = DType::float32, const Device& device = {});
 Array dropout(const DropoutCall& call, const Array& x);
-/// The same with the next numbers of the program's stream, taken once there is memory for the result; `call` gets their place.
+/// The same with the next numbers of the program's stream, taken once there is memory for the result; `call` gets their
+/// place.
 Array dropout_next(DropoutCall& call, const Array& x);
 
 // reduce. `axes` has a bit per axis; the reduced axes have size 1 in the result unless `keep` is false.
@@ -45,14 +46,17 @@ Array arg_max(const Array& x, int axis);
 Array matmul(const Array& a, const Array& b);
 
 // conv. x (N, C, spatial...), w (K, C/groups, kernel...), bias (K) or undefined.
-/// Checks everything there is to check and works out the sizes. `op` begins the error texts: "conv1d", "conv2d" or "conv3d".
-ConvProblem conv_problem(const char* op, const Array& x, const Array& w, const Array& bias, int spatial_rank, const ConvOptions& options);
+/// Checks everything there is to check and works out the sizes. `op` begins the error texts: "conv1d", "conv2d" or
+/// "conv3d".
+ConvProblem conv_problem(const char* op, const Array& x, const Array& w, const Array& bias, int spatial_rank,
+                         const ConvOptions& options);
 Array conv(const ConvProblem& problem, const Array& x, const Array& w, const Array& bias);
 Array conv_data_gradient(const ConvProblem& problem, const Array& grad, const Array& w);
 Array conv_weight_gradient(const ConvProblem& problem, const Array& x, const Array& grad);
 
 // pool. x (N, C, spatial...) or (C, spatial...).
-PoolProblem pool_problem(const char* op, PoolProblem::Kind kind, const Array& x, int spatial_rank, const PoolOptions& options);
+PoolProblem pool_problem(const char* op, PoolProblem::Kind kind, const Array& x, int spatial_rank,
+                         const PoolOptions& options);
 /// Output, and for a maximum its places in their windows where `want_offsets` (undefined otherwise).
 struct Pooled {
   Array y, offsets;
@@ -60,7 +64,8 @@ struct Pooled {
 Pooled pool(const PoolProblem& problem, const Array& x, int spatial_rank, bool want_offsets);
 Array pool_gradient(const PoolProblem& problem, const Array& grad, const Array& offsets, const Shape& x_shape);
 
-/// Batch normalization; fills call.y and, in training, call.mean and call.inverse_deviation. REQUIRES: checked arrays in `call`.
+/// Batch normalization; fills call.y and, in training, call.mean and call.inverse_deviation. REQUIRES: checked arrays
+/// in `call`.
 void normalize(NormalizeCall& call);
 void normalize_gradient(NormalizeGradientCall& call);
 
@@ -69,7 +74,8 @@ Array softmax_gradient(const Array& grad, const Array& y, int axis, bool logarit
 
 /// Losses of logits (N, C, ...) against class indices (N, ...): one per target.
 Array cross_entropy(const CrossEntropyCall& call, const Array& logits, const Array& targets);
-Array cross_entropy_gradient(const CrossEntropyCall& call, const Array& grad, const Array& logits, const Array& targets);
+Array cross_entropy_gradient(const CrossEntropyCall& call, const Array& grad, const Array& logits,
+                             const Array& targets);
 /// Checks shapes, dtypes and every target; the sizes for the two above.
 CrossEntropyCall cross_entropy_problem(const Array& logits, const Array& targets, std::int64_t ignore_index);
 

@@ -1,5 +1,6 @@
 // The arithmetic of element-wise operations, once, for every device: each forward with its derivative directly below.
-// To add one: write the functor, add a row to its list at the end of its section. Enum, names and `visit` follow from the list.
+// To add one: write the functor, add a row to its list at the end of its section. Enum, names and `visit` follow from
+// the list.
 #pragma once
 
 #include <cmath>
@@ -21,7 +22,8 @@ enum class Saves : std::uint8_t { nothing, input, output };
 
 namespace functors {
 
-// T is float or double; half types are computed in float.
+// T is float or double; half types are computed in float. Forward and gradient stand like rows of a table.
+// clang-format off
 
 struct Neg {
   static constexpr Saves saves = Saves::nothing;
@@ -32,7 +34,9 @@ struct Neg {
 /// a * x + b
 struct Affine {
   static constexpr Saves saves = Saves::nothing;
-  template <class T> MNEMO_HOST_DEVICE static T forward(T x, const Scalars& s) { return static_cast<T>(s.a) * x + static_cast<T>(s.b); }
+  template <class T> MNEMO_HOST_DEVICE static T forward(T x, const Scalars& s) {
+    return static_cast<T>(s.a) * x + static_cast<T>(s.b);
+  }
   template <class T> MNEMO_HOST_DEVICE static T gradient(T g, T, const Scalars& s) { return g * static_cast<T>(s.a); }
 };
 
@@ -40,7 +44,9 @@ struct Affine {
 struct Reciprocal {
   static constexpr Saves saves = Saves::input;
   template <class T> MNEMO_HOST_DEVICE static T forward(T x, const Scalars& s) { return static_cast<T>(s.a) / x; }
-  template <class T> MNEMO_HOST_DEVICE static T gradient(T g, T x, const Scalars& s) { return -g * static_cast<T>(s.a) / (x * x); }
+  template <class T> MNEMO_HOST_DEVICE static T gradient(T g, T x, const Scalars& s) {
+    return -g * static_cast<T>(s.a) / (x * x);
+  }
 };
 
 /// x to the power a; the derivative at 0 for a = 0 is 0.
@@ -58,7 +64,9 @@ struct Power {
 struct Abs {
   static constexpr Saves saves = Saves::input;
   template <class T> MNEMO_HOST_DEVICE static T forward(T x, const Scalars&) { return x < T{0} ? -x : x; }
-  template <class T> MNEMO_HOST_DEVICE static T gradient(T g, T x, const Scalars&) { return x > T{0} ? g : x < T{0} ? -g : T{0}; }
+  template <class T> MNEMO_HOST_DEVICE static T gradient(T g, T x, const Scalars&) {
+    return x > T{0} ? g : x < T{0} ? -g : T{0};
+  }
 };
 
 struct Exp {
@@ -101,8 +109,12 @@ struct Relu {
 /// x, or a * x below 0 (a is the slope)
 struct LeakyRelu {
   static constexpr Saves saves = Saves::input;
-  template <class T> MNEMO_HOST_DEVICE static T forward(T x, const Scalars& s) { return x > T{0} ? x : static_cast<T>(s.a) * x; }
-  template <class T> MNEMO_HOST_DEVICE static T gradient(T g, T x, const Scalars& s) { return x > T{0} ? g : static_cast<T>(s.a) * g; }
+  template <class T> MNEMO_HOST_DEVICE static T forward(T x, const Scalars& s) {
+    return x > T{0} ? x : static_cast<T>(s.a) * x;
+  }
+  template <class T> MNEMO_HOST_DEVICE static T gradient(T g, T x, const Scalars& s) {
+    return x > T{0} ? g : static_cast<T>(s.a) * g;
+  }
 };
 
 /// 1 / (1 + exp(-x))
@@ -123,7 +135,9 @@ struct Gelu {
   static constexpr Saves saves = Saves::input;
   static constexpr double kSqrtHalf = 0.70710678118654752440;
   static constexpr double kDensityAtZero = 0.39894228040143267794;  // 1 / sqrt(2 pi)
-  template <class T> MNEMO_HOST_DEVICE static T cumulative(T x) { return T{0.5} * (T{1} + std::erf(x * static_cast<T>(kSqrtHalf))); }
+  template <class T> MNEMO_HOST_DEVICE static T cumulative(T x) {
+    return T{0.5} * (T{1} + std::erf(x * static_cast<T>(kSqrtHalf)));
+  }
   template <class T> MNEMO_HOST_DEVICE static T forward(T x, const Scalars&) { return x * cumulative(x); }
   template <class T> MNEMO_HOST_DEVICE static T gradient(T g, T x, const Scalars&) {
     const T density = static_cast<T>(kDensityAtZero) * std::exp(T{-0.5} * x * x);
@@ -186,13 +200,19 @@ template <class T>
 using wrapping = typename Wrapping<T>::type;
 
 struct Add {
-  template <class T> MNEMO_HOST_DEVICE static T forward(T a, T b) { return static_cast<T>(static_cast<wrapping<T>>(a) + static_cast<wrapping<T>>(b)); }
+  template <class T> MNEMO_HOST_DEVICE static T forward(T a, T b) {
+    return static_cast<T>(static_cast<wrapping<T>>(a) + static_cast<wrapping<T>>(b));
+  }
 };
 struct Subtract {
-  template <class T> MNEMO_HOST_DEVICE static T forward(T a, T b) { return static_cast<T>(static_cast<wrapping<T>>(a) - static_cast<wrapping<T>>(b)); }
+  template <class T> MNEMO_HOST_DEVICE static T forward(T a, T b) {
+    return static_cast<T>(static_cast<wrapping<T>>(a) - static_cast<wrapping<T>>(b));
+  }
 };
 struct Multiply {
-  template <class T> MNEMO_HOST_DEVICE static T forward(T a, T b) { return static_cast<T>(static_cast<wrapping<T>>(a) * static_cast<wrapping<T>>(b)); }
+  template <class T> MNEMO_HOST_DEVICE static T forward(T a, T b) {
+    return static_cast<T>(static_cast<wrapping<T>>(a) * static_cast<wrapping<T>>(b));
+  }
 };
 /// Integers truncate towards zero; a zero divisor gives 0 there.
 struct Divide {
@@ -237,25 +257,29 @@ struct LessEqual {
   ROW(less, Less)              \
   ROW(less_equal, LessEqual)
 
+// clang-format on
+
 }  // namespace functors
 
 // One enum, one name and one switch per list.
 #define MNEMO_ENUMERATOR(name, functor) name,
 #define MNEMO_NAME_CASE(name, functor) \
-  case Op::name: return #name;
+  case Op::name:                       \
+    return #name;
 #define MNEMO_VISIT_CASE(name, functor) \
-  case Op::name: return f(functors::functor{});
-#define MNEMO_OP_LIST(Enum, LIST)                                  \
-  enum class Enum : std::uint8_t { LIST(MNEMO_ENUMERATOR) };       \
-  inline const char* name(Enum op) {                               \
-    using Op = Enum;                                               \
-    switch (op) { LIST(MNEMO_NAME_CASE) }                          \
-    return "";                                                     \
-  }                                                                \
-  template <class F>                                               \
-  void visit(Enum op, F&& f) {                                     \
-    using Op = Enum;                                               \
-    switch (op) { LIST(MNEMO_VISIT_CASE) }                         \
+  case Op::name:                        \
+    return f(functors::functor{});
+#define MNEMO_OP_LIST(Enum, LIST)                            \
+  enum class Enum : std::uint8_t { LIST(MNEMO_ENUMERATOR) }; \
+  inline const char* name(Enum op) {                         \
+    using Op = Enum;                                         \
+    switch (op) { LIST(MNEMO_NAME_CASE) }                    \
+    return "";                                               \
+  }                                                          \
+  template <class F>                                         \
+  void visit(Enum op, F&& f) {                               \
+    using Op = Enum;                                         \
+    switch (op) { LIST(MNEMO_VISIT_CASE) }                   \
   }
 
 MNEMO_OP_LIST(UnaryOp, MNEMO_UNARY_OPS)

@@ -35,8 +35,7 @@ struct float16 {
     const std::uint32_t half = 1u << (dropped - 1);
     const std::uint32_t rounded = kept + (rest > half || (rest == half && (kept & 1u)) ? 1u : 0u);
     // `kept` holds the implicit bit (0x400) when normal; adding it to the exponent field carries correctly.
-    const std::uint32_t result =
-        exponent < -14 ? rounded : (static_cast<std::uint32_t>(exponent + 14) << 10) + rounded;
+    const std::uint32_t result = exponent < -14 ? rounded : (static_cast<std::uint32_t>(exponent + 14) << 10) + rounded;
     return static_cast<std::uint16_t>(sign | result);
   }
 

@@ -53,7 +53,8 @@ Layout Layout::permute(const Dims& order) const {
     if (valid) seen |= 1u << order[i];
   }
   if (!valid) {
-    fail<ShapeError>("permute", fmt::format("{} is not a permutation of the {} axes of {}", order.text(), shape.rank(), shape.text()));
+    fail<ShapeError>("permute", fmt::format("{} is not a permutation of the {} axes of {}", order.text(), shape.rank(),
+                                            shape.text()));
   }
   Dims sizes = shape, steps = strides;
   for (int i = 0; i < order.rank(); ++i) {
@@ -66,12 +67,14 @@ Layout Layout::permute(const Dims& order) const {
 Layout Layout::slice(int axis, std::int64_t begin, std::int64_t end, std::int64_t step) const {
   axis = normalize_axis(axis, shape.rank(), "slice");
   if (begin < 0 || end < begin || end > shape[axis] || step <= 0) {
-    fail<ShapeError>("slice", fmt::format("{}:{} with step {} does not lie in axis {} of {} (0 <= begin <= end <= {}, step > 0)",
-                                          begin, end, step, axis, shape.text(), shape[axis]));
+    fail<ShapeError>("slice",
+                     fmt::format("{}:{} with step {} does not lie in axis {} of {} (0 <= begin <= end <= {}, step > 0)",
+                                 begin, end, step, axis, shape.text(), shape[axis]));
   }
   const std::int64_t size = (end - begin) / step + ((end - begin) % step != 0 ? 1 : 0);
   Layout result{shape.with(axis, size), strides, offset};
-  if (result.shape.numel() > 0) result.offset += begin * strides[axis];  // of an empty view it could lie anywhere, even beyond 64 bits
+  if (result.shape.numel() > 0)
+    result.offset += begin * strides[axis];  // of an empty view it could lie anywhere, even beyond 64 bits
   if (size > 1) result.strides[axis] = strides[axis] * step;  // a huge step over one element must not overflow
   return result;
 }
@@ -85,8 +88,8 @@ Layout Layout::expand(const Shape& target) const {
   for (int axis = 0; axis < target.rank(); ++axis) {
     const std::int64_t size = axis < added ? 1 : shape[axis - added];
     if (size != target[axis] && size != 1) {
-      fail<ShapeError>("expand", fmt::format("{} does not expand to {}: size {} at axis {} must be {} or 1", shape.text(),
-                                             target.text(), size, axis, target[axis]));
+      fail<ShapeError>("expand", fmt::format("{} does not expand to {}: size {} at axis {} must be {} or 1",
+                                             shape.text(), target.text(), size, axis, target[axis]));
     }
     steps[axis] = axis < added || size != target[axis] ? 0 : strides[axis - added];
   }

@@ -20,8 +20,9 @@ MNEMO_HOST_DEVICE inline Philox4 philox(Philox4 counter, std::uint32_t key0, std
   for (int round = 0; round < 10; ++round) {
     const std::uint64_t product0 = std::uint64_t{0xD2511F53u} * c[0];
     const std::uint64_t product1 = std::uint64_t{0xCD9E8D57u} * c[2];
-    const std::uint32_t next[4] = {static_cast<std::uint32_t>(product1 >> 32) ^ c[1] ^ key0, static_cast<std::uint32_t>(product1),
-                                   static_cast<std::uint32_t>(product0 >> 32) ^ c[3] ^ key1, static_cast<std::uint32_t>(product0)};
+    const std::uint32_t next[4] = {
+        static_cast<std::uint32_t>(product1 >> 32) ^ c[1] ^ key0, static_cast<std::uint32_t>(product1),
+        static_cast<std::uint32_t>(product0 >> 32) ^ c[3] ^ key1, static_cast<std::uint32_t>(product0)};
     for (int i = 0; i < 4; ++i) c[i] = next[i];
     key0 += 0x9E3779B9u;
     key1 += 0xBB67AE85u;

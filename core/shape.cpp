@@ -67,7 +67,8 @@ Dims Shape::contiguous_strides() const {
 int normalize_axis(int axis, int rank, const char* op) {
   const int positive = axis < 0 ? axis + rank : axis;
   if (positive < 0 || positive >= rank) {
-    fail<ShapeError>(op, fmt::format("axis {} is out of range for {} dimensions (allowed: {} to {})", axis, rank, -rank, rank - 1));
+    fail<ShapeError>(
+        op, fmt::format("axis {} is out of range for {} dimensions (allowed: {} to {})", axis, rank, -rank, rank - 1));
   }
   return positive;
 }
@@ -82,9 +83,10 @@ Shape broadcast(const Shape& a, const Shape& b, const char* op) {
     const std::int64_t size_a = axis_a < 0 ? 1 : a[axis_a];
     const std::int64_t size_b = axis_b < 0 ? 1 : b[axis_b];
     if (size_a != size_b && size_a != 1 && size_b != 1) {
-      fail<ShapeError>(op, fmt::format("shapes {} and {} do not broadcast: sizes {} and {} meet at axis {} of the result; "
-                                       "they must be equal or 1",
-                                       a.text(), b.text(), size_a, size_b, axis));
+      fail<ShapeError>(op,
+                       fmt::format("shapes {} and {} do not broadcast: sizes {} and {} meet at axis {} of the result; "
+                                   "they must be equal or 1",
+                                   a.text(), b.text(), size_a, size_b, axis));
     }
     sizes[axis] = size_a == 1 ? size_b : size_a;
   }

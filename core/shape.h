@@ -30,9 +30,7 @@ class Dims {
   /// "(2, 3, 32, 32)"
   std::string text() const;
 
-  friend bool operator==(const Dims& a, const Dims& b) {
-    return std::equal(a.begin(), a.end(), b.begin(), b.end());
-  }
+  friend bool operator==(const Dims& a, const Dims& b) { return std::equal(a.begin(), a.end(), b.begin(), b.end()); }
 
  private:
   std::array<std::int64_t, kMaxRank> values_{};

@@ -10,7 +10,9 @@ namespace mnemo {
 
 void VirtualBackend::read(const Array& from, void* host) {
   static std::once_flag said;
-  std::call_once(said, [&] { memory::log_info("values read from the virtual device " + name() + " are NaN: nothing was computed"); });
+  std::call_once(said, [&] {
+    memory::log_info("values read from the virtual device " + name() + " are NaN: nothing was computed");
+  });
   visit(from.dtype(), [&](auto zero) {
     using T = decltype(zero);
     T* values = static_cast<T*>(host);

@@ -34,7 +34,8 @@ class VirtualBackend final : public Backend {
   void softmax(const SoftmaxCall&, const Array&, const Array&) override {}
   void softmax_gradient(const SoftmaxCall&, const Array&, const Array&, const Array&) override {}
   void cross_entropy(const CrossEntropyCall&, const Array&, const Array&, const Array&) override {}
-  void cross_entropy_gradient(const CrossEntropyCall&, const Array&, const Array&, const Array&, const Array&) override {}
+  void cross_entropy_gradient(const CrossEntropyCall&, const Array&, const Array&, const Array&,
+                              const Array&) override {}
   std::optional<std::int64_t> first_bad_index(const Array&, std::int64_t, std::int64_t) override { return {}; }
   void gather(const Array&, int, const Array&, const Array&) override {}
   void scatter_add(const Array&, int, const Array&, const Array&) override {}

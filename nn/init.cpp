@@ -37,6 +37,8 @@ Tensor constant_buffer(const Shape& shape, double value) {
   return Tensor(full(shape, value));
 }
 
-double kaiming_bound(std::int64_t fan_in) { return 1 / std::sqrt(static_cast<double>(std::max<std::int64_t>(fan_in, 1))); }
+double kaiming_bound(std::int64_t fan_in) {
+  return 1 / std::sqrt(static_cast<double>(std::max<std::int64_t>(fan_in, 1)));
+}
 
 }  // namespace mnemo::nn

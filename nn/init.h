@@ -12,8 +12,8 @@ Tensor constant_parameter(const Shape& shape, double value);
 /// State that is not trained.
 Tensor constant_buffer(const Shape& shape, double value);
 
-/// The bound of Kaiming's uniform initialization with a = sqrt(5), which convolutions and linear layers use for weight and
-/// bias alike: sqrt(6 / ((1 + a^2) fan_in)) = 1 / sqrt(fan_in). (He et al., Delving deep into rectifiers, 2015.)
+/// The bound of Kaiming's uniform initialization with a = sqrt(5), which convolutions and linear layers use for weight
+/// and bias alike: sqrt(6 / ((1 + a^2) fan_in)) = 1 / sqrt(fan_in). (He et al., Delving deep into rectifiers, 2015.)
 double kaiming_bound(std::int64_t fan_in);
 
 }  // namespace mnemo::nn

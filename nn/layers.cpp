@@ -23,7 +23,8 @@ Shape conv_weight_shape(const char* layer, const ConvLayerOptions& options, int 
   check_positive(layer, "in", options.in);
   check_positive(layer, "out", options.out);
   if (options.groups <= 0 || options.in % options.groups != 0 || options.out % options.groups != 0) {
-    fail<ShapeError>(layer, fmt::format("groups {} must be positive and divide in {} and out {}", options.groups, options.in, options.out));
+    fail<ShapeError>(layer, fmt::format("groups {} must be positive and divide in {} and out {}", options.groups,
+                                        options.in, options.out));
   }
   check_count(layer, "kernel", options.kernel, rank);
   check_count(layer, "stride", options.stride, rank);
@@ -38,7 +39,8 @@ Shape conv_weight_shape(const char* layer, const ConvLayerOptions& options, int 
     check_positive(layer, "kernel", options.kernel[axis]);
     check_positive(layer, "stride", options.stride[axis]);
     check_positive(layer, "dilation", options.dilation[axis]);
-    if (options.padding.extent()[axis] < 0) fail<ShapeError>(layer, fmt::format("padding is {}, it must not be negative", options.padding.extent()[axis]));
+    if (options.padding.extent()[axis] < 0)
+      fail<ShapeError>(layer, fmt::format("padding is {}, it must not be negative", options.padding.extent()[axis]));
     sizes.push_back(options.kernel[axis]);
   }
   return Shape(sizes);
@@ -59,9 +61,12 @@ Conv<rank>::Conv(ConvLayerOptions layer_options) : options(layer_options) {
 template <int rank>
 Tensor Conv<rank>::forward(const Tensor& x) const {
   const ConvOptions call{options.stride, options.padding, options.dilation, options.groups};
-  if constexpr (rank == 1) return conv1d(x, weight, bias, call);
-  else if constexpr (rank == 2) return conv2d(x, weight, bias, call);
-  else return conv3d(x, weight, bias, call);
+  if constexpr (rank == 1)
+    return conv1d(x, weight, bias, call);
+  else if constexpr (rank == 2)
+    return conv2d(x, weight, bias, call);
+  else
+    return conv3d(x, weight, bias, call);
 }
 
 template struct Conv<1>;
@@ -80,8 +85,8 @@ template <int rank>
 BatchNorm<rank>::BatchNorm(BatchNormLayerOptions layer_options) : options(layer_options) {
   check_positive("BatchNorm", "channels", options.channels);
   if (!(options.epsilon >= 0) || !(options.momentum >= 0 && options.momentum <= 1)) {
-    fail<ShapeError>("BatchNorm", fmt::format("epsilon {} must not be negative, and momentum {} lies between 0 and 1", options.epsilon,
-                                              options.momentum));
+    fail<ShapeError>("BatchNorm", fmt::format("epsilon {} must not be negative, and momentum {} lies between 0 and 1",
+                                              options.epsilon, options.momentum));
   }
   const Shape shape{options.channels};
   if (options.affine) {

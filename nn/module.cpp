@@ -33,7 +33,8 @@ void Mover::on_buffer(const std::string& path, Tensor& tensor) { on_parameter(pa
 
 void Caster::on_parameter(const std::string& path, Tensor& tensor) {
   if (!is_floating(dtype_)) {
-    throw DTypeError("[to] a model can be cast to floating-point dtypes only, not to " + std::string(name(dtype_)) + " (" + path + ")");
+    throw DTypeError("[to] a model can be cast to floating-point dtypes only, not to " + std::string(name(dtype_)) +
+                     " (" + path + ")");
   }
   if (is_floating(tensor.dtype())) replace(tensor, tensor.array().to(dtype_));
 }

@@ -86,7 +86,8 @@ struct Module : ModuleState {
   /// Behaviour of dropout and batch normalization, in the whole model.
   Derived& train(bool training = true);
   Derived& eval() { return train(false); }
-  /// Moves (or casts the floating-point) parameters and buffers. Gradients are dropped: do it before making the optimizer.
+  /// Moves (or casts the floating-point) parameters and buffers. Gradients are dropped: do it before making the
+  /// optimizer.
   Derived& to(const Device& device);
   Derived& to(DType dtype);
 

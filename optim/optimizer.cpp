@@ -32,14 +32,18 @@ bool same_order(const Layout& a, const Layout& b) {
 
 }  // namespace
 
-Optimizer::Optimizer(std::vector<Tensor> parameters, double lr) : parameters_(std::move(parameters)), states_(parameters_.size()), lr_(0) {
+Optimizer::Optimizer(std::vector<Tensor> parameters, double lr)
+    : parameters_(std::move(parameters)), states_(parameters_.size()), lr_(0) {
   std::set<const Node*> seen;
   for (const Tensor& parameter : parameters_) {
     if (!parameter.requires_grad() || !parameter.is_leaf()) {
-      fail<GradError>("optimizer", fmt::format("parameter {} is not a leaf that requires a gradient", parameter.defined() ? parameter.shape().text() : "(undefined)"));
+      fail<GradError>("optimizer", fmt::format("parameter {} is not a leaf that requires a gradient",
+                                               parameter.defined() ? parameter.shape().text() : "(undefined)"));
     }
     if (!parameter.array().layout().is_dense()) {
-      fail<ShapeError>("optimizer", fmt::format("parameter {} is a view with gaps or repeats in memory; make it contiguous() first", parameter.shape().text()));
+      fail<ShapeError>("optimizer",
+                       fmt::format("parameter {} is a view with gaps or repeats in memory; make it contiguous() first",
+                                   parameter.shape().text()));
     }
     if (!seen.insert(parameter.node().get()).second) {
       fail<GradError>("optimizer", fmt::format("parameter {} is given twice", parameter.shape().text()));
@@ -95,7 +99,8 @@ void Optimizer::step() {
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     if (!gradients[i].defined()) continue;
     const Array& parameter = parameters_[i].array();
-    passes[{&parameter.device().backend(), states_[i].steps + 1}].push_back({parameter, gradients[i], states_[i].first, states_[i].second});
+    passes[{&parameter.device().backend(), states_[i].steps + 1}].push_back(
+        {parameter, gradients[i], states_[i].first, states_[i].second});
   }
   for (const auto& [key, slots] : passes) {
     UpdateCall update = call(key.second);
@@ -108,7 +113,8 @@ void Optimizer::step() {
   }
 }
 
-SGD::SGD(std::vector<Tensor> parameters, SGDOptions options) : Optimizer(std::move(parameters), options.lr), options_(options) {
+SGD::SGD(std::vector<Tensor> parameters, SGDOptions options)
+    : Optimizer(std::move(parameters), options.lr), options_(options) {
   check_number("SGD", "momentum", options.momentum, 0, kLarge);
   check_number("SGD", "dampening", options.dampening, -kLarge, kLarge);
   check_number("SGD", "weight_decay", options.weight_decay, 0, kLarge);
@@ -129,7 +135,8 @@ UpdateCall SGD::call(std::int64_t count) const {
   return update;
 }
 
-Adam::Adam(std::vector<Tensor> parameters, AdamOptions options) : Optimizer(std::move(parameters), options.lr), options_(options) {
+Adam::Adam(std::vector<Tensor> parameters, AdamOptions options)
+    : Optimizer(std::move(parameters), options.lr), options_(options) {
   check_number("Adam", "beta1", options.beta1, 0, std::nextafter(1.0, 0.0));
   check_number("Adam", "beta2", options.beta2, 0, std::nextafter(1.0, 0.0));
   check_number("Adam", "epsilon", options.epsilon, 0, kLarge);
@@ -150,7 +157,8 @@ UpdateCall Adam::call(std::int64_t count) const {
 }
 
 AdamW::AdamW(std::vector<Tensor> parameters, AdamWOptions options)
-    : Adam(std::move(parameters), {options.lr, options.beta1, options.beta2, options.epsilon, options.weight_decay, options.maximize}) {}
+    : Adam(std::move(parameters),
+           {options.lr, options.beta1, options.beta2, options.epsilon, options.weight_decay, options.maximize}) {}
 
 UpdateCall AdamW::call(std::int64_t count) const {
   UpdateCall update = Adam::call(count);

@@ -15,7 +15,8 @@ class CpuBackend final : public Backend {
   void write(const void* host, const Array& to) override;
 
   void unary(UnaryOp op, const Scalars& scalars, const Array& x, const Array& out) override;
-  void unary_gradient(UnaryOp op, const Scalars& scalars, const Array& grad, const Array& saved, const Array& out) override;
+  void unary_gradient(UnaryOp op, const Scalars& scalars, const Array& grad, const Array& saved,
+                      const Array& out) override;
   void binary(BinaryOp op, const Array& a, const Array& b, const Array& out) override;
   void compare(CompareOp op, const Array& a, const Array& b, const Array& out) override;
   void copy(const Array& from, const Array& to) override;
@@ -32,9 +33,10 @@ class CpuBackend final : public Backend {
   void normalize_gradient(const NormalizeGradientCall& call) override;
   void softmax(const SoftmaxCall& call, const Array& x, const Array& y) override;
   void softmax_gradient(const SoftmaxCall& call, const Array& grad, const Array& y, const Array& dx) override;
-  void cross_entropy(const CrossEntropyCall& call, const Array& logits, const Array& targets, const Array& losses) override;
-  void cross_entropy_gradient(const CrossEntropyCall& call, const Array& grad, const Array& logits, const Array& targets,
-                              const Array& dlogits) override;
+  void cross_entropy(const CrossEntropyCall& call, const Array& logits, const Array& targets,
+                     const Array& losses) override;
+  void cross_entropy_gradient(const CrossEntropyCall& call, const Array& grad, const Array& logits,
+                              const Array& targets, const Array& dlogits) override;
   std::optional<std::int64_t> first_bad_index(const Array& indices, std::int64_t limit, std::int64_t ignore) override;
   void gather(const Array& x, int axis, const Array& index, const Array& out) override;
   void scatter_add(const Array& x, int axis, const Array& index, const Array& out) override;

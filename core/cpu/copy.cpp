@@ -49,11 +49,13 @@ void CpuBackend::fill(const Array& out, double value) {
 }
 
 void CpuBackend::read(const Array& from, void* host) {
-  std::memcpy(host, from.storage()->data() + from.layout().offset * size_of(from.dtype()), static_cast<std::size_t>(from.bytes()));
+  std::memcpy(host, from.storage()->data() + from.layout().offset * size_of(from.dtype()),
+              static_cast<std::size_t>(from.bytes()));
 }
 
 void CpuBackend::write(const void* host, const Array& to) {
-  std::memcpy(to.storage()->data() + to.layout().offset * size_of(to.dtype()), host, static_cast<std::size_t>(to.bytes()));
+  std::memcpy(to.storage()->data() + to.layout().offset * size_of(to.dtype()), host,
+              static_cast<std::size_t>(to.bytes()));
 }
 
 }  // namespace mnemo::cpu

@@ -20,8 +20,8 @@ void store(const C* from, std::int64_t count, const Array& to, std::int64_t offs
   });
 }
 
-#define MNEMO_INSTANTIATE(C)                                                           \
-  template void load<C>(const Array&, std::int64_t, std::int64_t, std::int64_t, C*);   \
+#define MNEMO_INSTANTIATE(C)                                                         \
+  template void load<C>(const Array&, std::int64_t, std::int64_t, std::int64_t, C*); \
   template void store<C>(const C*, std::int64_t, const Array&, std::int64_t, std::int64_t);
 MNEMO_INSTANTIATE(float)
 MNEMO_INSTANTIATE(double)

@@ -33,7 +33,8 @@ void CpuBackend::unary(UnaryOp op, const Scalars& scalars, const Array& x, const
   });
 }
 
-void CpuBackend::unary_gradient(UnaryOp op, const Scalars& scalars, const Array& grad, const Array& saved, const Array& out) {
+void CpuBackend::unary_gradient(UnaryOp op, const Scalars& scalars, const Array& grad, const Array& saved,
+                                const Array& out) {
   mnemo::visit(op, [&](auto functor) {
     const auto run = [&]<class C>(C) {
       elementwise<C, 2>(out, {&grad, &saved}, [&](const C* const* in, C* y, std::int64_t count) {

@@ -23,7 +23,8 @@ struct Piece {
 /// Takes element x[j * stride] into output j where it is larger; the first element wins at first, so that a window of
 /// minus infinities has an offset inside the input, and NaN wins.
 template <class T, class E>
-void take_larger(const E* x, std::int64_t stride, std::int64_t count, std::int32_t tap, T* values, std::int32_t* places) {
+void take_larger(const E* x, std::int64_t stride, std::int64_t count, std::int32_t tap, T* values,
+                 std::int32_t* places) {
   const auto take = [&](std::int64_t j, T value) {
     const bool larger = (value > values[j]) | (places[j] < 0) | ((value != value) & (values[j] == values[j]));
     values[j] = larger ? value : values[j];

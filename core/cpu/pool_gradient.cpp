@@ -13,7 +13,8 @@ using Kind = PoolProblem::Kind;
 /// What is the same for every plane.
 struct Geometry {
   std::vector<std::int64_t> distances;  ///< from a window's corner to each of its places, in elements of the plane
-  std::vector<std::uint8_t> occupied;   ///< whether the window of each output of a line has an element: with dilation all may be padding
+  std::vector<std::uint8_t>
+      occupied;  ///< whether the window of each output of a line has an element: with dilation all may be padding
 
   explicit Geometry(const PoolProblem& p) {
     for (std::int64_t a = 0; a < p.kernel[0]; ++a) {
@@ -62,7 +63,8 @@ void scatter_plane(const PoolProblem& p, const Geometry& geometry, const E* grad
   }
 }
 
-/// The gradient by lines of the input, for half types: sums of up to kPiece elements are collected in the type that is computed in.
+/// The gradient by lines of the input, for half types: sums of up to kPiece elements are collected in the type that is
+/// computed in.
 template <class E, class Offset>
 class PoolGradient {
  public:
@@ -147,8 +149,10 @@ void CpuBackend::pool_gradient(const PoolProblem& problem, const Array& grad, co
     const E* from = grad.data<E>() + plane * out;
     const Offset* places = offsets.defined() ? offsets.data<Offset>() + plane * out : nullptr;
     E* to = dx.data<E>() + plane * in;
-    if constexpr (std::is_same_v<E, compute_type<E>>) scatter_plane(problem, geometry, from, places, to);
-    else PoolGradient<E, Offset>(problem, from, places, to).fill_plane();
+    if constexpr (std::is_same_v<E, compute_type<E>>)
+      scatter_plane(problem, geometry, from, places, to);
+    else
+      PoolGradient<E, Offset>(problem, from, places, to).fill_plane();
   });
 }
 

@@ -69,7 +69,8 @@ void CpuBackend::dropout(const DropoutCall& call, const Array& x, const Array& o
         const std::int64_t count = std::min(kBuffer, end - i);
         words(call.seed, call.offset + static_cast<std::uint64_t>(i), count, word);
         load(x, x.layout().offset + i, 1, count, values);
-        for (std::int64_t j = 0; j < count; ++j) values[j] = uniform_from(word[j]) >= keep ? values[j] * static_cast<C>(scale) : C{0};
+        for (std::int64_t j = 0; j < count; ++j)
+          values[j] = uniform_from(word[j]) >= keep ? values[j] * static_cast<C>(scale) : C{0};
         store(values, count, out, out.layout().offset + i, 1);
       }
     });

@@ -10,20 +10,34 @@ namespace mnemo::cpu {
 namespace {
 
 struct SumOf {
-  template <class A> static A start() { return A{0}; }
-  template <class A> static A join(A a, A b) { return functors::Add::forward(a, b); }
+  template <class A>
+  static A start() {
+    return A{0};
+  }
+  template <class A>
+  static A join(A a, A b) {
+    return functors::Add::forward(a, b);
+  }
 };
 struct MaxOf {
-  template <class A> static A start() {
+  template <class A>
+  static A start() {
     return std::is_integral_v<A> ? std::numeric_limits<A>::min() : -std::numeric_limits<A>::infinity();
   }
-  template <class A> static A join(A a, A b) { return a != a || a > b ? a : b; }
+  template <class A>
+  static A join(A a, A b) {
+    return a != a || a > b ? a : b;
+  }
 };
 struct MinOf {
-  template <class A> static A start() {
+  template <class A>
+  static A start() {
     return std::is_integral_v<A> ? std::numeric_limits<A>::max() : std::numeric_limits<A>::infinity();
   }
-  template <class A> static A join(A a, A b) { return a != a || a < b ? a : b; }
+  template <class A>
+  static A join(A a, A b) {
+    return a != a || a < b ? a : b;
+  }
 };
 
 /// x with the axes of `mask` removed or kept alone; the others stay at index 0.
@@ -53,10 +67,12 @@ void reduce_to(const Array& x, unsigned axes, double scale, const Array& out) {
   const Walk<1> inputs({&reduced});
   const std::int64_t base = x.layout().offset;
   const std::int64_t pieces = std::max<std::int64_t>(1, (inputs.count() + kPiece - 1) / kPiece);
-  const std::int64_t grain = std::max<std::int64_t>(1, kGrain / std::max<std::int64_t>(1, std::min(inputs.count(), kPiece)));
+  const std::int64_t grain =
+      std::max<std::int64_t>(1, kGrain / std::max<std::int64_t>(1, std::min(inputs.count(), kPiece)));
   std::vector<A> partial(static_cast<std::size_t>(pieces > 1 ? pieces * outputs.count() : 0));
 
-  // Accumulates `columns` neighbouring outputs (stride 1 in x) or a single one over elements [from, to) of the reduced space.
+  // Accumulates `columns` neighbouring outputs (stride 1 in x) or a single one over elements [from, to) of the reduced
+  // space.
   const auto accumulate = [&](std::int64_t start, std::int64_t columns, std::int64_t from, std::int64_t to, A* sums) {
     A buffer[kBuffer];
     std::fill(sums, sums + columns, Op::template start<A>());
@@ -103,8 +119,10 @@ void reduce_to(const Array& x, unsigned axes, double scale, const Array& out) {
           const std::int64_t columns = std::min(width, length - i);
           accumulate(offsets[1] + i * strides[1], columns, from, to, sums);
           for (std::int64_t c = 0; c < columns; ++c, ++number) {
-            if (pieces > 1) partial[static_cast<std::size_t>(number)] = sums[c];
-            else finish(sums[c], offsets[0] + (i + c) * strides[0]);
+            if (pieces > 1)
+              partial[static_cast<std::size_t>(number)] = sums[c];
+            else
+              finish(sums[c], offsets[0] + (i + c) * strides[0]);
           }
         }
       });
@@ -126,8 +144,10 @@ void reduce_to(const Array& x, unsigned axes, double scale, const Array& out) {
 
 template <class C>
 bool is_nan(C value) {
-  if constexpr (std::is_integral_v<C>) return false;
-  else return value != value;
+  if constexpr (std::is_integral_v<C>)
+    return false;
+  else
+    return value != value;
 }
 
 /// C: a type that holds every element exactly.
@@ -137,44 +157,52 @@ void arg_max_to(const Array& x, int axis, const Array& out) {
   const Array target = select_axes(out, 1u << axis, false);
   const Walk<2> outputs({&target, &kept});
   const std::int64_t size = x.size(axis), stride = x.strides()[axis];
-  parallel_for(outputs.count(), std::max<std::int64_t>(1, kGrain / std::max<std::int64_t>(size, 1)), [&](std::int64_t begin, std::int64_t end) {
-    outputs.visit(begin, end, [&](const auto& offsets, const auto& strides, std::int64_t length) {
-      for (std::int64_t i = 0; i < length; ++i) {
-        std::int64_t best = 0;
-        C highest{};
-        for (std::int64_t j = 0; j < size; ++j) {
-          C value{};
-          load(x, offsets[1] + i * strides[1] + j * stride, 1, 1, &value);
-          if (j == 0 || value > highest || (is_nan(value) && !is_nan(highest))) {
-            best = j;
-            highest = value;
-          }
-        }
-        store(&best, 1, out, offsets[0] + i * strides[0], 1);
-      }
-    });
-  });
+  parallel_for(outputs.count(), std::max<std::int64_t>(1, kGrain / std::max<std::int64_t>(size, 1)),
+               [&](std::int64_t begin, std::int64_t end) {
+                 outputs.visit(begin, end, [&](const auto& offsets, const auto& strides, std::int64_t length) {
+                   for (std::int64_t i = 0; i < length; ++i) {
+                     std::int64_t best = 0;
+                     C highest{};
+                     for (std::int64_t j = 0; j < size; ++j) {
+                       C value{};
+                       load(x, offsets[1] + i * strides[1] + j * stride, 1, 1, &value);
+                       if (j == 0 || value > highest || (is_nan(value) && !is_nan(highest))) {
+                         best = j;
+                         highest = value;
+                       }
+                     }
+                     store(&best, 1, out, offsets[0] + i * strides[0], 1);
+                   }
+                 });
+               });
 }
 
 template <class Op>
 void reduce_as(const Array& x, unsigned axes, double scale, const Array& out) {
-  if (is_floating(x.dtype())) reduce_to<Op, double>(x, axes, scale, out);
-  else reduce_to<Op, std::int64_t>(x, axes, scale, out);
+  if (is_floating(x.dtype()))
+    reduce_to<Op, double>(x, axes, scale, out);
+  else
+    reduce_to<Op, std::int64_t>(x, axes, scale, out);
 }
 
 }  // namespace
 
 void CpuBackend::reduce(ReduceOp op, const Array& x, unsigned axes, double scale, const Array& out) {
   switch (op) {
-    case ReduceOp::sum: return reduce_as<SumOf>(x, axes, scale, out);
-    case ReduceOp::max: return reduce_as<MaxOf>(x, axes, scale, out);
-    case ReduceOp::min: return reduce_as<MinOf>(x, axes, scale, out);
+    case ReduceOp::sum:
+      return reduce_as<SumOf>(x, axes, scale, out);
+    case ReduceOp::max:
+      return reduce_as<MaxOf>(x, axes, scale, out);
+    case ReduceOp::min:
+      return reduce_as<MinOf>(x, axes, scale, out);
   }
 }
 
 void CpuBackend::arg_max(const Array& x, int axis, const Array& out) {
-  if (is_floating(x.dtype())) arg_max_to<double>(x, axis, out);
-  else arg_max_to<std::int64_t>(x, axis, out);
+  if (is_floating(x.dtype()))
+    arg_max_to<double>(x, axis, out);
+  else
+    arg_max_to<std::int64_t>(x, axis, out);
 }
 
 }  // namespace mnemo::cpu

@@ -26,7 +26,8 @@ void sgd(const UpdateCall& call, std::int64_t count, C* parameter, const C* grad
 /// Kingma and Ba, Adam (2014), algorithm 1; with decoupled decay Loshchilov and Hutter, AdamW (2017), algorithm 2.
 template <class C>
 void adam(const UpdateCall& call, std::int64_t count, C* parameter, const C* gradient, C* first, C* second) {
-  const C beta1 = static_cast<C>(call.beta1), beta2 = static_cast<C>(call.beta2), epsilon = static_cast<C>(call.epsilon);
+  const C beta1 = static_cast<C>(call.beta1), beta2 = static_cast<C>(call.beta2),
+          epsilon = static_cast<C>(call.epsilon);
   // In float, 1 - beta2 taken from the rounded beta2 would be wrong in its fifth digit.
   const C take1 = static_cast<C>(1 - call.beta1), take2 = static_cast<C>(1 - call.beta2);
   const C rate = static_cast<C>(call.lr / call.bias_correction1);
@@ -59,8 +60,10 @@ void update_slot(const UpdateCall& call, const UpdateSlot& slot) {
         load(*arrays[n], base(*arrays[n]) + i, 1, count, buffers[n]);
         values[n] = buffers[n];
       }
-      if (call.rule == UpdateCall::Rule::sgd) sgd(call, count, values[0], values[1], values[2]);
-      else adam(call, count, values[0], values[1], values[2], values[3]);
+      if (call.rule == UpdateCall::Rule::sgd)
+        sgd(call, count, values[0], values[1], values[2]);
+      else
+        adam(call, count, values[0], values[1], values[2], values[3]);
       for (int n = 0; n < 4; ++n) {
         if (n != 1 && values[n] == buffers[n]) store(buffers[n], count, *arrays[n], base(*arrays[n]) + i, 1);
       }
@@ -72,8 +75,10 @@ void update_slot(const UpdateCall& call, const UpdateSlot& slot) {
 
 void CpuBackend::update(const UpdateCall& call, std::span<const UpdateSlot> slots) {
   for (const UpdateSlot& slot : slots) {
-    if (slot.parameter.dtype() == DType::float64) update_slot<double>(call, slot);
-    else update_slot<float>(call, slot);
+    if (slot.parameter.dtype() == DType::float64)
+      update_slot<double>(call, slot);
+    else
+      update_slot<float>(call, slot);
   }
 }
 

@@ -31,7 +31,8 @@ class Walk {
 
   std::int64_t count() const { return count_; }
 
-  /// Calls `run(offsets, strides, length)` for elements [begin, end) of the iteration order; offsets and strides in elements.
+  /// Calls `run(offsets, strides, length)` for elements [begin, end) of the iteration order; offsets and strides in
+  /// elements.
   template <class Run>
   void visit(std::int64_t begin, std::int64_t end, const Run& run) const {
     if (begin >= end) return;

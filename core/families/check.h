@@ -17,23 +17,25 @@ inline void check_same_device(const char* op, const Array& a, const Array& b) {
   check_defined(op, a);
   check_defined(op, b);
   if (!(a.device() == b.device())) {
-    fail<DeviceError>(op, fmt::format("operands {} and {} lie on different devices, {} and {}; move one with to(device)",
-                                      a.shape().text(), b.shape().text(), a.device().name(), b.device().name()));
+    fail<DeviceError>(op,
+                      fmt::format("operands {} and {} lie on different devices, {} and {}; move one with to(device)",
+                                  a.shape().text(), b.shape().text(), a.device().name(), b.device().name()));
   }
 }
 
 inline void check_floating(const char* op, const Array& x) {
   check_defined(op, x);
   if (!is_floating(x.dtype())) {
-    fail<DTypeError>(op, fmt::format("operand {} has dtype {}; a floating-point one is needed, cast it with to(DType::float32)",
-                                     x.shape().text(), name(x.dtype())));
+    fail<DTypeError>(
+        op, fmt::format("operand {} has dtype {}; a floating-point one is needed, cast it with to(DType::float32)",
+                        x.shape().text(), name(x.dtype())));
   }
 }
 
 inline void check_dtype(const char* op, const char* what, const Array& x, DType expected) {
   if (x.dtype() != expected) {
-    fail<DTypeError>(op, fmt::format("{} {} has dtype {}, expected {}; cast it with to(DType::{})", what, x.shape().text(),
-                                     name(x.dtype()), name(expected), name(expected)));
+    fail<DTypeError>(op, fmt::format("{} {} has dtype {}, expected {}; cast it with to(DType::{})", what,
+                                     x.shape().text(), name(x.dtype()), name(expected), name(expected)));
   }
 }
 
@@ -41,7 +43,8 @@ inline void check_dtype(const char* op, const char* what, const Array& x, DType 
 inline std::int64_t padded_size(const char* op, const Array& x, std::int64_t in, std::int64_t padding) {
   std::int64_t size = 0;
   if (__builtin_add_overflow(in, padding, &size)) {
-    fail<ShapeError>(op, fmt::format("size {} of input {} with padding {} overflows 64 bits", in, x.shape().text(), padding));
+    fail<ShapeError>(
+        op, fmt::format("size {} of input {} with padding {} overflows 64 bits", in, x.shape().text(), padding));
   }
   return size;
 }

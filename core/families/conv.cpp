@@ -10,23 +10,28 @@ void check_operands(const char* op, const Array& x, const Array& w, const Array&
   check_same_device(op, x, w);
   check_dtype(op, "the weight", w, x.dtype());
   if (x.rank() != rank + 2 || w.rank() != rank + 2) {
-    fail<ShapeError>(op, fmt::format("input {} and weight {} must have {} dimensions: (N, C, {} sizes) and (out, C/groups, {} sizes)",
-                                     x.shape().text(), w.shape().text(), rank + 2, rank, rank));
+    fail<ShapeError>(
+        op,
+        fmt::format("input {} and weight {} must have {} dimensions: (N, C, {} sizes) and (out, C/groups, {} sizes)",
+                    x.shape().text(), w.shape().text(), rank + 2, rank, rank));
   }
   if (groups < 1 || x.size(1) % groups != 0 || w.size(0) % groups != 0) {
-    fail<ShapeError>(op, fmt::format("groups {} must be positive and divide the {} input channels of {} and the {} output channels of {}",
-                                     groups, x.size(1), x.shape().text(), w.size(0), w.shape().text()));
+    fail<ShapeError>(
+        op, fmt::format(
+                "groups {} must be positive and divide the {} input channels of {} and the {} output channels of {}",
+                groups, x.size(1), x.shape().text(), w.size(0), w.shape().text()));
   }
   if (w.size(1) != x.size(1) / groups) {
-    fail<ShapeError>(op, fmt::format("input {} has {} channels, {} for each of {} groups, but weight {} takes {}", x.shape().text(), x.size(1),
-                                     x.size(1) / groups, groups, w.shape().text(), w.size(1)));
+    fail<ShapeError>(
+        op, fmt::format("input {} has {} channels, {} for each of {} groups, but weight {} takes {}", x.shape().text(),
+                        x.size(1), x.size(1) / groups, groups, w.shape().text(), w.size(1)));
   }
   if (!bias.defined()) return;
   check_same_device(op, x, bias);
   check_dtype(op, "the bias", bias, x.dtype());
   if (!(bias.shape() == Shape{w.size(0)})) {
-    fail<ShapeError>(op, fmt::format("bias {} must have one element for each of the {} output channels of {}", bias.shape().text(),
-                                     w.size(0), w.shape().text()));
+    fail<ShapeError>(op, fmt::format("bias {} must have one element for each of the {} output channels of {}",
+                                     bias.shape().text(), w.size(0), w.shape().text()));
   }
 }
 
@@ -49,7 +54,8 @@ Shape outer_shape(std::int64_t first, std::int64_t second, const Size3& sizes, i
 
 }  // namespace
 
-ConvProblem conv_problem(const char* op, const Array& x, const Array& w, const Array& bias, int rank, const ConvOptions& options) {
+ConvProblem conv_problem(const char* op, const Array& x, const Array& w, const Array& bias, int rank,
+                         const ConvOptions& options) {
   check_defined(op, x);
   check_defined(op, w);
   check_operands(op, x, w, bias, rank, options.groups);
@@ -80,9 +86,11 @@ ConvProblem conv_problem(const char* op, const Array& x, const Array& w, const A
     }
     const std::int64_t padded = padded_size(op, x, in, total);
     if (padded - reach < 1) {
-      fail<ShapeError>(op, fmt::format("a kernel of {} with dilation {} does not fit into size {} (axis {} of input {}) with padding {}; "
-                                       "make the input larger or add padding",
-                                       kernel, options.dilation[axis], in, axis + 2, x.shape().text(), before));
+      fail<ShapeError>(
+          op, fmt::format(
+                  "a kernel of {} with dilation {} does not fit into size {} (axis {} of input {}) with padding {}; "
+                  "make the input larger or add padding",
+                  kernel, options.dilation[axis], in, axis + 2, x.shape().text(), before));
     }
     problem.in[at] = in;
     problem.kernel[at] = kernel;
@@ -95,23 +103,28 @@ ConvProblem conv_problem(const char* op, const Array& x, const Array& w, const A
 }
 
 Array conv(const ConvProblem& problem, const Array& x, const Array& w, const Array& bias) {
-  ConvCall call{problem, ConvPass::forward, {}, x.contiguous(), w.contiguous(), {}, bias.defined() ? bias.contiguous() : bias, {}};
-  call.y = Array(outer_shape(problem.batch, problem.out_channels, problem.out, problem.spatial_rank), problem.dtype, x.device());
+  ConvCall call{
+      problem, ConvPass::forward, {}, x.contiguous(), w.contiguous(), {}, bias.defined() ? bias.contiguous() : bias,
+      {}};
+  call.y = Array(outer_shape(problem.batch, problem.out_channels, problem.out, problem.spatial_rank), problem.dtype,
+                 x.device());
   run(call, call.y);
   return call.y;
 }
 
 Array conv_data_gradient(const ConvProblem& problem, const Array& grad, const Array& w) {
   ConvCall call{problem, ConvPass::data_gradient, {}, {}, w.contiguous(), grad.contiguous(), {}, {}};
-  call.x = Array(outer_shape(problem.batch, problem.in_channels, problem.in, problem.spatial_rank), problem.dtype, grad.device());
+  call.x = Array(outer_shape(problem.batch, problem.in_channels, problem.in, problem.spatial_rank), problem.dtype,
+                 grad.device());
   run(call, call.x);
   return call.x;
 }
 
 Array conv_weight_gradient(const ConvProblem& problem, const Array& x, const Array& grad) {
   ConvCall call{problem, ConvPass::weight_gradient, {}, x.contiguous(), {}, grad.contiguous(), {}, {}};
-  call.w = Array(outer_shape(problem.out_channels, problem.in_channels / problem.groups, problem.kernel, problem.spatial_rank),
-                 problem.dtype, grad.device());
+  call.w = Array(
+      outer_shape(problem.out_channels, problem.in_channels / problem.groups, problem.kernel, problem.spatial_rank),
+      problem.dtype, grad.device());
   run(call, call.w);
   return call.w;
 }

@@ -31,11 +31,13 @@ const char* called(const char* arithmetic) {
 
 void check_target(const char* op, const Shape& result, const Array& out) {
   if (!(result == out.shape())) {
-    fail<ShapeError>(op, fmt::format("the result has shape {}, which does not fit in place into {}", result.text(), out.shape().text()));
+    fail<ShapeError>(op, fmt::format("the result has shape {}, which does not fit in place into {}", result.text(),
+                                     out.shape().text()));
   }
   for (int axis = 0; axis < out.rank(); ++axis) {
     if (out.size(axis) > 1 && out.strides()[axis] == 0) {
-      fail<ShapeError>(op, fmt::format("{} repeats the same elements along axis {} (expand), so it cannot be changed in place; make it contiguous()",
+      fail<ShapeError>(op, fmt::format("{} repeats the same elements along axis {} (expand), so it cannot be changed "
+                                       "in place; make it contiguous()",
                                        out.shape().text(), axis));
     }
   }
@@ -86,8 +88,8 @@ void map_into(UnaryOp op, const Array& x, const Array& out, const Scalars& scala
   check_same_device(caller, x, out);
   check_target(caller, x.shape(), out);
   if (promote(x.dtype(), out.dtype()) != out.dtype()) {
-    fail<DTypeError>(caller, fmt::format("{} {} does not fit in place into {}; cast it with to(DType::{})", name(x.dtype()), x.shape().text(),
-                                         name(out.dtype()), name(out.dtype())));
+    fail<DTypeError>(caller, fmt::format("{} {} does not fit in place into {}; cast it with to(DType::{})",
+                                         name(x.dtype()), x.shape().text(), name(out.dtype()), name(out.dtype())));
   }
   x.device().backend().unary(op, scalars, readable(x, out), out);
   out.storage()->changed_in_place();
@@ -99,8 +101,10 @@ void map_into(BinaryOp op, const Array& a, const Array& b, const Array& out) {
   check_same_device(caller, a, out);
   check_target(caller, broadcast(a.shape(), b.shape(), caller), out);
   if (promote(promote(a.dtype(), b.dtype()), out.dtype()) != out.dtype()) {
-    fail<DTypeError>(caller, fmt::format("{} {} with {} {} does not fit in place into {}; cast the operand with to(DType::{})", name(a.dtype()),
-                                         a.shape().text(), name(b.dtype()), b.shape().text(), name(out.dtype()), name(out.dtype())));
+    fail<DTypeError>(
+        caller, fmt::format("{} {} with {} {} does not fit in place into {}; cast the operand with to(DType::{})",
+                            name(a.dtype()), a.shape().text(), name(b.dtype()), b.shape().text(), name(out.dtype()),
+                            name(out.dtype())));
   }
   const Array left = readable(a.to(out.dtype()), out), right = readable(b.to(out.dtype()), out);
   out.device().backend().binary(op, left.expand(out.shape()), right.expand(out.shape()), out);
@@ -130,8 +134,10 @@ Array full(const Shape& shape, double value, DType dtype, const Device& device) 
 Array random(RandomCall call, const Shape& shape, DType dtype, const Device& device) {
   const bool normal = call.kind == RandomCall::Kind::normal, integer = call.kind == RandomCall::Kind::integer;
   if (normal ? !(call.high >= 0) : integer ? !(call.low < call.high) : !(call.low <= call.high)) {
-    throw ConfigError(error_prefix("random") + (normal ? fmt::format("the standard deviation {} is negative", call.high)
-                                                       : fmt::format("no number lies between {} and {}: the first must be less", call.low, call.high)));
+    throw ConfigError(
+        error_prefix("random") +
+        (normal ? fmt::format("the standard deviation {} is negative", call.high)
+                : fmt::format("no number lies between {} and {}: the first must be less", call.low, call.high)));
   }
   const Array out(shape, dtype, device);
   const RandomState state = take_random(shape.numel());
@@ -170,10 +176,12 @@ Array concat(std::span<const Array> parts, int axis) {
   for (const Array& part : parts) {
     check_same_device("concat", first, part);
     if (part.rank() != first.rank() || !(part.shape().with(axis, 0) == first.shape().with(axis, 0))) {
-      fail<ShapeError>("concat", fmt::format("{} and {} differ outside axis {}", first.shape().text(), part.shape().text(), axis));
+      fail<ShapeError>(
+          "concat", fmt::format("{} and {} differ outside axis {}", first.shape().text(), part.shape().text(), axis));
     }
     if (__builtin_add_overflow(total, part.size(axis), &total)) {
-      fail<ShapeError>("concat", fmt::format("the size along axis {} overflows 64 bits, with parts like {}", axis, part.shape().text()));
+      fail<ShapeError>("concat", fmt::format("the size along axis {} overflows 64 bits, with parts like {}", axis,
+                                             part.shape().text()));
     }
     dtype = promote(dtype, part.dtype());
   }

@@ -28,14 +28,15 @@ Array matmul(const Array& a, const Array& b) {
   check_floating("matmul", a);
   check_dtype("matmul", "the second operand", b, a.dtype());
   if (a.rank() == 0 || b.rank() == 0) {
-    fail<ShapeError>("matmul", fmt::format("{} and {}: scalars have no rows or columns; multiply with *", a.shape().text(), b.shape().text()));
+    fail<ShapeError>("matmul", fmt::format("{} and {}: scalars have no rows or columns; multiply with *",
+                                           a.shape().text(), b.shape().text()));
   }
   const Array left = a.rank() == 1 ? a.unsqueeze(0) : a;
   const Array right = b.rank() == 1 ? b.unsqueeze(1) : b;
   const std::int64_t inner = left.size(left.rank() - 1);
   if (inner != right.size(right.rank() - 2)) {
-    fail<ShapeError>("matmul", fmt::format("{} x {}: the inner sizes {} and {} differ; transpose one operand?", a.shape().text(),
-                                           b.shape().text(), inner, right.size(right.rank() - 2)));
+    fail<ShapeError>("matmul", fmt::format("{} x {}: the inner sizes {} and {} differ; transpose one operand?",
+                                           a.shape().text(), b.shape().text(), inner, right.size(right.rank() - 2)));
   }
   const Shape batch = broadcast(leading(left), leading(right), "matmul");
   Dims sizes = batch;
@@ -43,7 +44,8 @@ Array matmul(const Array& a, const Array& b) {
   sizes.push_back(right.size(right.rank() - 1));
   const Array out(Shape(sizes), a.dtype(), a.device());
   if (out.numel() > 0) {
-    a.device().backend().matmul(as_batch(left, batch), as_batch(right, batch), out.reshape({batch.numel(), sizes[sizes.rank() - 2], sizes[sizes.rank() - 1]}), false);
+    a.device().backend().matmul(as_batch(left, batch), as_batch(right, batch),
+                                out.reshape({batch.numel(), sizes[sizes.rank() - 2], sizes[sizes.rank() - 1]}), false);
   }
   Array result = out;
   if (b.rank() == 1) result = result.squeeze(-1);

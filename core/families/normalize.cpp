@@ -32,10 +32,13 @@ void normalize(NormalizeCall& call) {
   }
   call.x.device().backend().normalize(call);
   if (!call.training) return;
-  for (const auto& [from, to] : {std::pair(call.running_mean, running_mean), std::pair(call.running_variance, running_variance)}) {
+  for (const auto& [from, to] :
+       {std::pair(call.running_mean, running_mean), std::pair(call.running_variance, running_variance)}) {
     if (!to.defined()) continue;
-    if (from.storage() == to.storage()) to.storage()->changed_in_place();
-    else copy_into(from, to);
+    if (from.storage() == to.storage())
+      to.storage()->changed_in_place();
+    else
+      copy_into(from, to);
   }
 }
 
@@ -74,17 +77,21 @@ CrossEntropyCall cross_entropy_problem(const Array& logits, const Array& targets
     match = targets.shape() == Shape(expected);
   }
   if (!match) {
-    fail<ShapeError>("cross_entropy", fmt::format("logits {} are (N, classes, sizes...), so the targets are (N, sizes...), not {}",
-                                                  logits.shape().text(), targets.shape().text()));
+    fail<ShapeError>("cross_entropy",
+                     fmt::format("logits {} are (N, classes, sizes...), so the targets are (N, sizes...), not {}",
+                                 logits.shape().text(), targets.shape().text()));
   }
   CrossEntropyCall call;
   call.ignore_index = ignore_index;
   call.outer = logits.rank() == 1 ? 1 : logits.size(0);
   call.classes = logits.size(logits.rank() == 1 ? 0 : 1);
   for (int axis = 2; axis < logits.rank(); ++axis) call.inner *= logits.size(axis);
-  if (const auto bad = targets.device().backend().first_bad_index(targets.contiguous(), call.classes, call.ignore_index)) {
-    fail<ShapeError>("cross_entropy", fmt::format("target {} is not a class of logits {}: classes are 0 to {}; set ignore_index to leave some out",
-                                                  *bad, logits.shape().text(), call.classes - 1));
+  if (const auto bad =
+          targets.device().backend().first_bad_index(targets.contiguous(), call.classes, call.ignore_index)) {
+    fail<ShapeError>(
+        "cross_entropy",
+        fmt::format("target {} is not a class of logits {}: classes are 0 to {}; set ignore_index to leave some out",
+                    *bad, logits.shape().text(), call.classes - 1));
   }
   return call;
 }
@@ -96,7 +103,8 @@ Array cross_entropy(const CrossEntropyCall& call, const Array& logits, const Arr
   return losses;
 }
 
-Array cross_entropy_gradient(const CrossEntropyCall& call, const Array& grad, const Array& logits, const Array& targets) {
+Array cross_entropy_gradient(const CrossEntropyCall& call, const Array& grad, const Array& logits,
+                             const Array& targets) {
   const Array weights = grad.contiguous(), rows = logits.contiguous(), indices = targets.contiguous();
   const Array dlogits(logits.shape(), logits.dtype(), logits.device());
   logits.device().backend().cross_entropy_gradient(call, weights, rows, indices, dlogits);

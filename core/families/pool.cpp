@@ -6,8 +6,8 @@ namespace mnemo {
 PoolProblem pool_problem(const char* op, PoolProblem::Kind kind, const Array& x, int rank, const PoolOptions& options) {
   check_floating(op, x);
   if (x.rank() != rank + 2 && x.rank() != rank + 1) {
-    fail<ShapeError>(op, fmt::format("input {} must have {} or {} dimensions: (N, C, {} sizes) or (C, {} sizes)", x.shape().text(),
-                                     rank + 2, rank + 1, rank, rank));
+    fail<ShapeError>(op, fmt::format("input {} must have {} or {} dimensions: (N, C, {} sizes) or (C, {} sizes)",
+                                     x.shape().text(), rank + 2, rank + 1, rank, rank));
   }
   check_extent(op, "kernel", options.kernel, rank, 1);
   check_extent(op, "stride", options.stride, rank, 0);
@@ -24,15 +24,20 @@ PoolProblem pool_problem(const char* op, PoolProblem::Kind kind, const Array& x,
     const std::int64_t stride = options.stride[axis] == 0 ? kernel : options.stride[axis];
     const std::int64_t reach = checked_multiply(options.dilation[axis], kernel - 1, "dilation * (kernel - 1)");
     if (2 * padding > kernel) {
-      fail<ShapeError>(op, fmt::format("padding {} is more than half of the kernel {}: a window could lie wholly in the padding", padding, kernel));
+      fail<ShapeError>(
+          op, fmt::format("padding {} is more than half of the kernel {}: a window could lie wholly in the padding",
+                          padding, kernel));
     }
     const std::int64_t room = padded_size(op, x, in, 2 * padding) - reach - 1;
     if (room < 0) {
-      fail<ShapeError>(op, fmt::format("a window of {} with dilation {} does not fit into size {} (axis {} of input {}) with padding {}",
-                                       kernel, options.dilation[axis], in, axis + lead, x.shape().text(), padding));
+      fail<ShapeError>(
+          op,
+          fmt::format("a window of {} with dilation {} does not fit into size {} (axis {} of input {}) with padding {}",
+                      kernel, options.dilation[axis], in, axis + lead, x.shape().text(), padding));
     }
     std::int64_t out = room / stride + 1;
-    if (options.ceil_mode && room % stride != 0 && out <= (in + padding - 1) / stride) ++out;  // the last window must begin inside
+    if (options.ceil_mode && room % stride != 0 && out <= (in + padding - 1) / stride)
+      ++out;  // the last window must begin inside
     problem.in[at] = in;
     problem.kernel[at] = kernel;
     problem.stride[at] = stride;
@@ -45,10 +50,12 @@ PoolProblem pool_problem(const char* op, PoolProblem::Kind kind, const Array& x,
 
 Pooled pool(const PoolProblem& problem, const Array& x, int rank, bool want_offsets) {
   Dims sizes = x.shape();
-  for (int axis = 0; axis < rank; ++axis) sizes[x.rank() - rank + axis] = problem.out[static_cast<std::size_t>(axis + 3 - rank)];
+  for (int axis = 0; axis < rank; ++axis)
+    sizes[x.rank() - rank + axis] = problem.out[static_cast<std::size_t>(axis + 3 - rank)];
   const Array source = x.contiguous();
   Pooled result{Array(Shape(sizes), x.dtype(), x.device()), {}};
-  if (want_offsets && problem.kind == PoolProblem::Kind::max) result.offsets = Array(Shape(sizes), problem.offset_dtype(), x.device());
+  if (want_offsets && problem.kind == PoolProblem::Kind::max)
+    result.offsets = Array(Shape(sizes), problem.offset_dtype(), x.device());
   x.device().backend().pool(problem, source, result.y, result.offsets);
   return result;
 }

@@ -22,7 +22,8 @@ Array reduce(ReduceOp op, const Array& x, unsigned axes, bool keep, double scale
   check_defined(reduce_name(op), x);
   const Shape kept = without(x.shape(), axes, true);
   if (op != ReduceOp::sum && x.numel() == 0 && kept.numel() > 0) {
-    fail<ShapeError>(reduce_name(op), fmt::format("{} has no elements along the reduced axes, so no {}", x.shape().text(), reduce_name(op)));
+    fail<ShapeError>(reduce_name(op), fmt::format("{} has no elements along the reduced axes, so no {}",
+                                                  x.shape().text(), reduce_name(op)));
   }
   // Sums of small integers and of booleans are counts.
   const DType dtype = op == ReduceOp::sum && !is_floating(x.dtype()) ? DType::int64 : x.dtype();

@@ -101,10 +101,11 @@ Violations forbidden_includes(const fs::path& root) {
 
 Violations leaking_headers(const fs::path& root) {
   Violations found;
-  for (const char* layer : {"memory", "core", "autograd", "nn", "optim"}) {
+  static const std::regex private_folder("(core/cpu|core/families|cuda/cudnn)/.*");
+  for (const char* layer : {"memory", "core", "cuda", "autograd", "nn", "optim"}) {
     for (const fs::path& file : sources(root, layer)) {
       const std::string name = file.lexically_relative(root).generic_string();
-      if (file.extension() != ".h" || (name.starts_with("core/cpu/") || name.starts_with("core/families/"))) continue;
+      if (file.extension() != ".h" || std::regex_match(name, private_folder)) continue;
       for (const Include& include : includes_of(file))
         if (std::regex_match(include.path, kPrivateLibrary))
           found.push_back(place(root, file, include.line) + ": a public header includes " + include.path);

@@ -13,8 +13,7 @@ using Violations = std::vector<std::string>;
 /// own files.
 Violations forbidden_includes(const std::filesystem::path& root);
 
-/// Public headers (outside of core/cpu, core/families and cuda) name no library that a user of mnemo would then have to
-/// install.
+/// Public headers (outside of core/cpu, core/families and cuda/cudnn) name no library that users would have to install.
 Violations leaking_headers(const std::filesystem::path& root);
 
 /// No source file is longer than 400 lines.

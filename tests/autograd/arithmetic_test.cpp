@@ -11,27 +11,39 @@ namespace {
 
 using Binary = double (*)(double, double);
 
-OpRow binary(std::string name, Shape a, Shape b, Tensor (*op)(const Tensor&, const Tensor&), Binary reference, double low = -2) {
-  return {std::move(name), {{a, low}, {b, low}}, [op](const Tensors& x) { return op(x[0], x[1]); },
+OpRow binary(std::string name, Shape a, Shape b, Tensor (*op)(const Tensor&, const Tensor&), Binary reference,
+             double low = -2) {
+  return {std::move(name),
+          {{a, low}, {b, low}},
+          [op](const Tensors& x) { return op(x[0], x[1]); },
           [reference](const Plains& x) { return mapped(x[0], x[1], reference); }};
 }
 
 /// An op on every pair of shapes that broadcasts in another way.
-std::vector<OpRow> on_shapes(const char* name, Tensor (*op)(const Tensor&, const Tensor&), Binary reference, double low = -2) {
-  const std::pair<Shape, Shape> pairs[] = {
-      {{3, 5}, {3, 5}}, {{3, 5}, {5}}, {{3, 1}, {1, 4}}, {{2, 3, 5}, {3, 1}}, {{}, {3, 2}}, {{7}, {}}, {{1}, {1}}, {{}, {}}, {{0, 3}, {3}},
-      {{2, 0}, {1, 1}}, {{1, 3}, {0, 3}}};
+std::vector<OpRow> on_shapes(const char* name, Tensor (*op)(const Tensor&, const Tensor&), Binary reference,
+                             double low = -2) {
+  const std::pair<Shape, Shape> pairs[] = {{{3, 5}, {3, 5}}, {{3, 5}, {5}},    {{3, 1}, {1, 4}}, {{2, 3, 5}, {3, 1}},
+                                           {{}, {3, 2}},     {{7}, {}},        {{1}, {1}},       {{}, {}},
+                                           {{0, 3}, {3}},    {{2, 0}, {1, 1}}, {{1, 3}, {0, 3}}};
   std::vector<OpRow> rows;
-  for (const auto& [a, b] : pairs) rows.push_back(binary(std::string(name) + a.text() + b.text(), a, b, op, reference, low));
+  for (const auto& [a, b] : pairs)
+    rows.push_back(binary(std::string(name) + a.text() + b.text(), a, b, op, reference, low));
   rows.front().large = {{{130, 515}, low}, {{515}, low}};
   return rows;
 }
 
 using Scalar = Tensor (*)(const Tensor&);
 
-OpRow unary(std::string name, Scalar op, double (*reference)(double), double low = -2, double high = 2, Shape shape = {3, 5}) {
-  return {std::move(name), {{shape, low, high}}, [op](const Tensors& x) { return op(x[0]); },
-          [reference](const Plains& x) { return mapped(x[0], reference); }, 0, true, true, {{{70, 1031}, low, high}}};
+OpRow unary(std::string name, Scalar op, double (*reference)(double), double low = -2, double high = 2,
+            Shape shape = {3, 5}) {
+  return {std::move(name),
+          {{shape, low, high}},
+          [op](const Tensors& x) { return op(x[0]); },
+          [reference](const Plains& x) { return mapped(x[0], reference); },
+          0,
+          true,
+          true,
+          {{{70, 1031}, low, high}}};
 }
 
 }  // namespace
@@ -40,22 +52,32 @@ TEST_CASE("op rows: arithmetic of two tensors with broadcasting") {
   check(on_shapes("add", operator+, [](double a, double b) { return a + b; }));
   check(on_shapes("subtract", operator-, [](double a, double b) { return a - b; }));
   check(on_shapes("multiply", operator*, [](double a, double b) { return a * b; }));
-  check(on_shapes("divide", operator/, [](double a, double b) { return a / b; }, 0.5));
+  check(on_shapes(
+      "divide", operator/, [](double a, double b) { return a / b; }, 0.5));
   check(on_shapes("maximum", maximum, [](double a, double b) { return std::fmax(a, b); }));
   check(on_shapes("minimum", minimum, [](double a, double b) { return std::fmin(a, b); }));
 }
 
 TEST_CASE("op rows: arithmetic with a number") {
   check({
-      unary("x+3", [](const Tensor& x) { return x + 3.0; }, [](double x) { return x + 3; }),
-      unary("x-3", [](const Tensor& x) { return x - 3.0; }, [](double x) { return x - 3; }),
-      unary("x*3", [](const Tensor& x) { return x * 3.0; }, [](double x) { return x * 3; }),
-      unary("x/3", [](const Tensor& x) { return x / 3.0; }, [](double x) { return x / 3; }),
-      unary("3+x", [](const Tensor& x) { return 3.0 + x; }, [](double x) { return 3 + x; }),
-      unary("3-x", [](const Tensor& x) { return 3.0 - x; }, [](double x) { return 3 - x; }),
-      unary("3*x", [](const Tensor& x) { return 3.0 * x; }, [](double x) { return 3 * x; }),
-      unary("3/x", [](const Tensor& x) { return 3.0 / x; }, [](double x) { return 3 / x; }, 0.5),
-      unary("-x", [](const Tensor& x) { return -x; }, [](double x) { return -x; }),
+      unary(
+          "x+3", [](const Tensor& x) { return x + 3.0; }, [](double x) { return x + 3; }),
+      unary(
+          "x-3", [](const Tensor& x) { return x - 3.0; }, [](double x) { return x - 3; }),
+      unary(
+          "x*3", [](const Tensor& x) { return x * 3.0; }, [](double x) { return x * 3; }),
+      unary(
+          "x/3", [](const Tensor& x) { return x / 3.0; }, [](double x) { return x / 3; }),
+      unary(
+          "3+x", [](const Tensor& x) { return 3.0 + x; }, [](double x) { return 3 + x; }),
+      unary(
+          "3-x", [](const Tensor& x) { return 3.0 - x; }, [](double x) { return 3 - x; }),
+      unary(
+          "3*x", [](const Tensor& x) { return 3.0 * x; }, [](double x) { return 3 * x; }),
+      unary(
+          "3/x", [](const Tensor& x) { return 3.0 / x; }, [](double x) { return 3 / x; }, 0.5),
+      unary(
+          "-x", [](const Tensor& x) { return -x; }, [](double x) { return -x; }),
   });
 }
 
@@ -63,23 +85,34 @@ TEST_CASE("op rows: functions of one tensor") {
   std::vector<OpRow> rows;
   for (const Shape& shape : {Shape{3, 5}, Shape{}, Shape{1}, Shape{0, 3}, Shape{7}}) {
     for (OpRow& row : std::vector<OpRow>{
-             unary("pow2", [](const Tensor& x) { return pow(x, 2); }, [](double x) { return x * x; }),
-             unary("pow3", [](const Tensor& x) { return pow(x, 3); }, [](double x) { return x * x * x; }),
-             unary("pow-0.5", [](const Tensor& x) { return pow(x, -0.5); }, [](double x) { return 1 / std::sqrt(x); }, 0.5),
-             unary("pow0", [](const Tensor& x) { return pow(x, 0); }, [](double) { return 1.0; }),
+             unary(
+                 "pow2", [](const Tensor& x) { return pow(x, 2); }, [](double x) { return x * x; }),
+             unary(
+                 "pow3", [](const Tensor& x) { return pow(x, 3); }, [](double x) { return x * x * x; }),
+             unary(
+                 "pow-0.5", [](const Tensor& x) { return pow(x, -0.5); }, [](double x) { return 1 / std::sqrt(x); },
+                 0.5),
+             unary(
+                 "pow0", [](const Tensor& x) { return pow(x, 0); }, [](double) { return 1.0; }),
              unary("abs", abs, [](double x) { return std::fabs(x); }),
              unary("exp", exp, [](double x) { return std::exp(x); }),
-             unary("log", log, [](double x) { return std::log(x); }, 0.5),
-             unary("sqrt", sqrt, [](double x) { return std::sqrt(x); }, 0.5),
+             unary(
+                 "log", log, [](double x) { return std::log(x); }, 0.5),
+             unary(
+                 "sqrt", sqrt, [](double x) { return std::sqrt(x); }, 0.5),
              unary("sin", sin, [](double x) { return std::sin(x); }),
              unary("cos", cos, [](double x) { return std::cos(x); }),
              unary("relu", relu, [](double x) { return std::fmax(x, 0.0); }),
-             unary("leaky_relu", [](const Tensor& x) { return leaky_relu(x, 0.2); }, [](double x) { return x > 0 ? x : 0.2 * x; }),
+             unary(
+                 "leaky_relu", [](const Tensor& x) { return leaky_relu(x, 0.2); },
+                 [](double x) { return x > 0 ? x : 0.2 * x; }),
              unary("sigmoid", sigmoid, [](double x) { return 1 / (1 + std::exp(-x)); }),
              unary("tanh", tanh, [](double x) { return std::tanh(x); }),
              unary("gelu", gelu, [](double x) { return 0.5 * x * std::erfc(-x / std::sqrt(2.0)); }),
              unary("silu", silu, [](double x) { return x / (1 + std::exp(-x)); }),
-             unary("clamp", [](const Tensor& x) { return clamp(x, -1.003, 0.0); }, [](double x) { return std::fmin(std::fmax(x, -1.003), 0.0); }),
+             unary(
+                 "clamp", [](const Tensor& x) { return clamp(x, -1.003, 0.0); },
+                 [](double x) { return std::fmin(std::fmax(x, -1.003), 0.0); }),
          }) {
       row.inputs[0].shape = shape;
       row.name += shape.text();
@@ -94,13 +127,16 @@ TEST_CASE("op rows: in place on the result of an op") {
   using Change = void (*)(Tensor&, const Tensor&);
   const auto row = [](std::string name, Shape other, Change change, Binary reference) {
     // x * 1 is a fresh tensor of the graph, which may be changed.
-    return OpRow{std::move(name), {{{3, 5}}, {other}},
+    return OpRow{std::move(name),
+                 {{{3, 5}}, {other}},
                  [change](const Tensors& x) {
                    Tensor y = x[0] * 1.0;
                    change(y, x.back());
                    return y * y;  // so that the changed value matters to what follows
                  },
-                 [reference](const Plains& x) { return mapped(mapped(x[0], x.back(), reference), [](double y) { return y * y; }); }};
+                 [reference](const Plains& x) {
+                   return mapped(mapped(x[0], x.back(), reference), [](double y) { return y * y; });
+                 }};
   };
   const auto alone = [&](std::string name, Change change, Binary reference) {
     OpRow result = row(std::move(name), {}, change, reference);
@@ -109,19 +145,36 @@ TEST_CASE("op rows: in place on the result of an op") {
   };
   std::vector<OpRow> rows;
   for (const Shape& other : {Shape{3, 5}, Shape{5}, Shape{3, 1}, Shape{}}) {
-    rows.push_back(row("add_" + other.text(), other, [](Tensor& x, const Tensor& y) { add_(x, y); }, [](double a, double b) { return a + b; }));
-    rows.push_back(row("sub_" + other.text(), other, [](Tensor& x, const Tensor& y) { sub_(x, y); }, [](double a, double b) { return a - b; }));
-    rows.push_back(row("mul_" + other.text(), other, [](Tensor& x, const Tensor& y) { mul_(x, y); }, [](double a, double b) { return a * b; }));
-    rows.push_back(row("copy_" + other.text(), other, [](Tensor& x, const Tensor& y) { copy_(x, y); }, [](double, double b) { return b; }));
+    rows.push_back(row(
+        "add_" + other.text(), other, [](Tensor& x, const Tensor& y) { add_(x, y); },
+        [](double a, double b) { return a + b; }));
+    rows.push_back(row(
+        "sub_" + other.text(), other, [](Tensor& x, const Tensor& y) { sub_(x, y); },
+        [](double a, double b) { return a - b; }));
+    rows.push_back(row(
+        "mul_" + other.text(), other, [](Tensor& x, const Tensor& y) { mul_(x, y); },
+        [](double a, double b) { return a * b; }));
+    rows.push_back(row(
+        "copy_" + other.text(), other, [](Tensor& x, const Tensor& y) { copy_(x, y); },
+        [](double, double b) { return b; }));
   }
-  rows.push_back(alone("relu_", [](Tensor& x, const Tensor&) { relu_(x); }, [](double a, double) { return std::fmax(a, 0.0); }));
-  rows.push_back(alone("sigmoid_", [](Tensor& x, const Tensor&) { sigmoid_(x); }, [](double a, double) { return 1 / (1 + std::exp(-a)); }));
-  rows.push_back(alone("tanh_", [](Tensor& x, const Tensor&) { tanh_(x); }, [](double a, double) { return std::tanh(a); }));
-  rows.push_back(alone("add_ number", [](Tensor& x, const Tensor&) { add_(x, 0.5); }, [](double a, double) { return a + 0.5; }));
-  rows.push_back(alone("mul_ number", [](Tensor& x, const Tensor&) { mul_(x, 0.5); }, [](double a, double) { return a * 0.5; }));
-  rows.push_back(alone("fill_", [](Tensor& x, const Tensor&) { fill_(x, 0.5); }, [](double, double) { return 0.5; }));
-  rows.push_back(alone("mul_ itself", [](Tensor& x, const Tensor&) { mul_(x, x); }, [](double a, double) { return a * a; }));
-  rows.push_back(alone("add_ itself", [](Tensor& x, const Tensor&) { add_(x, x); }, [](double a, double) { return a + a; }));
+  rows.push_back(alone(
+      "relu_", [](Tensor& x, const Tensor&) { relu_(x); }, [](double a, double) { return std::fmax(a, 0.0); }));
+  rows.push_back(alone(
+      "sigmoid_", [](Tensor& x, const Tensor&) { sigmoid_(x); },
+      [](double a, double) { return 1 / (1 + std::exp(-a)); }));
+  rows.push_back(alone(
+      "tanh_", [](Tensor& x, const Tensor&) { tanh_(x); }, [](double a, double) { return std::tanh(a); }));
+  rows.push_back(alone(
+      "add_ number", [](Tensor& x, const Tensor&) { add_(x, 0.5); }, [](double a, double) { return a + 0.5; }));
+  rows.push_back(alone(
+      "mul_ number", [](Tensor& x, const Tensor&) { mul_(x, 0.5); }, [](double a, double) { return a * 0.5; }));
+  rows.push_back(alone(
+      "fill_", [](Tensor& x, const Tensor&) { fill_(x, 0.5); }, [](double, double) { return 0.5; }));
+  rows.push_back(alone(
+      "mul_ itself", [](Tensor& x, const Tensor&) { mul_(x, x); }, [](double a, double) { return a * a; }));
+  rows.push_back(alone(
+      "add_ itself", [](Tensor& x, const Tensor&) { add_(x, x); }, [](double a, double) { return a + a; }));
   check(rows);
 }
 
@@ -134,7 +187,8 @@ TEST_CASE("in place with its own transpose: the operand is read as it was before
   CHECK(leaf.grad().values<double>() == std::vector<double>{2, 6, 4, 8});
 }
 
-TEST_CASE("equal ones share the gradient of maximum and minimum, and kinks have the derivative that the functors promise") {
+TEST_CASE(
+    "equal ones share the gradient of maximum and minimum, and kinks have the derivative that the functors promise") {
   const auto gradients = [](Tensor (*op)(const Tensor&, const Tensor&)) {
     const Tensor a = tensor<double>({1, 2, 3}, {3}, "cpu", true), b = tensor<double>({1, 3, 2}, {3}, "cpu", true);
     sum(op(a, b)).backward();

@@ -55,16 +55,21 @@ Padding padding(const Index& values) {
   return {values[0], values[1], values[2]};
 }
 
-OpRow row(std::string name, const Shape& x, const Shape& w, bool bias, Index stride, Index pad, Index dilation, std::int64_t groups = 1) {
+OpRow row(std::string name, const Shape& x, const Shape& w, bool bias, Index stride, Index pad, Index dilation,
+          std::int64_t groups = 1) {
   const ConvOptions options{extent(stride), padding(pad), extent(dilation), groups};
   std::vector<Input> inputs{{x}, {w}};
   if (bias) inputs.push_back({Shape{w[0]}});
   return {std::move(name), inputs,
           [options](const Tensors& t) {
             const Tensor b = t.size() > 2 ? t[2] : Tensor();
-            return t[0].rank() == 3 ? conv1d(t[0], t[1], b, options) : t[0].rank() == 4 ? conv2d(t[0], t[1], b, options) : conv3d(t[0], t[1], b, options);
+            return t[0].rank() == 3   ? conv1d(t[0], t[1], b, options)
+                   : t[0].rank() == 4 ? conv2d(t[0], t[1], b, options)
+                                      : conv3d(t[0], t[1], b, options);
           },
-          [=](const Plains& t) { return convolved(t, {stride, pad, pad, dilation, groups}); }};
+          [=](const Plains& t) {
+            return convolved(t, {stride, pad, pad, dilation, groups});
+          }};
 }
 
 /// Padding "same": half of the reach before, the odd one behind.
@@ -131,7 +136,8 @@ TEST_CASE("the workspace of gemm is in the ledger: one unfolded image, and nothi
   const Tensor x = randn({2, 3, 10, 10}, {.device = device}), w = randn({4, 3, 3, 3}, {.device = device});
   std::int64_t seen = 0;
   const auto subscription = device.allocator().subscribe([&](const memory::Event& event) {
-    if (event.kind == memory::EventKind::alloc && event.tag.category == memory::Category::workspace) seen = event.requested;
+    if (event.kind == memory::EventKind::alloc && event.tag.category == memory::Category::workspace)
+      seen = event.requested;
   });
   const Tensor y = conv2d(x, w);
   CHECK(seen == 3 * 3 * 3 * 8 * 8 * 4);

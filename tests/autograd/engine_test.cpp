@@ -11,10 +11,14 @@ namespace {
 
 using Values = std::vector<double>;
 
-Tensor leaf(const Values& values) { return tensor<double>(values, {static_cast<std::int64_t>(values.size())}, "cpu", true); }
+Tensor leaf(const Values& values) {
+  return tensor<double>(values, {static_cast<std::int64_t>(values.size())}, "cpu", true);
+}
 Values grad(const Tensor& x) { return x.grad().values<double>(); }
 
-bool mentions(const std::exception& error, const char* text) { return std::string(error.what()).find(text) != std::string::npos; }
+bool mentions(const std::exception& error, const char* text) {
+  return std::string(error.what()).find(text) != std::string::npos;
+}
 
 /// The example of autograd/record.h.
 Tensor square(const Tensor& x) {

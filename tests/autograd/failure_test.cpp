@@ -1,4 +1,5 @@
-// Exceptions in the middle of a step: gradients as before, no bytes left behind, and the next step gives the same numbers.
+// Exceptions in the middle of a step: gradients as before, no bytes left behind, and the next step gives the same
+// numbers.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -19,7 +20,9 @@ struct Model {
   Tensor x = leaf(0.25, false), w1 = leaf(0.5, true), w2 = leaf(-0.75, true);
 
   explicit Model(Device on) : device(std::move(on)) {}
-  Tensor leaf(double value, bool requires_grad) { return full({kCount}, value, {.device = device, .requires_grad = requires_grad}); }
+  Tensor leaf(double value, bool requires_grad) {
+    return full({kCount}, value, {.device = device, .requires_grad = requires_grad});
+  }
   /// Three blocks at most in forward, four in backward: the two saved ones and the gradients of both.
   Tensor loss() {
     Tensor a = w1 * x;
@@ -90,7 +93,8 @@ TEST_CASE("out of memory at any point of a step, on a virtual device") { fail_ev
 
 TEST_CASE("an exception from a hook leaves no gradient behind, and the graph can be dropped and run again") {
   const Device device = Device::open("cpu");
-  const Tensor x = ones({4096}, {.device = device, .requires_grad = true}), late = ones({4096}, {.device = device, .requires_grad = true});
+  const Tensor x = ones({4096}, {.device = device, .requires_grad = true}),
+               late = ones({4096}, {.device = device, .requires_grad = true});
   const auto before = device.allocator().allocated();
   bool throws = true;
   const auto build = [&] {

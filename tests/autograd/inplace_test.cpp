@@ -9,7 +9,9 @@ namespace {
 
 using Values = std::vector<double>;
 
-Tensor leaf(const Values& values) { return tensor<double>(values, {static_cast<std::int64_t>(values.size())}, "cpu", true); }
+Tensor leaf(const Values& values) {
+  return tensor<double>(values, {static_cast<std::int64_t>(values.size())}, "cpu", true);
+}
 
 /// Runs f, which must throw E; returns the text.
 template <class E, class F>
@@ -32,7 +34,7 @@ TEST_CASE("changing a value that backward needs is an error that names the op") 
     Tensor (*make)(const Tensor&);
   };
   for (const Case& one : {Case{"[exp]", exp}, Case{"[relu]", relu}, Case{"[sigmoid]", sigmoid}, Case{"[tanh]", tanh},
-                                 Case{"[softmax]", [](const Tensor& x) { return softmax(x, 0); }}}) {
+                          Case{"[softmax]", [](const Tensor& x) { return softmax(x, 0); }}}) {
     CAPTURE(one.op);
     const Tensor x = leaf({1, 2});
     Tensor y = one.make(x);
@@ -108,7 +110,8 @@ TEST_CASE("in-place chains have the gradient of the ops that are not in place") 
   const Tensor b = x2 * 2.0 * y2 + y2;
   sum(sigmoid((b * b - y2) * 0.5)).backward();
   for (const auto& [one, other] : {std::pair(x, x2), std::pair(y, y2)}) {
-    for (std::size_t i = 0; i < 2; ++i) CHECK(one.grad().values<double>()[i] == doctest::Approx(other.grad().values<double>()[i]).epsilon(1e-12));
+    for (std::size_t i = 0; i < 2; ++i)
+      CHECK(one.grad().values<double>()[i] == doctest::Approx(other.grad().values<double>()[i]).epsilon(1e-12));
   }
 }
 

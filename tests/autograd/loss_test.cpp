@@ -25,7 +25,8 @@ Plain cross_entropy_reference(const Plains& x, const CrossEntropyOptions& option
     double normalizer = 0, loss = 0;
     for (axis = 0; axis < classes; ++axis) normalizer += std::exp(logits.at(at));
     for (axis = 0; axis < classes; ++axis) {
-      const double wanted = options.label_smoothing / static_cast<double>(classes) + (axis == target ? 1 - options.label_smoothing : 0);
+      const double wanted =
+          options.label_smoothing / static_cast<double>(classes) + (axis == target ? 1 - options.label_smoothing : 0);
       loss -= wanted * (logits.at(at) - std::log(normalizer));
     }
     total += loss;
@@ -35,8 +36,10 @@ Plain cross_entropy_reference(const Plains& x, const CrossEntropyOptions& option
   return Plain({}, {options.reduction == Reduction::mean ? total / counted : total});
 }
 
-OpRow cross_entropy_row(std::string name, Shape logits, Shape targets, std::vector<std::int64_t> values, CrossEntropyOptions options) {
-  return {std::move(name), {{logits}, {targets, 0, 0, std::move(values)}},
+OpRow cross_entropy_row(std::string name, Shape logits, Shape targets, std::vector<std::int64_t> values,
+                        CrossEntropyOptions options) {
+  return {std::move(name),
+          {{logits}, {targets, 0, 0, std::move(values)}},
           [options](const Tensors& x) { return cross_entropy(x[0], x[1], options); },
           [options](const Plains& x) { return cross_entropy_reference(x, options); }};
 }
@@ -49,9 +52,11 @@ TEST_CASE("op rows: cross_entropy") {
     for (const double smoothing : {0.0, 0.1, 1.0}) {
       const CrossEntropyOptions plain{reduction, smoothing, {}};
       rows.push_back(cross_entropy_row("(N, C)", {4, 5}, {4}, {0, 4, 2, 2}, plain));
-      rows.push_back(cross_entropy_row("(N, C, d1, d2)", {2, 3, 2, 3}, {2, 2, 3}, {0, 1, 2, 2, 1, 0, 0, 0, 1, 1, 2, 2}, plain));
+      rows.push_back(
+          cross_entropy_row("(N, C, d1, d2)", {2, 3, 2, 3}, {2, 2, 3}, {0, 1, 2, 2, 1, 0, 0, 0, 1, 1, 2, 2}, plain));
       rows.push_back(cross_entropy_row("(N, C) ignoring 2", {4, 5}, {4}, {0, 4, 2, 2}, {reduction, smoothing, 2}));
-      rows.push_back(cross_entropy_row("(N, C, d) ignoring -100", {2, 3, 2}, {2, 2}, {-100, 1, 2, -100}, {reduction, smoothing, -100}));
+      rows.push_back(cross_entropy_row("(N, C, d) ignoring -100", {2, 3, 2}, {2, 2}, {-100, 1, 2, -100},
+                                       {reduction, smoothing, -100}));
       rows.push_back(cross_entropy_row("(C)", {5}, {}, {3}, plain));
       rows.push_back(cross_entropy_row("(1, 1)", {1, 1}, {1}, {0}, plain));
     }
@@ -65,10 +70,13 @@ TEST_CASE("op rows: cross_entropy") {
 TEST_CASE("op rows: mse_loss") {
   std::vector<OpRow> rows;
   for (const Shape& shape : {Shape{3, 5}, Shape{}, Shape{1}, Shape{2, 3, 4}}) {
-    rows.push_back({"mse_loss " + shape.text(), {{shape}, {shape}}, [](const Tensors& x) { return mse_loss(x[0], x[1]); },
+    rows.push_back({"mse_loss " + shape.text(),
+                    {{shape}, {shape}},
+                    [](const Tensors& x) { return mse_loss(x[0], x[1]); },
                     [](const Plains& x) {
                       double total = 0;
-                      for (std::size_t i = 0; i < x[0].values.size(); ++i) total += std::pow(x[0].values[i] - x[1].values[i], 2);
+                      for (std::size_t i = 0; i < x[0].values.size(); ++i)
+                        total += std::pow(x[0].values[i] - x[1].values[i], 2);
                       return Plain({}, {total / static_cast<double>(x[0].numel())});
                     }});
   }
@@ -81,6 +89,7 @@ TEST_CASE("the mean of no losses is not a number, as of no numbers at all") {
   CHECK(std::isnan(cross_entropy(logits, Tensor(Array(Shape{0}, DType::int64))).item()));
   const Tensor some = zeros({1, 3}, {.requires_grad = true});
   CHECK(std::isnan(cross_entropy(some, tensor<std::int64_t>({1}, {1}), {.ignore_index = 1}).item()));
-  CHECK(cross_entropy(some, tensor<std::int64_t>({1}, {1}), {.reduction = Reduction::sum, .ignore_index = 1}).item() == 0);
+  CHECK(cross_entropy(some, tensor<std::int64_t>({1}, {1}), {.reduction = Reduction::sum, .ignore_index = 1}).item() ==
+        0);
   CHECK(std::isnan(mse_loss(zeros({0}), zeros({0})).item()));
 }

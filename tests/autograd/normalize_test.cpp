@@ -34,31 +34,37 @@ OpRow batch_norm_row(const Shape& shape, bool training, bool affine) {
   if (affine) inputs.insert(inputs.end(), {{channels}, {channels}});
   if (!training) inputs.insert(inputs.end(), {{channels, -1, 1, {}, false}, {channels, 0.5, 2, {}, false}});
   const std::size_t statistics = affine ? 3 : 1;
-  return {std::string("batch_norm ") + shape.text() + (training ? " training" : " evaluation") + (affine ? " affine" : ""), inputs,
-          [=](const Tensors& x) {
-            return batch_norm(x[0], affine ? x[1] : Tensor(), affine ? x[2] : Tensor(), training ? Tensor() : x[statistics],
-                              training ? Tensor() : x[statistics + 1], {.training = training, .epsilon = kEpsilon});
-          },
-          [=](const Plains& x) {
-            return filled(x[0].sizes, [&](const Index& index) {
-              const auto [mean, variance] = training ? moments(x[0], index[1]) : std::pair(x[statistics].at({index[1]}), x[statistics + 1].at({index[1]}));
-              const double normalized = (x[0].at(index) - mean) / std::sqrt(variance + kEpsilon);
-              return affine ? normalized * x[1].at({index[1]}) + x[2].at({index[1]}) : normalized;
-            });
-          },
-          // The variance of a few rounded numbers (expanded: 0) makes half gradients another matter.
-          0, false};
+  return {
+      std::string("batch_norm ") + shape.text() + (training ? " training" : " evaluation") + (affine ? " affine" : ""),
+      inputs,
+      [=](const Tensors& x) {
+        return batch_norm(x[0], affine ? x[1] : Tensor(), affine ? x[2] : Tensor(), training ? Tensor() : x[statistics],
+                          training ? Tensor() : x[statistics + 1], {.training = training, .epsilon = kEpsilon});
+      },
+      [=](const Plains& x) {
+        return filled(x[0].sizes, [&](const Index& index) {
+          const auto [mean, variance] = training
+                                            ? moments(x[0], index[1])
+                                            : std::pair(x[statistics].at({index[1]}), x[statistics + 1].at({index[1]}));
+          const double normalized = (x[0].at(index) - mean) / std::sqrt(variance + kEpsilon);
+          return affine ? normalized * x[1].at({index[1]}) + x[2].at({index[1]}) : normalized;
+        });
+      },
+      // The variance of a few rounded numbers (expanded: 0) makes half gradients another matter.
+      0, false};
 }
 
 OpRow softmax_row(Shape shape, int axis, bool logarithm) {
-  return {std::string(logarithm ? "log_softmax " : "softmax ") + shape.text(), {{shape}},
+  return {std::string(logarithm ? "log_softmax " : "softmax ") + shape.text(),
+          {{shape}},
           [=](const Tensors& x) { return logarithm ? log_softmax(x[0], axis) : softmax(x[0], axis); },
           [=](const Plains& x) {
             const auto along = static_cast<std::size_t>(axis < 0 ? axis + x[0].rank() : axis);
             return filled(x[0].sizes, [&](const Index& index) {
               double total = 0;
               Index other = index;
-              for (other[along] = 0; other[along] < x[0].sizes[along]; ++other[along]) total += std::exp(x[0].at(other));
+              for (other[along] = 0; other[along] < x[0].sizes[along]; ++other[along])
+                total += std::exp(x[0].at(other));
               return logarithm ? x[0].at(index) - std::log(total) : std::exp(x[0].at(index)) / total;
             });
           }};
@@ -68,7 +74,8 @@ OpRow softmax_row(Shape shape, int axis, bool logarithm) {
 
 TEST_CASE("op rows: batch_norm") {
   std::vector<OpRow> rows;
-  for (const Shape& shape : {Shape{7, 3}, Shape{2, 3, 5}, Shape{2, 2, 3, 3}, Shape{3, 1, 2, 2, 3}, Shape{1, 2, 4}, Shape{0, 3, 2}, Shape{4, 0}}) {
+  for (const Shape& shape : {Shape{7, 3}, Shape{2, 3, 5}, Shape{2, 2, 3, 3}, Shape{3, 1, 2, 2, 3}, Shape{1, 2, 4},
+                             Shape{0, 3, 2}, Shape{4, 0}}) {
     for (const bool affine : {true, false}) {
       // Without elements there are no statistics to take, and none are taken.
       rows.push_back(batch_norm_row(shape, true, affine));
@@ -80,7 +87,9 @@ TEST_CASE("op rows: batch_norm") {
   check(rows);
 }
 
-TEST_CASE("batch_norm: running statistics move by the momentum, the variance unbiased; also where they are a view with gaps") {
+TEST_CASE(
+    "batch_norm: running statistics move by the momentum, the variance unbiased; also where they are a view with "
+    "gaps") {
   const Tensor x = tensor<double>({1, 2, 3, 6}, {4, 1});  // mean 3, unbiased variance 14/3
   const Tensor mean = tensor<double>({10}, {1}), variance = tensor<double>({20}, {1});
   (void)batch_norm(x, {}, {}, mean, variance, {.momentum = 0.25});
@@ -125,7 +134,8 @@ TEST_CASE("softmax: large inputs neither overflow nor lose their sum") {
 
 TEST_CASE("op rows: dropout, with the mask that its own forward pass drew") {
   const auto row = [](Shape shape, double p) {
-    return OpRow{"dropout", {{shape}},
+    return OpRow{"dropout",
+                 {{shape}},
                  [p](const Tensors& x) { return dropout(x[0], p); },
                  [p](const Plains& x) {
                    // Which elements are kept is read off a pass over ones with the same seed; checked by itself below.
@@ -137,12 +147,16 @@ TEST_CASE("op rows: dropout, with the mask that its own forward pass drew") {
                    for (std::size_t i = 0; i < kept.size(); ++i) y.values[i] = kept[i] != 0 ? y.values[i] / (1 - p) : 0;
                    return y;
                  },
-                 0, true, true, {{{300, 401}}}};
+                 0,
+                 true,
+                 true,
+                 {{{300, 401}}}};
   };
   check({row({3, 5}, 0.5), row({7}, 0.3), row({4, 4, 3}, 0.9), row({0, 2}, 0.5), row({}, 0.5)});
 }
 
-TEST_CASE("dropout: the gradient passes exactly where the value did, the expectation is kept, and each call draws anew") {
+TEST_CASE(
+    "dropout: the gradient passes exactly where the value did, the expectation is kept, and each call draws anew") {
   manual_seed(3);
   const Tensor x = ones({100000}, {.requires_grad = true});
   const Tensor y = dropout(x, 0.3);

@@ -129,7 +129,8 @@ std::vector<double> numeric_gradient(const OpRow& row, const Sample& sample, std
     mnemo::manual_seed(5);
     return weighted(row.op(tensors(other, false)).array());
   };
-  for (std::size_t i = 0; i < values.size(); ++i) gradient[i] = (at(i, values[i] + kEps) - at(i, values[i] - kEps)) / (2 * kEps);
+  for (std::size_t i = 0; i < values.size(); ++i)
+    gradient[i] = (at(i, values[i] + kEps) - at(i, values[i] - kEps)) / (2 * kEps);
   return gradient;
 }
 
@@ -207,7 +208,8 @@ void check_dtypes(const OpRow& row) {
     DType dtype;
     double tolerance;
   };
-  for (const Narrow& type : {Narrow{DType::float32, 2e-6}, Narrow{DType::float16, 4e-3}, Narrow{DType::bfloat16, 3e-2}}) {
+  for (const Narrow& type :
+       {Narrow{DType::float32, 2e-6}, Narrow{DType::float16, 4e-3}, Narrow{DType::bfloat16, 3e-2}}) {
     const DType dtype = type.dtype;
     const double tolerance = type.tolerance;
     CAPTURE(std::string(mnemo::name(dtype)));
@@ -221,18 +223,21 @@ void check_dtypes(const OpRow& row) {
       return largest;
     };
     CHECK(low.value.shape() == high.value.shape());
-    CHECK(distance(low.value.values<double>(), high.value.values<double>(), tolerance * scale(high.value), tolerance) <= 1);
+    CHECK(distance(low.value.values<double>(), high.value.values<double>(), tolerance * scale(high.value), tolerance) <=
+          1);
     for (std::size_t i = 0; i < low.gradients.size(); ++i) {
       if (!high.gradients[i].defined()) continue;
       CHECK(low.gradients[i].dtype() == dtype);
       if (dtype != DType::float32 && !row.smooth_in_half) continue;
-      CHECK(distance(low.gradients[i].values<double>(), high.gradients[i].values<double>(), 4 * tolerance * scale(high.gradients[i]), tolerance) <= 1);
+      CHECK(distance(low.gradients[i].values<double>(), high.gradients[i].values<double>(),
+                     4 * tolerance * scale(high.gradients[i]), tolerance) <= 1);
     }
   }
 }
 
 void check_threads(const OpRow& row) {
-  const Sample inputs = changed(sample(row, row.large.empty() ? row.inputs : row.large, "cpu"), [](const Array& x) { return x.to(DType::float32); });
+  const Sample inputs = changed(sample(row, row.large.empty() ? row.inputs : row.large, "cpu"),
+                                [](const Array& x) { return x.to(DType::float32); });
   const int before = mnemo::thread_count();
   Run results[3];
   for (int threads = 1; threads <= 3; ++threads) {
@@ -257,7 +262,8 @@ Footprint footprint(const OpRow& row, const char* device_name, Form form, DType 
   {
     const Run run_ = run(row, inputs);
     result.shapes.push_back(sizes_of(run_.value.shape()));
-    for (const Array& gradient : run_.gradients) result.shapes.push_back(gradient.defined() ? sizes_of(gradient.shape()) : Index{-1});
+    for (const Array& gradient : run_.gradients)
+      result.shapes.push_back(gradient.defined() ? sizes_of(gradient.shape()) : Index{-1});
     result.bytes = {device.allocator().allocated()};
   }
   const mnemo::memory::Statistics statistics = device.allocator().statistics();

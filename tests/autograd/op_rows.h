@@ -1,5 +1,6 @@
-// An op row: a name, a function on tensors, a reference in plain float64 loops, and the inputs to try. `check` is the one driver that
-// holds every row to the same promises: value, gradient, layouts, dtypes, repeats, threads, and bytes on a virtual device.
+// An op row: a name, a function on tensors, a reference in plain float64 loops, and the inputs to try. `check` is the
+// one driver that holds every row to the same promises: value, gradient, layouts, dtypes, repeats, threads, and bytes
+// on a virtual device.
 #pragma once
 
 #include <functional>
@@ -31,9 +32,9 @@ struct OpRow {
   std::vector<Input> inputs;
   std::function<Tensor(const Tensors&)> op;
   std::function<Plain(const Plains&)> reference;
-  double kink = 0;              ///< random inputs stay away from this value, where the derivative jumps
-  bool smooth_in_half = true;   ///< false: rounding to half makes ties, so half gradients are only run
-  bool smooth_expanded = true;  ///< false: repeated elements tie, so only the value of expanded inputs is checked
+  double kink = 0;                ///< random inputs stay away from this value, where the derivative jumps
+  bool smooth_in_half = true;     ///< false: rounding to half makes ties, so half gradients are only run
+  bool smooth_expanded = true;    ///< false: repeated elements tie, so only the value of expanded inputs is checked
   std::vector<Input> large = {};  ///< inputs big enough for several threads (empty: the same ones)
 };
 

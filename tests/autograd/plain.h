@@ -1,4 +1,5 @@
-// Plain: row-major float64 numbers with sizes, for references that are written with loops and share nothing with the library.
+// Plain: row-major float64 numbers with sizes, for references that are written with loops and share nothing with the
+// library.
 #pragma once
 
 #include <algorithm>
@@ -81,7 +82,8 @@ inline Index broadcast_sizes(const Index& a, const Index& b) {
 }
 
 inline Plain mapped(const Plain& a, const Plain& b, const std::function<double(double, double)>& f) {
-  return filled(broadcast_sizes(a.sizes, b.sizes), [&](const Index& index) { return f(a.broadcast_at(index), b.broadcast_at(index)); });
+  return filled(broadcast_sizes(a.sizes, b.sizes),
+                [&](const Index& index) { return f(a.broadcast_at(index), b.broadcast_at(index)); });
 }
 
 }  // namespace rows

@@ -14,11 +14,14 @@ struct Window {
   bool ceil = false, include_pad = true;
 };
 
-/// How many windows: in ceil mode one more may hang over the end, if it begins inside the input or the padding before it.
+/// How many windows: in ceil mode one more may hang over the end, if it begins inside the input or the padding before
+/// it.
 std::int64_t windows(std::int64_t in, const Window& w, std::size_t d) {
   const std::int64_t reach = w.dilation[d] * (w.kernel[d] - 1) + 1, room = in + 2 * w.padding[d] - reach;
-  if (!w.ceil) return static_cast<std::int64_t>(std::floor(static_cast<double>(room) / static_cast<double>(w.stride[d]))) + 1;
-  const std::int64_t count = static_cast<std::int64_t>(std::ceil(static_cast<double>(room) / static_cast<double>(w.stride[d]))) + 1;
+  if (!w.ceil)
+    return static_cast<std::int64_t>(std::floor(static_cast<double>(room) / static_cast<double>(w.stride[d]))) + 1;
+  const std::int64_t count =
+      static_cast<std::int64_t>(std::ceil(static_cast<double>(room) / static_cast<double>(w.stride[d]))) + 1;
   return (count - 1) * w.stride[d] >= in + w.padding[d] ? count - 1 : count;
 }
 
@@ -54,14 +57,23 @@ Extent extent(const Index& values) {
 }
 
 OpRow row(std::string name, Shape x, bool largest, Window w) {
-  const PoolOptions options{extent(w.kernel), extent(w.stride), extent(w.padding), extent(w.dilation), w.ceil, w.include_pad};
+  const PoolOptions options{extent(w.kernel),   extent(w.stride), extent(w.padding),
+                            extent(w.dilation), w.ceil,           w.include_pad};
   const std::size_t rank = w.kernel.size();
-  return {std::move(name), {{x}},
+  return {std::move(name),
+          {{x}},
           [=](const Tensors& t) {
-            if (largest) return rank == 1 ? max_pool1d(t[0], options) : rank == 2 ? max_pool2d(t[0], options) : max_pool3d(t[0], options);
-            return rank == 1 ? avg_pool1d(t[0], options) : rank == 2 ? avg_pool2d(t[0], options) : avg_pool3d(t[0], options);
+            if (largest)
+              return rank == 1   ? max_pool1d(t[0], options)
+                     : rank == 2 ? max_pool2d(t[0], options)
+                                 : max_pool3d(t[0], options);
+            return rank == 1   ? avg_pool1d(t[0], options)
+                   : rank == 2 ? avg_pool2d(t[0], options)
+                               : avg_pool3d(t[0], options);
           },
-          [=](const Plains& t) { return pooled(t[0], w, largest); }, 0, !largest};
+          [=](const Plains& t) { return pooled(t[0], w, largest); },
+          0,
+          !largest};
 }
 
 }  // namespace
@@ -69,7 +81,9 @@ OpRow row(std::string name, Shape x, bool largest, Window w) {
 TEST_CASE("op rows: pooling") {
   std::vector<OpRow> rows;
   for (const bool largest : {true, false}) {
-    const auto add = [&](const char* name, Shape x, Window w) { rows.push_back(row(std::string(largest ? "max " : "avg ") + name, x, largest, w)); };
+    const auto add = [&](const char* name, Shape x, Window w) {
+      rows.push_back(row(std::string(largest ? "max " : "avg ") + name, x, largest, w));
+    };
     add("1d", {2, 3, 7}, {{2}, {2}, {0}, {1}});
     add("1d overlapping", {2, 3, 7}, {{3}, {1}, {1}, {1}});
     add("1d ceil", {2, 2, 8}, {{3}, {3}, {1}, {1}, true});
@@ -93,7 +107,9 @@ TEST_CASE("op rows: pooling") {
 
 TEST_CASE("max pooling keeps one byte per output, and gives a tie to its first place") {
   const Device device = Device::open("virtual:cpu");
-  const auto saved = [&] { return device.allocator().categories()[static_cast<std::size_t>(memory::Category::saved_activation)]; };
+  const auto saved = [&] {
+    return device.allocator().categories()[static_cast<std::size_t>(memory::Category::saved_activation)];
+  };
   Tensor x = zeros({8, 16, 32, 32}, {.device = device, .requires_grad = true});
   Tensor y = max_pool2d(x, {.kernel = 2});
   CHECK(saved() == 8 * 16 * 16 * 16);

@@ -20,7 +20,8 @@ Plain product(Plain a, Plain b) {
   Plain y = filled(sizes, [&](const Index& index) {
     const auto place = [&](const Index& lead, std::int64_t i, std::int64_t j) {
       Index own;
-      for (std::size_t axis = 0; axis < lead.size(); ++axis) own.push_back(lead[axis] == 1 ? 0 : index[axis + sizes.size() - 2 - lead.size()]);
+      for (std::size_t axis = 0; axis < lead.size(); ++axis)
+        own.push_back(lead[axis] == 1 ? 0 : index[axis + sizes.size() - 2 - lead.size()]);
       own.push_back(i);
       own.push_back(j);
       return own;
@@ -54,13 +55,26 @@ Plain linear_reference(const Plains& x) {
 
 TEST_CASE("op rows: matmul") {
   std::vector<OpRow> rows;
-  const std::pair<Shape, Shape> pairs[] = {
-      {{3, 5}, {5, 2}},          {{1, 1}, {1, 1}},    {{7}, {7}},           {{4}, {4, 3}},          {{3, 4}, {4}},
-      {{2, 3, 4}, {2, 4, 5}},    {{2, 3, 4}, {4, 5}}, {{3, 4}, {2, 4, 5}},  {{2, 1, 3, 4}, {5, 4, 2}}, {{2, 3, 4}, {4}},
-      {{4}, {2, 4, 3}},          {{0, 3}, {3, 2}},    {{2, 0}, {0, 3}},     {{0, 2, 3}, {3, 2}},    {{0}, {0}},
-      {{2, 1, 3, 2}, {1, 3, 2, 3}}};
+  const std::pair<Shape, Shape> pairs[] = {{{3, 5}, {5, 2}},
+                                           {{1, 1}, {1, 1}},
+                                           {{7}, {7}},
+                                           {{4}, {4, 3}},
+                                           {{3, 4}, {4}},
+                                           {{2, 3, 4}, {2, 4, 5}},
+                                           {{2, 3, 4}, {4, 5}},
+                                           {{3, 4}, {2, 4, 5}},
+                                           {{2, 1, 3, 4}, {5, 4, 2}},
+                                           {{2, 3, 4}, {4}},
+                                           {{4}, {2, 4, 3}},
+                                           {{0, 3}, {3, 2}},
+                                           {{2, 0}, {0, 3}},
+                                           {{0, 2, 3}, {3, 2}},
+                                           {{0}, {0}},
+                                           {{2, 1, 3, 2}, {1, 3, 2, 3}}};
   for (const auto& [a, b] : pairs) {
-    rows.push_back({"matmul " + a.text() + b.text(), {{a}, {b}}, [](const Tensors& x) { return matmul(x[0], x[1]); },
+    rows.push_back({"matmul " + a.text() + b.text(),
+                    {{a}, {b}},
+                    [](const Tensors& x) { return matmul(x[0], x[1]); },
                     [](const Plains& x) { return product(x[0], x[1]); }});
   }
   rows.front().large = {{{150, 260}}, {{260, 131}}};
@@ -70,18 +84,31 @@ TEST_CASE("op rows: matmul") {
 TEST_CASE("op rows: linear") {
   std::vector<OpRow> rows;
   for (const Shape& x : {Shape{3, 5}, Shape{5}, Shape{2, 3, 5}, Shape{0, 5}, Shape{1, 5}}) {
-    rows.push_back({"linear " + x.text(), {{x}, {{4, 5}}, {{4}}}, [](const Tensors& t) { return linear(t[0], t[1], t[2]); }, linear_reference});
-    rows.push_back({"linear without bias " + x.text(), {{x}, {{4, 5}}}, [](const Tensors& t) { return linear(t[0], t[1]); }, linear_reference});
+    rows.push_back({"linear " + x.text(),
+                    {{x}, {{4, 5}}, {{4}}},
+                    [](const Tensors& t) { return linear(t[0], t[1], t[2]); },
+                    linear_reference});
+    rows.push_back({"linear without bias " + x.text(),
+                    {{x}, {{4, 5}}},
+                    [](const Tensors& t) { return linear(t[0], t[1]); },
+                    linear_reference});
   }
   // No inputs: only the bias is left. No outputs: nothing is.
-  rows.push_back({"linear of nothing", {{{3, 0}}, {{4, 0}}, {{4}}}, [](const Tensors& t) { return linear(t[0], t[1], t[2]); }, linear_reference});
-  rows.push_back({"linear to nothing", {{{3, 2}}, {{0, 2}}, {{0}}}, [](const Tensors& t) { return linear(t[0], t[1], t[2]); }, linear_reference});
+  rows.push_back({"linear of nothing",
+                  {{{3, 0}}, {{4, 0}}, {{4}}},
+                  [](const Tensors& t) { return linear(t[0], t[1], t[2]); },
+                  linear_reference});
+  rows.push_back({"linear to nothing",
+                  {{{3, 2}}, {{0, 2}}, {{0}}},
+                  [](const Tensors& t) { return linear(t[0], t[1], t[2]); },
+                  linear_reference});
   rows.front().large = {{{200, 130}}, {{140, 130}}, {{140}}};
   check(rows);
 }
 
 TEST_CASE("gradients are computed only for what takes part") {
-  const Tensor x = randn({4, 3}, {.dtype = DType::float64}), w = randn({2, 3}, {.dtype = DType::float64, .requires_grad = true});
+  const Tensor x = randn({4, 3}, {.dtype = DType::float64}),
+               w = randn({2, 3}, {.dtype = DType::float64, .requires_grad = true});
   sum(linear(x, w)).backward();
   CHECK(w.grad().defined());
   CHECK_FALSE(x.grad().defined());

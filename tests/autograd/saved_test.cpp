@@ -1,4 +1,5 @@
-// What the graph keeps in memory, against arithmetic on paper. Sizes are multiples of 512 bytes, so that blocks are exact.
+// What the graph keeps in memory, against arithmetic on paper. Sizes are multiples of 512 bytes, so that blocks are
+// exact.
 #include <doctest/doctest.h>
 
 #include <mnemo/autograd/ops.h>
@@ -59,9 +60,11 @@ TEST_CASE("conv -> relu -> conv keeps the input and, once, the output of relu") 
   CHECK(bench.allocated() == before + bench.held(Category::gradient) + 512);
 }
 
-TEST_CASE("linear -> tanh -> linear keeps the output of tanh; without a gradient of the weights, nothing but the weights") {
+TEST_CASE(
+    "linear -> tanh -> linear keeps the output of tanh; without a gradient of the weights, nothing but the weights") {
   Bench bench;
-  const Tensor x = bench.input({64, 128}), w1 = bench.leaf({256, 128}), b1 = bench.leaf({256}), w2 = bench.leaf({128, 256});
+  const Tensor x = bench.input({64, 128}), w1 = bench.leaf({256, 128}), b1 = bench.leaf({256}),
+               w2 = bench.leaf({128, 256});
   const Tensor y = linear(tanh(linear(x, w1, b1)), w2);
   CHECK(bench.saved() == 64 * 256 * kFloat);
   CHECK(bench.held(Category::live_activation) == 64 * 128 * kFloat);
@@ -86,12 +89,21 @@ TEST_CASE("what each op keeps") {
       {"softmax: its output", [](const Tensor& a) { return softmax(a, 1); }, x},
       {"dropout: nothing", [](const Tensor& a) { return dropout(a, 0.5); }, 0},
       {"sum: nothing", [](const Tensor& a) { return sum(a); }, 0},
-      {"permute: nothing", [](const Tensor& a) { return permute(a, {1, 0}) + 1.0; }, 0},
-      {"concat: nothing", [](const Tensor& a) { return concat({a, a}, 0); }, 0},
+      {"permute: nothing",
+       [](const Tensor& a) {
+         return permute(a, {1, 0}) + 1.0;
+       },
+       0},
+      {"concat: nothing",
+       [](const Tensor& a) {
+         return concat({a, a}, 0);
+       },
+       0},
       {"slice: nothing", [](const Tensor& a) { return slice(a, 0, 0, 32) + 1.0; }, 0},
       {"max: its input and its result", [](const Tensor& a) { return max(a, 1); }, x + 512},
       {"mse_loss: the difference", [](const Tensor& a) { return mse_loss(a, a); }, x},
-      {"batch_norm: its input and two numbers per channel", [](const Tensor& a) { return batch_norm(a, {}, {}, {}, {}); }, x + 2 * 512},
+      {"batch_norm: its input and two numbers per channel",
+       [](const Tensor& a) { return batch_norm(a, {}, {}, {}, {}); }, x + 2 * 512},
   };
   for (const Case& one : cases) {
     CAPTURE(one.name);
@@ -100,7 +112,8 @@ TEST_CASE("what each op keeps") {
     const Bytes before = bench.allocated();
     Tensor y = one.op(base * 1.0);
     CHECK(bench.saved() == one.kept);
-    const Bytes result = y.array().storage()->category() == Category::saved_activation ? 0 : y.array().storage()->block()->size;
+    const Bytes result =
+        y.array().storage()->category() == Category::saved_activation ? 0 : y.array().storage()->block()->size;
     CHECK(bench.allocated() == before + one.kept + result);
     y.backward(zeros(y.shape(), {.device = bench.device}));
     CHECK(bench.saved() == 0);
@@ -137,7 +150,9 @@ TEST_CASE("backward frees what was saved as it goes, with one gradient at a time
   CHECK(bench.device.allocator().peak().allocated == before + one + 512);
 }
 
-TEST_CASE("a saved value whose handle lives on is a live activation again after backward, saved by the op of the module that needed it") {
+TEST_CASE(
+    "a saved value whose handle lives on is a live activation again after backward, saved by the op of the module that "
+    "needed it") {
   Bench bench;
   const Tensor x = bench.leaf({1024});
   const Tensor h = x * 2.0;
@@ -166,7 +181,8 @@ TEST_CASE("under no_grad nothing is saved, and parameters and inputs keep their 
   CHECK(x.array().storage()->category() == Category::other);
 }
 
-TEST_CASE("gradients that flow are temporary, those that stay are gradients, and backward is named by op, module and phase") {
+TEST_CASE(
+    "gradients that flow are temporary, those that stay are gradients, and backward is named by op, module and phase") {
   Bench bench;
   const Tensor x = bench.leaf({1024});
   Tensor y;
@@ -177,7 +193,8 @@ TEST_CASE("gradients that flow are temporary, those that stay are gradients, and
   std::vector<std::string> seen;
   const auto subscription = bench.device.allocator().subscribe([&](const memory::Event& event) {
     if (event.kind == memory::EventKind::alloc) {
-      seen.push_back(std::string(name(event.tag.phase)) + " " + event.tag.op + " " + event.tag.module + " " + name(event.tag.category));
+      seen.push_back(std::string(name(event.tag.phase)) + " " + event.tag.op + " " + event.tag.module + " " +
+                     name(event.tag.category));
     }
   });
   y.backward(zeros({1024}, {.device = bench.device}));

@@ -25,13 +25,15 @@ void compare(const std::string& name, const Tensor& x) {
   const std::vector<double>& expected = kTorch.at(name);
   const std::vector<double> values = x.values<double>();
   REQUIRE(values.size() == expected.size());
-  for (std::size_t i = 0; i < values.size(); ++i) CHECK(std::abs(values[i] - expected[i]) <= 1e-10 * std::abs(expected[i]) + 1e-14);
+  for (std::size_t i = 0; i < values.size(); ++i)
+    CHECK(std::abs(values[i] - expected[i]) <= 1e-10 * std::abs(expected[i]) + 1e-14);
 }
 
 template <class Op>
 void check(const std::string& name, const Op& op, const std::vector<Shape>& shapes) {
   std::vector<Tensor> leaves;
-  for (std::size_t i = 0; i < shapes.size(); ++i) leaves.push_back(numbers(static_cast<std::int64_t>(i), shapes[i], true));
+  for (std::size_t i = 0; i < shapes.size(); ++i)
+    leaves.push_back(numbers(static_cast<std::int64_t>(i), shapes[i], true));
   const Tensor y = op(leaves);
   y.backward(numbers(99, y.shape()));
   compare(name, y);
@@ -47,26 +49,32 @@ TEST_CASE("PyTorch agrees: convolutions") {
     const ConvPolicyScope policy({.choice = choice});
     check("conv3d",
           [](const Leaves& x) {
-            return conv3d(x[0], x[1], x[2], {.stride = {2, 1, 2}, .padding = {1, 0, 1}, .dilation = {1, 2, 1}, .groups = 2});
+            return conv3d(x[0], x[1], x[2],
+                          {.stride = {2, 1, 2}, .padding = {1, 0, 1}, .dilation = {1, 2, 1}, .groups = 2});
           },
           {{1, 4, 3, 5, 4}, {6, 2, 2, 3, 2}, {6}});
-    check("conv2d_same", [](const Leaves& x) { return conv2d(x[0], x[1], x[2], {.padding = "same"}); }, {{1, 2, 4, 5}, {2, 2, 2, 3}, {2}});
+    check("conv2d_same", [](const Leaves& x) { return conv2d(x[0], x[1], x[2], {.padding = "same"}); },
+          {{1, 2, 4, 5}, {2, 2, 2, 3}, {2}});
   }
 }
 
 TEST_CASE("PyTorch agrees: batch_norm in training, with its running statistics") {
   const Tensor mean = numbers(7, {2}), variance = numbers(8, {2}) + 2.0;
-  check("batch_norm", [&](const Leaves& x) { return batch_norm(x[0], x[1], x[2], mean, variance, {.momentum = 0.3, .epsilon = 1e-4}); },
-        {{3, 2, 4}, {2}, {2}});
+  check(
+      "batch_norm",
+      [&](const Leaves& x) { return batch_norm(x[0], x[1], x[2], mean, variance, {.momentum = 0.3, .epsilon = 1e-4}); },
+      {{3, 2, 4}, {2}, {2}});
   compare("batch_norm.running_mean", mean);
   compare("batch_norm.running_var", variance);
 }
 
 TEST_CASE("PyTorch agrees: cross_entropy with smoothing and an ignored class") {
   const Tensor targets = tensor<std::int64_t>({0, 1, 2, 3, 1, 0}, {3, 2});
-  for (const auto& [name, reduction] : {std::pair("mean", Reduction::mean), std::pair("sum", Reduction::sum), std::pair("none", Reduction::none)}) {
+  for (const auto& [name, reduction] :
+       {std::pair("mean", Reduction::mean), std::pair("sum", Reduction::sum), std::pair("none", Reduction::none)}) {
     const CrossEntropyOptions options{reduction, 0.1, 1};
-    check(std::string("cross_entropy_") + name, [&](const Leaves& x) { return cross_entropy(x[0], targets, options); }, {{3, 4, 2}});
+    check(std::string("cross_entropy_") + name, [&](const Leaves& x) { return cross_entropy(x[0], targets, options); },
+          {{3, 4, 2}});
   }
 }
 
@@ -76,7 +84,9 @@ TEST_CASE("PyTorch agrees: activations and pools") {
   check("log_softmax", [](const Leaves& x) { return log_softmax(x[0], 1); }, {{2, 3, 2}});
   const PoolOptions pool{.kernel = 3, .stride = 2, .padding = 1, .ceil_mode = true};
   check("max_pool2d", [&](const Leaves& x) { return max_pool2d(x[0], pool); }, {{1, 2, 6, 5}});
-  check("max_pool1d_dilated", [](const Leaves& x) { return max_pool1d(x[0], {.kernel = 2, .stride = 3, .dilation = 3, .ceil_mode = true}); }, {{2, 9}});
+  check("max_pool1d_dilated",
+        [](const Leaves& x) { return max_pool1d(x[0], {.kernel = 2, .stride = 3, .dilation = 3, .ceil_mode = true}); },
+        {{2, 9}});
   check("avg_pool2d", [&](const Leaves& x) { return avg_pool2d(x[0], pool); }, {{1, 2, 6, 6}});
   PoolOptions inside = pool;
   inside.count_include_pad = false;

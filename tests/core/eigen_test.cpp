@@ -17,7 +17,8 @@ TEST_CASE("large matrix products equal Eigen's") {
     const Array a = random({.kind = RandomCall::Kind::normal}, {sizes.rows, sizes.depth}, DType::float64);
     const Array b = random({.kind = RandomCall::Kind::normal}, {sizes.columns, sizes.depth}, DType::float64);
     const Array c = matmul(a, b.transpose(0, 1));
-    const Eigen::Map<const Matrix> left(a.data<double>(), sizes.rows, sizes.depth), right(b.data<double>(), sizes.columns, sizes.depth);
+    const Eigen::Map<const Matrix> left(a.data<double>(), sizes.rows, sizes.depth),
+        right(b.data<double>(), sizes.columns, sizes.depth);
     const Eigen::Map<const Matrix> result(c.data<double>(), sizes.rows, sizes.columns);
     CHECK((result - left * right.transpose()).cwiseAbs().maxCoeff() < 1e-10);
   }

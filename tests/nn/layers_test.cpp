@@ -43,13 +43,16 @@ void check_uniform(const Tensor& x, double bound) {
 
 TEST_CASE("visit names every parameter and buffer of every layer") {
   check_visit_is_complete("Conv1d", [] { return Conv1d({.in = 3, .out = 4, .kernel = 3}); });
-  check_visit_is_complete("Conv2d without bias", [] { return Conv2d({.in = 4, .out = 6, .kernel = {3, 1}, .groups = 2, .bias = false}); });
+  check_visit_is_complete("Conv2d without bias", [] {
+    return Conv2d({.in = 4, .out = 6, .kernel = {3, 1}, .groups = 2, .bias = false});
+  });
   check_visit_is_complete("Conv3d", [] { return Conv3d({.in = 3, .out = 4, .kernel = 3}); });
   check_visit_is_complete("Linear", [] { return Linear({.in = 3, .out = 4}); });
   check_visit_is_complete("Linear without bias", [] { return Linear({.in = 3, .out = 4, .bias = false}); });
   check_visit_is_complete("BatchNorm1d", [] { return BatchNorm1d({.channels = 3}); });
   check_visit_is_complete("BatchNorm2d without affine", [] { return BatchNorm2d({.channels = 3, .affine = false}); });
-  check_visit_is_complete("BatchNorm3d without statistics", [] { return BatchNorm3d({.channels = 3, .track_running_stats = false}); });
+  check_visit_is_complete("BatchNorm3d without statistics",
+                          [] { return BatchNorm3d({.channels = 3, .track_running_stats = false}); });
   check_visit_is_complete("Dropout", [] { return Dropout(0.5); });
   check_visit_is_complete("ReLU", [] { return ReLU(); });
   check_visit_is_complete("LeakyReLU", [] { return LeakyReLU(0.1); });
@@ -66,7 +69,8 @@ TEST_CASE("visit names every parameter and buffer of every layer") {
   check_visit_is_complete("AvgPool2d", [] { return AvgPool2d({.kernel = 2}); });
   check_visit_is_complete("AvgPool3d", [] { return AvgPool3d({.kernel = 2}); });
   check_visit_is_complete("Sequential", [] {
-    return Sequential(Conv2d({.in = 3, .out = 4, .kernel = 3}), BatchNorm2d({.channels = 4}), Sequential(Linear({.in = 3, .out = 4}), ReLU()));
+    return Sequential(Conv2d({.in = 3, .out = 4, .kernel = 3}), BatchNorm2d({.channels = 4}),
+                      Sequential(Linear({.in = 3, .out = 4}), ReLU()));
   });
 }
 
@@ -100,7 +104,8 @@ TEST_CASE("convolutions and linear layers begin uniform within 1 / sqrt(fan in),
 TEST_CASE("layers compute what their op computes with their options") {
   const Tensor x = randn({2, 4, 7, 6});
   Conv2d conv({.in = 4, .out = 6, .kernel = {3, 2}, .stride = {1, 2}, .padding = 1, .dilation = {2, 1}, .groups = 2});
-  const Tensor expected = conv2d(x, conv.weight, conv.bias, {.stride = {1, 2}, .padding = 1, .dilation = {2, 1}, .groups = 2});
+  const Tensor expected =
+      conv2d(x, conv.weight, conv.bias, {.stride = {1, 2}, .padding = 1, .dilation = {2, 1}, .groups = 2});
   CHECK(conv(x).values<float>() == expected.values<float>());
   const PoolOptions pool{.kernel = 3, .stride = 1, .padding = 1};
   CHECK(MaxPool2d(pool)(x).values<float>() == max_pool2d(x, pool).values<float>());
@@ -108,8 +113,11 @@ TEST_CASE("layers compute what their op computes with their options") {
   CHECK(LeakyReLU(0.3)(x).values<float>() == leaky_relu(x, 0.3).values<float>());
   CHECK(Softmax(1)(x).values<float>() == softmax(x, 1).values<float>());
   CHECK(Flatten()(x).shape() == Shape{2, 4 * 7 * 6});
-  const std::pair<Tensor, Tensor> pairs[] = {{ReLU()(x), relu(x)}, {Sigmoid()(x), sigmoid(x)}, {nn::Tanh()(x), tanh(x)},
-                                             {GELU()(x), gelu(x)}, {SiLU()(x), silu(x)}};
+  const std::pair<Tensor, Tensor> pairs[] = {{ReLU()(x), relu(x)},
+                                             {Sigmoid()(x), sigmoid(x)},
+                                             {nn::Tanh()(x), tanh(x)},
+                                             {GELU()(x), gelu(x)},
+                                             {SiLU()(x), silu(x)}};
   for (const auto& [one, other] : pairs) CHECK(one.values<float>() == other.values<float>());
   CHECK(MaxPool1d({.kernel = 2})(randn({2, 3, 8})).shape() == Shape{2, 3, 4});
   CHECK(AvgPool3d({.kernel = 2})(randn({2, 3, 8, 4, 6})).shape() == Shape{2, 3, 4, 2, 3});
@@ -150,11 +158,23 @@ TEST_CASE("options that make no layer are errors that name it") {
       {"[Conv2d] ", [] { Conv2d({.in = 0, .out = 4}); }},
       {"[Conv2d] ", [] { Conv2d({.in = 4, .out = -1}); }},
       {"[Conv1d] ", [] { Conv1d({.in = 4, .out = 4, .kernel = 0}); }},
-      {"[Conv3d] ", [] { Conv3d({.in = 4, .out = 4, .kernel = {3, 3}}); }},
+      {"[Conv3d] ",
+       [] {
+         Conv3d({.in = 4, .out = 4, .kernel = {3, 3}});
+       }},
       {"[Conv2d] ", [] { Conv2d({.in = 4, .out = 4, .stride = -1}); }},
-      {"[Conv3d] ", [] { Conv3d({.in = 4, .out = 4, .stride = {1, 1}}); }},
-      {"[Conv3d] ", [] { Conv3d({.in = 4, .out = 4, .padding = {1, 1}}); }},
-      {"[Conv3d] ", [] { Conv3d({.in = 4, .out = 4, .dilation = {1, 1}}); }},
+      {"[Conv3d] ",
+       [] {
+         Conv3d({.in = 4, .out = 4, .stride = {1, 1}});
+       }},
+      {"[Conv3d] ",
+       [] {
+         Conv3d({.in = 4, .out = 4, .padding = {1, 1}});
+       }},
+      {"[Conv3d] ",
+       [] {
+         Conv3d({.in = 4, .out = 4, .dilation = {1, 1}});
+       }},
       {"[Conv2d] ", [] { Conv2d({.in = 4, .out = 4, .padding = -1}); }},
       {"[Conv2d] ", [] { Conv2d({.in = 4, .out = 4, .padding = "full"}); }},
       {"[Conv2d] ", [] { Conv2d({.in = 4, .out = 4, .dilation = 0}); }},
@@ -168,9 +188,18 @@ TEST_CASE("options that make no layer are errors that name it") {
       {"[Dropout] ", [] { Dropout(-0.1); }},
       {"[Dropout] ", [] { Dropout(std::nan("")); }},
       {"[shape] ", [] { Linear({.in = std::int64_t{1} << 40, .out = std::int64_t{1} << 40}); }},
-      {"[conv2d] ", [] { Conv2d({.in = 4, .out = 4})(ones({1, 3, 5, 5})); }},
-      {"[batch_norm] ", [] { BatchNorm2d({.channels = 4})(ones({1, 4, 5})); }},
-      {"[max_pool2d] ", [] { MaxPool2d({.kernel = 0})(ones({1, 4, 5, 5})); }},
+      {"[conv2d] ",
+       [] {
+         Conv2d({.in = 4, .out = 4})(ones({1, 3, 5, 5}));
+       }},
+      {"[batch_norm] ",
+       [] {
+         BatchNorm2d({.channels = 4})(ones({1, 4, 5}));
+       }},
+      {"[max_pool2d] ",
+       [] {
+         MaxPool2d({.kernel = 0})(ones({1, 4, 5, 5}));
+       }},
       {"[linear] ", [] { Linear({.in = 4, .out = 2})(Tensor()); }},
       {"[batch_norm] ", [] { BatchNorm2d({.channels = 4})(Tensor()); }},
       {"[flatten] ", [] { Flatten()(Tensor()); }},

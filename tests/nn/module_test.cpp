@@ -15,7 +15,8 @@ namespace {
 
 struct Block : Module<Block> {
   Conv2d conv{{.in = 3, .out = 4, .kernel = 3}};
-  Sequential rest{BatchNorm2d({.channels = 4}), Sequential(ReLU(), Dropout(0.5)), Flatten(), Linear({.in = 4 * 4 * 4, .out = 2})};
+  Sequential rest{BatchNorm2d({.channels = 4}), Sequential(ReLU(), Dropout(0.5)), Flatten(),
+                  Linear({.in = 4 * 4 * 4, .out = 2})};
 
   Tensor forward(const Tensor& x) { return rest(conv(x)); }
   void visit(Visitor& v) { v.child("conv", conv), v.child("rest", rest); }
@@ -43,11 +44,13 @@ std::vector<std::string> names(const std::vector<NamedTensor>& tensors) {
 TEST_CASE("dotted names follow the nesting, through Sequential by number") {
   Net net;
   CHECK(names(net.named_parameters()) ==
-        std::vector<std::string>{"scale", "first.conv.weight", "first.conv.bias", "first.rest.0.weight", "first.rest.0.bias",
-                                 "first.rest.3.weight", "first.rest.3.bias", "second.conv.weight", "second.conv.bias", "second.rest.0.weight",
-                                 "second.rest.0.bias", "second.rest.3.weight", "second.rest.3.bias"});
+        std::vector<std::string>{"scale", "first.conv.weight", "first.conv.bias", "first.rest.0.weight",
+                                 "first.rest.0.bias", "first.rest.3.weight", "first.rest.3.bias", "second.conv.weight",
+                                 "second.conv.bias", "second.rest.0.weight", "second.rest.0.bias",
+                                 "second.rest.3.weight", "second.rest.3.bias"});
   CHECK(names(net.named_buffers()) == std::vector<std::string>{"first.rest.0.running_mean", "first.rest.0.running_var",
-                                                               "second.rest.0.running_mean", "second.rest.0.running_var"});
+                                                               "second.rest.0.running_mean",
+                                                               "second.rest.0.running_var"});
   CHECK(net.parameter_count() == 1 + 2 * (4 * 27 + 4 + 8 + 64 * 2 + 2));
 }
 
@@ -73,7 +76,8 @@ TEST_CASE("to(dtype) casts what is floating; the model works, and keeps its cate
     CHECK(named.tensor.dtype() == DType::float64);
     CHECK(named.tensor.requires_grad());
     CHECK(named.tensor.is_leaf());
-    CHECK(named.tensor.array().storage()->category() == (named.name == "scale" ? memory::Category::other : memory::Category::parameter));
+    CHECK(named.tensor.array().storage()->category() ==
+          (named.name == "scale" ? memory::Category::other : memory::Category::parameter));
   }
   CHECK(net.named_buffers()[0].tensor.dtype() == DType::float64);
   sum(net(ones({2, 3, 6, 6}, {.dtype = DType::float64}))).backward();
@@ -109,7 +113,8 @@ TEST_CASE("the ledger names the module of every allocation in forward and in bac
   const Tensor x = ones({2, 3, 6, 6});
   std::map<std::string, std::string> seen;
   const auto subscription = device.allocator().subscribe([&](const memory::Event& event) {
-    if (event.kind == memory::EventKind::alloc) seen[std::string(name(event.tag.phase)) + " " + event.tag.op] += std::string(event.tag.module) + ";";
+    if (event.kind == memory::EventKind::alloc)
+      seen[std::string(name(event.tag.phase)) + " " + event.tag.op] += std::string(event.tag.module) + ";";
   });
   sum(net(x)).backward();
   CHECK(seen["forward conv2d"] == "first.conv;second.conv;");

@@ -16,7 +16,8 @@ namespace {
 
 std::vector<double> numbers(std::int64_t seed, std::int64_t count) {
   std::vector<double> values(static_cast<std::size_t>(count));
-  for (std::int64_t i = 0; i < count; ++i) values[static_cast<std::size_t>(i)] = static_cast<double>((i * 37 + seed * 11) % 101) / 50.0 - 1.0;
+  for (std::int64_t i = 0; i < count; ++i)
+    values[static_cast<std::size_t>(i)] = static_cast<double>((i * 37 + seed * 11) % 101) / 50.0 - 1.0;
   return values;
 }
 
@@ -31,7 +32,8 @@ struct Net : nn::Module<Net> {
 
 void compare(const std::vector<double>& values, const std::vector<double>& expected) {
   REQUIRE(values.size() == expected.size());
-  for (std::size_t i = 0; i < values.size(); ++i) CHECK(std::abs(values[i] - expected[i]) <= 1e-10 * std::abs(expected[i]) + 1e-14);
+  for (std::size_t i = 0; i < values.size(); ++i)
+    CHECK(std::abs(values[i] - expected[i]) <= 1e-10 * std::abs(expected[i]) + 1e-14);
 }
 
 using MakeOptimizer = std::function<std::unique_ptr<optim::Optimizer>(std::vector<Tensor>)>;
@@ -42,7 +44,8 @@ void train(const std::string& name, const MakeOptimizer& make) {
   net.to(DType::float64);
   std::vector<Tensor> parameters = net.parameters();
   no_grad([&] {
-    for (std::size_t i = 0; i < parameters.size(); ++i) copy_(parameters[i], input(static_cast<std::int64_t>(i), parameters[i].shape()));
+    for (std::size_t i = 0; i < parameters.size(); ++i)
+      copy_(parameters[i], input(static_cast<std::int64_t>(i), parameters[i].shape()));
   });
   const auto optimizer = make(parameters);
   const Tensor x = input(20, {5, 3}), target = input(21, {5, 2});
@@ -71,8 +74,10 @@ MakeOptimizer with(Options options) {
 
 TEST_CASE("PyTorch agrees: parameters and losses of five steps with every optimizer") {
   train("sgd", with<optim::SGD>(optim::SGDOptions{.lr = 0.1}));
-  train("sgd_nesterov", with<optim::SGD>(optim::SGDOptions{.lr = 0.1, .momentum = 0.9, .weight_decay = 0.01, .nesterov = true}));
+  train("sgd_nesterov",
+        with<optim::SGD>(optim::SGDOptions{.lr = 0.1, .momentum = 0.9, .weight_decay = 0.01, .nesterov = true}));
   train("sgd_dampened", with<optim::SGD>(optim::SGDOptions{.lr = 0.1, .momentum = 0.9, .dampening = 0.5}));
-  train("adam", with<optim::Adam>(optim::AdamOptions{.lr = 0.05, .beta1 = 0.8, .beta2 = 0.99, .epsilon = 1e-6, .weight_decay = 0.01}));
+  train("adam", with<optim::Adam>(optim::AdamOptions{
+                    .lr = 0.05, .beta1 = 0.8, .beta2 = 0.99, .epsilon = 1e-6, .weight_decay = 0.01}));
   train("adamw", with<optim::AdamW>(optim::AdamWOptions{.lr = 0.05, .weight_decay = 0.1}));
 }

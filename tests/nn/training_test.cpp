@@ -1,4 +1,5 @@
-// A seeded training run: the same bits for any number of threads and on every repeat, a loss that falls, a ledger without leaks.
+// A seeded training run: the same bits for any number of threads and on every repeat, a loss that falls, a ledger
+// without leaks.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -18,9 +19,9 @@ using namespace mnemo::nn;
 namespace {
 
 Sequential make_net() {
-  return Sequential(Conv2d({.in = 1, .out = 8, .kernel = 3, .padding = 1}), BatchNorm2d({.channels = 8}), ReLU(), MaxPool2d({.kernel = 2}),
-                    Conv2d({.in = 8, .out = 16, .kernel = 3}), BatchNorm2d({.channels = 16}), GELU(), Flatten(), Dropout(0.25),
-                    Linear({.in = 16 * 5 * 5, .out = 10}));
+  return Sequential(Conv2d({.in = 1, .out = 8, .kernel = 3, .padding = 1}), BatchNorm2d({.channels = 8}), ReLU(),
+                    MaxPool2d({.kernel = 2}), Conv2d({.in = 8, .out = 16, .kernel = 3}), BatchNorm2d({.channels = 16}),
+                    GELU(), Flatten(), Dropout(0.25), Linear({.in = 16 * 5 * 5, .out = 10}));
 }
 
 struct Result {
@@ -84,7 +85,8 @@ TEST_CASE("a training run learns, and gives the same bits on 1, 2 and 3 threads 
   set_thread_count(before);
 }
 
-TEST_CASE("a training run takes the same bytes after every step on the virtual device, and no more from the second step on") {
+TEST_CASE(
+    "a training run takes the same bytes after every step on the virtual device, and no more from the second step on") {
   const Result real = train("cpu", 6), imitated = train("virtual:cpu", 6);
   CHECK(real.bytes == imitated.bytes);
   CHECK(std::isnan(imitated.losses[0]));

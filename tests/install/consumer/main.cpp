@@ -34,9 +34,11 @@ int main(int argc, char** argv) {
   }
 
   const memory::Peak peak = device.allocator().peak();
-  std::printf("peak %s, reached in %s by %s\n", memory::format_bytes(peak.allocated).c_str(), name(peak.tag.phase), peak.tag.op);
+  std::printf("peak %s, reached in %s by %s\n", memory::format_bytes(peak.allocated).c_str(), name(peak.tag.phase),
+              peak.tag.op);
   for (int i = 0; i < memory::kCategories; ++i) {
     const memory::Bytes bytes = peak.categories[static_cast<std::size_t>(i)];
-    if (bytes > 0) std::printf("  %-17s %s\n", name(static_cast<memory::Category>(i)), memory::format_bytes(bytes).c_str());
+    if (bytes > 0)
+      std::printf("  %-17s %s\n", name(static_cast<memory::Category>(i)), memory::format_bytes(bytes).c_str());
   }
 }
