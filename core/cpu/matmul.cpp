@@ -1,6 +1,7 @@
 #include <mnemo/core/cpu/matmul.h>
 
 #include <mnemo/core/cpu/backend.h>
+#include <mnemo/core/cpu/eigen_product.h>
 #include <mnemo/core/cpu/floating.h>
 #include <mnemo/core/cpu/product.h>
 #include <mnemo/core/threads.h>
@@ -40,6 +41,8 @@ Matrix matrix(const Array& array) {
 }  // namespace
 
 void multiply(const Product& product) {
+  // The tiles of the direct convolution take what Eigen cannot read in place: halves, and strides in both dimensions.
+  if (multiply_with_eigen(product)) return;
   visit_floating(product.dtype, [&](auto zero) { multiply_as<decltype(zero)>(product); });
 }
 
