@@ -31,7 +31,7 @@ struct Member {
 constexpr Member kMembers[] = {
     {"deviceName", 0, 0, 0},
     {"cudaDeviceId", 1, 0, kInt},
-    {"deviceVer", 1, 100, 100 * 100},
+    {"deviceVer", 1, 100, 10000},
     {"multiProcessorCount", 1, 1, kInt},
     {"driverVer", 1, 1, kInt},
     {"maxSharedMemoryPerBlockOptin", 1, 1, kInt},
