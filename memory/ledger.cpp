@@ -4,6 +4,8 @@
 #include <mutex>
 #include <utility>
 
+#include <mnemo/memory/thread_lock.h>
+
 namespace mnemo::memory {
 
 /// A listener and whether it still wants to be called. The lock makes ending it wait for a call on another thread;
@@ -24,24 +26,46 @@ std::shared_ptr<void> Ledger::subscribe(Listener listener) {
   });
 }
 
-void Ledger::emit(Event event) noexcept {
-  event.allocated = allocated_;
-  event.reserved = reserved_;
-  std::erase_if(subscriptions_, [&](const std::shared_ptr<Subscription>& subscription) {
-    const std::lock_guard lock(subscription->mutex);
-    if (!subscription->ended) subscription->listener(event);
+namespace {
+
+template <class Subscriptions>
+[[gnu::noinline]] void drop_ended(Subscriptions& subscriptions) {
+  std::erase_if(subscriptions, [](const auto& subscription) {
+    const ThreadLock lock(subscription->mutex);
     return subscription->ended;
   });
 }
 
+/// By reference: copying an event that was written field by field just before costs as much as all the rest.
+template <class Subscriptions>
+void tell(Subscriptions& subscriptions, const Event& event) {
+  bool ended = false;
+  for (const auto& subscription : subscriptions) {
+    const ThreadLock lock(subscription->mutex);
+    if (!subscription->ended) subscription->listener(event);
+    ended |= subscription->ended;
+  }
+  if (ended) drop_ended(subscriptions);
+}
+
+}  // namespace
+
+void Ledger::emit(Event event) noexcept {
+  event.allocated = allocated_;
+  event.reserved = reserved_;
+  tell(subscriptions_, event);
+}
+
 void Ledger::emit(EventKind kind, const Block& block, Category before) noexcept {
-  emit({.kind = kind,
-        .position = block.position,
-        .size = block.size,
-        .requested = block.requested,
-        .stream = block.stream,
-        .tag = block.tag,
-        .before = before});
+  tell(subscriptions_, {.kind = kind,
+                        .position = block.position,
+                        .size = block.size,
+                        .requested = block.requested,
+                        .stream = block.stream,
+                        .tag = block.tag,
+                        .before = before,
+                        .allocated = allocated_,
+                        .reserved = reserved_});
 }
 
 void Ledger::reset_peak() { peak_ = {.allocated = allocated_, .categories = categories_, .tag = {}}; }
