@@ -76,14 +76,14 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, con
   call.bias = bias.array();
   call.running_mean = running_mean.array();
   call.running_variance = running_variance.array();
-  normalize(call);
-  const bool wanted = needs_grad(x) || needs_grad(weight) || needs_grad(bias);
-  if (wanted && !options.training) copy_running_statistics(call);
   NormalizeGradientCall gradient;
   gradient.batch = call.batch;
   gradient.channels = call.channels;
   gradient.inner = call.inner;
   gradient.training = call.training;
+  normalize(call);
+  const bool wanted = needs_grad(x) || needs_grad(weight) || needs_grad(bias);
+  if (wanted && !options.training) copy_running_statistics(call);
   return record({&x, &weight, &bias}, call.y,
                 [gradient, bias_dtype = bias.array().dtype(), x = save_if(wanted, call.x),
                  weight = save_if(wanted, weight.array()), mean = save_if(wanted, call.mean),
@@ -94,7 +94,7 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, con
                   run.weight = weight.get();
                   run.mean = mean.get();
                   run.inverse_deviation = inverse_deviation.get();
-                  if (back.needs(0)) run.dx = Array(run.x.shape(), run.x.dtype(), run.x.device());
+                  if (back.needs(0)) run.dx = Array::like(run.x);
                   if (back.needs(1)) run.dweight = Array(Shape{run.channels}, run.weight.dtype(), run.x.device());
                   if (back.needs(2)) run.dbias = Array(Shape{run.channels}, bias_dtype, run.x.device());
                   normalize_gradient(run);

@@ -8,8 +8,15 @@
 #include <mnemo/core/device.h>
 #include <mnemo/core/error.h>
 #include <mnemo/core/families.h>
+#include <mnemo/core/planning/card_decisions.h>
+#include <mnemo/core/planning/conv_planner.h>
+#include <mnemo/core/planning/conv_query.h>
+#include <mnemo/core/planning/conv_trace.h>
+#include <mnemo/core/planning/plan_choice.h>
+#include <mnemo/core/planning/tabulation.h>
 #include <mnemo/core/random.h>
 #include <mnemo/core/threads.h>
+#include <mnemo/cuda/card_properties.h>
 #include <mnemo/memory/allocator.h>
 #include <mnemo/memory/replay.h>
 #include <mnemo/nn/functions.h>

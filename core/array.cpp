@@ -87,6 +87,14 @@ Array Array::contiguous() const {
   return result;
 }
 
+Array Array::channels_last() const {
+  if (is_channels_last()) return *this;
+  Dims inward{0}, outward{0, rank() - 1};
+  for (int axis = 2; axis < rank(); ++axis) inward.push_back(axis), outward.push_back(axis - 1);
+  inward.push_back(1);
+  return permute(inward).contiguous().permute(outward);
+}
+
 Array Array::to(DType dtype) const {
   check_defined("to", *this);
   if (dtype == dtype_) return *this;

@@ -38,6 +38,7 @@ class Array {
   memory::Bytes bytes() const { return numel() * size_of(dtype_); }
   const StorageRef& storage() const { return storage_; }
   bool is_contiguous() const { return layout_.is_contiguous(); }
+  bool is_channels_last() const { return layout_.is_channels_last(); }
 
   /// The first element. REQUIRES: T is the element type, and the device is not virtual.
   template <class T>
@@ -59,6 +60,8 @@ class Array {
 
   /// Row-major: itself, or a copy.
   Array contiguous() const;
+  /// (N, C, sizes...) with the channels innermost in memory: itself, or a copy.
+  Array channels_last() const;
   /// Itself, or a copy with the other dtype or on the other device.
   Array to(DType dtype) const;
   Array to(const Device& device) const;

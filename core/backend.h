@@ -33,12 +33,13 @@ struct DropoutCall {
   std::uint64_t offset = 0;
 };
 
-/// One pass of one convolution; all arrays row-major and of the problem's dtype.
+/// One pass of one convolution; all arrays dense in `layout` and of the problem's dtype.
 /// forward: x, w, bias? -> y.  data_gradient: y (its gradient), w -> x.  weight_gradient: x, y (its gradient) -> w.
 struct ConvCall {
   ConvProblem problem;
   ConvPass pass = ConvPass::forward;
   ConvPlan plan;
+  ConvLayout layout = ConvLayout::contiguous;
   Array x, w, y;
   Array bias;       ///< (out_channels) or undefined
   Array workspace;  ///< uint8 of plan.workspace bytes, or undefined when that is 0
@@ -60,8 +61,8 @@ struct PoolProblem {
   DType offset_dtype() const { return kernel[0] * kernel[1] * kernel[2] <= 256 ? DType::uint8 : DType::int32; }
 };
 
-/// Batch normalization over (N, C, inner); statistics, weight and bias have C elements, float64 for float64 x and
-/// float32 otherwise.
+/// Batch normalization over (N, C, inner), row-major (channels-last arrays are N * sizes points of C); statistics,
+/// weight and bias have C elements, float64 for float64 x and float32 otherwise.
 struct NormalizeCall {
   std::int64_t batch = 1, channels = 1, inner = 1;
   double epsilon = 1e-5;
@@ -131,9 +132,13 @@ class Backend {
   const std::string& name() const { return name_; }
   memory::CachingAllocator& allocator() { return allocator_; }
   const Decisions& decisions() const { return *decisions_; }
-  /// How many convolution passes ran so far whose workspace is only estimated (ConvPlan::estimated).
+  /// How many convolution passes ran so far, and of how many the workspace is only estimated (ConvPlan::estimated).
+  std::int64_t conv_passes() const { return conv_passes_; }
   std::int64_t estimated_plans() const { return estimated_plans_; }
-  void count_estimated_plan() { ++estimated_plans_; }
+  void count(const ConvPlan& plan) {
+    ++conv_passes_;
+    if (plan.estimated) ++estimated_plans_;
+  }
   virtual bool is_virtual() const = 0;
   virtual void synchronize() = 0;
 
@@ -159,8 +164,8 @@ class Backend {
                        const Array& out) = 0;  ///< out: int64, size 1 along axis; ties: the first
 
   /// out (B, M, N) = a (B, M, K) * b (B, K, N), or added to it; any strides, batch stride 0 allowed in a and b; out
-  /// dense in (M, N).
-  virtual void matmul(const Array& a, const Array& b, const Array& out, bool accumulate) = 0;
+  /// dense in (M, N). `workspace`: uint8 of Decisions::matmul_workspace() bytes, or undefined when that is 0.
+  virtual void matmul(const Array& a, const Array& b, const Array& out, bool accumulate, const Array& workspace) = 0;
   virtual void conv(const ConvCall& call) = 0;
   virtual void pool(const PoolProblem& problem, const Array& x, const Array& y, const Array& offsets) = 0;
   virtual void pool_gradient(const PoolProblem& problem, const Array& grad, const Array& offsets, const Array& dx) = 0;
@@ -188,7 +193,7 @@ class Backend {
   std::string name_;
   memory::CachingAllocator allocator_;
   std::shared_ptr<const Decisions> decisions_;
-  std::atomic<std::int64_t> estimated_plans_{0};
+  std::atomic<std::int64_t> conv_passes_{0}, estimated_plans_{0};
 };
 
 }  // namespace mnemo

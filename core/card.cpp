@@ -27,6 +27,7 @@ constexpr Card h100_sxm(const char* name) {
       .float32_flops = 67 * TFLOPS,
       .half_flops = 989 * TFLOPS,
       .speed_source = "NVIDIA H100 data sheet, SXM; half: the figure with sparsity, 1979, halved",
+      .matmul_workspace = 32 * MiB,
   };
 }
 
@@ -43,6 +44,7 @@ constexpr std::array table{
         .float32_flops = 19.5 * TFLOPS,
         .half_flops = 312 * TFLOPS,
         .speed_source = "NVIDIA A100 data sheet, 40GB SXM",
+        .matmul_workspace = 4 * MiB,
     },
     Card{
         .name = "a100-80gb",
@@ -55,6 +57,7 @@ constexpr std::array table{
         .float32_flops = 19.5 * TFLOPS,
         .half_flops = 312 * TFLOPS,
         .speed_source = "NVIDIA A100 data sheet, 80GB SXM",
+        .matmul_workspace = 4 * MiB,
     },
     Card{
         .name = "b200",
@@ -68,6 +71,7 @@ constexpr std::array table{
         .float32_flops = 75 * TFLOPS,
         .half_flops = 2250 * TFLOPS,
         .speed_source = "NVIDIA HGX B200 data sheet, per GPU (pytorch/ao#4002 computes 7.67 TB/s from clock and bus)",
+        .matmul_workspace = 32 * MiB,
     },
     h100_sxm("h100"),
     h100_sxm("h100-80gb"),
@@ -83,6 +87,7 @@ constexpr std::array table{
         .float32_flops = 67 * TFLOPS,
         .half_flops = 989 * TFLOPS,
         .speed_source = "NVIDIA H200 data sheet, SXM; half: the figure with sparsity, 1979, halved",
+        .matmul_workspace = 32 * MiB,
     },
     Card{
         .name = "jetson-orin-8gb",
@@ -97,6 +102,7 @@ constexpr std::array table{
         .half_flops = 10 * TFLOPS,
         .speed_source = "NVIDIA Jetson Orin Nano data sheet, 625 MHz; float32 derived: 1024 cores * 2 * 625 MHz; "
                         "half derived: a quarter of 40 sparse INT8 TOPS",
+        .matmul_workspace = 4 * MiB,
     },
     Card{
         .name = "l4",
@@ -109,6 +115,7 @@ constexpr std::array table{
         .float32_flops = 30.3 * TFLOPS,
         .half_flops = 121 * TFLOPS,
         .speed_source = "NVIDIA L4 data sheet; half: the figure with sparsity, 242, halved",
+        .matmul_workspace = 4 * MiB,
     },
     Card{
         .name = "l40s",
@@ -121,6 +128,7 @@ constexpr std::array table{
         .float32_flops = 91.6 * TFLOPS,
         .half_flops = 362 * TFLOPS,
         .speed_source = "NVIDIA L40S data sheet",
+        .matmul_workspace = 4 * MiB,
     },
     Card{
         .name = "rtx3060-12gb",
@@ -134,6 +142,7 @@ constexpr std::array table{
         .half_flops = 25.5 * TFLOPS,
         .speed_source = "derived from NVIDIA's RTX 3060 specification (28 SM, 1.777 GHz, 192 bit at 15 Gbit/s); "
                         "half with float32 accumulation",
+        .matmul_workspace = 4 * MiB,
     },
     Card{
         .name = "rtx3090",
@@ -146,6 +155,7 @@ constexpr std::array table{
         .float32_flops = 35.6 * TFLOPS,
         .half_flops = 71 * TFLOPS,
         .speed_source = "NVIDIA Ampere GA102 white paper; half with float32 accumulation",
+        .matmul_workspace = 4 * MiB,
     },
     Card{
         .name = "rtx4090",
@@ -158,6 +168,7 @@ constexpr std::array table{
         .float32_flops = 82.6 * TFLOPS,
         .half_flops = 165.2 * TFLOPS,
         .speed_source = "NVIDIA Ada architecture white paper; half with float32 accumulation",
+        .matmul_workspace = 4 * MiB,
     },
     Card{
         .name = "t4",
@@ -171,6 +182,7 @@ constexpr std::array table{
         .float32_flops = 8.1 * TFLOPS,
         .half_flops = 65 * TFLOPS,
         .speed_source = "NVIDIA T4 data sheet",
+        .matmul_workspace = 4 * MiB,
     },
     Card{
         .name = "v100-32gb",
@@ -183,6 +195,7 @@ constexpr std::array table{
         .float32_flops = 15.7 * TFLOPS,
         .half_flops = 125 * TFLOPS,
         .speed_source = "NVIDIA V100 data sheet, SXM2",
+        .matmul_workspace = 4 * MiB,
     },
 };
 
@@ -193,6 +206,11 @@ std::span<const Card> cards() { return table; }
 const Card* find_card(std::string_view name) {
   const auto found = std::find_if(table.begin(), table.end(), [&](const Card& card) { return card.name == name; });
   return found == table.end() ? nullptr : &*found;
+}
+
+const char* first_name(const Card& card) {
+  const std::string_view title = card.title;
+  return std::find_if(table.begin(), table.end(), [title](const Card& other) { return other.title == title; })->name;
 }
 
 }  // namespace mnemo

@@ -20,11 +20,19 @@ struct Card {
   double float32_flops;  ///< peak arithmetic, operations per second
   double half_flops;     ///< float16 on tensor cores, dense
   const char* speed_source;
+  memory::Bytes matmul_workspace;  ///< bytes that mnemo gives to every matrix product of cuBLASLt
 };
+
+/// Where Card::matmul_workspace comes from.
+inline constexpr const char* kMatmulWorkspaceSource =
+    "set by mnemo: what the cuBLAS reference recommends under cublasSetWorkspace(), 32 MiB for compute capability 9.0 "
+    "and 10.x, 4 MiB for older ones";
 
 /// All cards, by name.
 std::span<const Card> cards();
 /// The card of that name, or nullptr.
 const Card* find_card(std::string_view name);
+/// The first name of a card that is listed under several: they have one title.
+const char* first_name(const Card& card);
 
 }  // namespace mnemo

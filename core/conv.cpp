@@ -21,10 +21,14 @@ const char* name(ConvAlgorithm algorithm) {
     case ConvAlgorithm::gemm:
       return "gemm";
     case ConvAlgorithm::library:
+      return "library";
+    case ConvAlgorithm::split:
       break;
   }
-  return "library";
+  return "split";
 }
+
+const char* name(ConvLayout layout) { return layout == ConvLayout::contiguous ? "contiguous" : "channels_last"; }
 
 ConvPolicy& conv_policy() {
   thread_local ConvPolicy policy;

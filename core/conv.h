@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <initializer_list>
 #include <limits>
+#include <optional>
+#include <string>
 #include <string_view>
 
 #include <mnemo/core/dtype.h>
@@ -89,25 +91,57 @@ struct ConvProblem {
 enum class ConvPass : std::uint8_t { forward, data_gradient, weight_gradient };
 const char* name(ConvPass pass);
 
+/// How the operands lie in memory: (N, C, sizes) row-major, or with the channels innermost.
+enum class ConvLayout : std::uint8_t { contiguous, channels_last };
+const char* name(ConvLayout layout);
+
 enum class ConvAlgorithm : std::uint8_t {
   direct,   ///< no workspace
   gemm,     ///< one image at a time is unfolded into a workspace, then multiplied as a matrix
-  library,  ///< the card's own library decides; `ConvPlan::engine` says which
+  library,  ///< an engine of the card's own library: `ConvPlan::engine`
+  split,    ///< nothing takes it whole: `ConvPlan::step` of the axis at a time, each with a plan of its own
 };
 const char* name(ConvAlgorithm algorithm);
 
 /// How one pass of one convolution will be computed.
 struct ConvPlan {
+  /// What is cut: images, or the first spatial size (of the input for the data gradient, else of the output).
+  enum class Axis : std::uint8_t { batch, depth };
+
   ConvAlgorithm algorithm = ConvAlgorithm::direct;
   memory::Bytes workspace = 0;
-  bool estimated = false;  ///< the workspace is not known to be that of the real device
+  bool estimated = false;   ///< the workspace is not known to be that of the real device
+  const char* engine = "";  ///< of the library, such as "eng28_k2=1"; valid as long as the process
+  Axis axis = Axis::batch;  ///< algorithm split
+  std::int64_t step = 0;    ///< algorithm split: the size of each piece but the last
 };
 
-/// Which algorithm is taken. `automatic` takes the one that the device expects to be fastest under the limit.
+/// Which plan is taken among those that a device has.
 struct ConvPolicy {
-  enum class Choice : std::uint8_t { automatic, direct, gemm } choice = Choice::automatic;
+  enum class Choice : std::uint8_t {
+    automatic,      ///< the first deterministic one; on a CPU the one that is expected to be fastest
+    heuristic,      ///< the library's favourite: the first that can be finalized
+    deterministic,  ///< the first that gives the same bits in every run
+    engine,         ///< the first of the named engine; `automatic` where that is not ranked
+    pytorch,  ///< as PyTorch without benchmark mode: heuristic, contiguous, TF32 allowed, gemm from 2^31 elements on
+    direct,   ///< mnemo's own, without workspace
+    gemm,     ///< mnemo's own over an unfolded matrix
+  };
+
+  Choice choice = Choice::automatic;
   memory::Bytes workspace_limit = std::numeric_limits<memory::Bytes>::max();
+  bool allow_tf32 = false;                ///< float32 may be rounded to TF32 on tensor cores
+  std::optional<ConvLayout> layout = {};  ///< unless given, the device's own: channels-last for half types on a GPU
+  std::string engine = {};                ///< a whole name, "eng28_k2=1", or a number for any knobs, "eng28"
+
+  bool operator==(const ConvPolicy&) const = default;
 };
+
+/// Reads "auto", "heuristic", "workspace<=64MiB", "zero-workspace", "deterministic", "eng28...", "pytorch", "direct" or
+/// "gemm"; a limit may stand behind a comma: "deterministic,workspace<=64MiB". Throws ConfigError.
+ConvPolicy parse_conv_policy(std::string_view text);
+/// What `parse_conv_policy` reads; TF32 and the layout are not part of it.
+std::string describe(const ConvPolicy& policy);
 
 /// The policy of convolutions on this thread.
 ConvPolicy& conv_policy();

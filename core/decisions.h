@@ -1,21 +1,39 @@
-// What a device decides before anything runs: algorithms and workspaces. Pure host code that needs no device,
+// What a device decides before anything runs: algorithms, layouts and workspaces. Pure host code that needs no device,
 // so that a virtual device takes the decisions of the one that it imitates.
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include <mnemo/core/conv.h>
+#include <mnemo/core/planning/engine_plan.h>
 
 namespace mnemo {
 
 class Decisions {
  public:
   virtual ~Decisions() = default;
+
   /// How to compute one pass of a convolution under a policy.
   virtual ConvPlan conv(const ConvProblem& problem, ConvPass pass, const ConvPolicy& policy) const = 0;
+  /// The layout that a convolution's operands are brought into.
+  virtual ConvLayout conv_layout(DType, const ConvPolicy&) const { return ConvLayout::contiguous; }
+  /// All plans that the device has for a pass, its favourite first, whatever the policy says of engines.
+  virtual RankedPlans plans(const ConvProblem& problem, ConvPass pass, const ConvPolicy& policy) const = 0;
+  /// Bytes that every matrix product gets as its workspace.
+  virtual memory::Bytes matmul_workspace() const { return 0; }
+  /// The version of cuDNN whose decisions these are, "9.19.0", or "" where none has a say.
+  virtual std::string cudnn() const { return {}; }
+  /// Where decisions come from, for people: "mnemo", "cuDNN 9.19.0", "tables of cuDNN 9.19.0", "estimated: ...".
+  virtual std::string source() const = 0;
 };
 
 /// The decisions of mnemo's CPU backend. The number of threads has no influence.
 std::shared_ptr<const Decisions> cpu_decisions();
+
+/// One of mnemo's own algorithms: `gemm` where its unfolded matrix fits into the policy's limit, else `direct`.
+ConvPlan own_plan(const ConvProblem& problem, const ConvPolicy& policy);
+/// Both of them as a ranking of engines named "direct" and "gemm".
+RankedPlans own_plans(const ConvProblem& problem);
 
 }  // namespace mnemo

@@ -20,6 +20,20 @@ bool Layout::is_contiguous() const {
   return true;
 }
 
+bool Layout::is_channels_last() const {
+  if (shape.rank() < 3) return is_contiguous();
+  if (shape.numel() == 0) return true;
+  std::int64_t expected = 1;
+  const auto follows = [&](int axis) {
+    const bool fits = shape[axis] == 1 || strides[axis] == expected;
+    expected *= shape[axis];
+    return fits;
+  };
+  bool fits = follows(1);
+  for (int axis = shape.rank() - 1; axis >= 2; --axis) fits = fits && follows(axis);
+  return fits && follows(0);
+}
+
 int Layout::axes_by_stride(std::array<int, kMaxRank>& axes) const {
   int count = 0;
   for (int axis = 0; axis < shape.rank(); ++axis) {

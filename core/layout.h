@@ -18,6 +18,8 @@ struct Layout {
 
   /// Row-major without gaps; sizes 0 and 1 put no condition on their stride.
   bool is_contiguous() const;
+  /// (N, C, sizes...) without gaps, the channels innermost; both this and row-major where C or all sizes are 1.
+  bool is_channels_last() const;
   /// Every element of a gapless block exactly once, in any order of dimensions (channels-last is dense).
   bool is_dense() const;
 

@@ -26,11 +26,16 @@ namespace {
 class EstimatedDecisions final : public Decisions {
  public:
   ConvPlan conv(const ConvProblem& problem, ConvPass, const ConvPolicy& policy) const override {
-    if (policy.choice == ConvPolicy::Choice::gemm && unfolded_bytes(problem) <= policy.workspace_limit) {
-      return {ConvAlgorithm::gemm, unfolded_bytes(problem), false};
-    }
-    // A convolution that is asked to have no workspace has none; only the library's own choice is unknown.
-    return {ConvAlgorithm::direct, 0, policy.choice != ConvPolicy::Choice::direct};
+    using Choice = ConvPolicy::Choice;
+    // Only the library's own choice is unknown.
+    if (policy.choice == Choice::gemm || policy.choice == Choice::direct) return own_plan(problem, policy);
+    return {.estimated = true};
+  }
+  RankedPlans plans(const ConvProblem& problem, ConvPass, const ConvPolicy&) const override {
+    return own_plans(problem);
+  }
+  std::string source() const override {
+    return "estimated: a device of this size is no card whose library can be asked";
   }
 };
 

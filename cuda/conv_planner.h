@@ -1,26 +1,13 @@
-// Asks a card's library how it would compute a convolution: ranked engines with their exact workspaces.
+// The planner over the cuDNN library for any card whose properties are known.
 #pragma once
 
 #include <memory>
 #include <string>
 
+#include <mnemo/core/planning/conv_planner.h>
 #include <mnemo/cuda/card_properties.h>
-#include <mnemo/cuda/conv_query.h>
-#include <mnemo/cuda/engine_plan.h>
 
 namespace mnemo::cuda {
-
-class ConvPlanner {
- public:
-  virtual ~ConvPlanner() = default;
-
-  /// The library's version, "9.19.0": rankings belong to a version and a card.
-  virtual const std::string& version() const = 0;
-  virtual const CardProperties& card() const = 0;
-  /// The library's ranking. What it does not support gives no plans and the reason; DTypeError if `dtype` is not
-  /// floating. May be called from several threads; the plans themselves belong to one.
-  virtual RankedPlans rank(const ConvQuery& query) = 0;
-};
 
 /// The planner of a card, or null and why there is none: built without cuDNN, or not found, or the card is not
 /// supported. Throws CudaError, with the library's own words, if it does not take the card's properties.

@@ -9,9 +9,10 @@ namespace mnemo::memory {
 
 namespace {
 
+/// Never destroyed: what ends with the process may still have something to say.
 spdlog::logger& logger() {
-  static const std::shared_ptr<spdlog::logger> instance = [] {
-    auto made = std::make_shared<spdlog::logger>("mnemo", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
+  static spdlog::logger* const instance = [] {
+    auto* made = new spdlog::logger("mnemo", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
     if (const char* level = std::getenv("MNEMO_LOG")) made->set_level(spdlog::level::from_str(level));
     return made;
   }();

@@ -7,12 +7,13 @@ namespace {
 class CpuDecisions final : public Decisions {
  public:
   ConvPlan conv(const ConvProblem& problem, ConvPass pass, const ConvPolicy& policy) const override {
-    const ConvPlan direct{.algorithm = ConvAlgorithm::direct};
-    if (policy.choice == ConvPolicy::Choice::direct) return direct;
-    const ConvPlan gemm{.algorithm = ConvAlgorithm::gemm, .workspace = unfolded_bytes(problem)};
-    if (gemm.workspace > policy.workspace_limit) return direct;
-    return policy.choice == ConvPolicy::Choice::gemm || gemm_is_faster(problem, pass) ? gemm : direct;
+    const bool wanted = policy.choice == ConvPolicy::Choice::gemm || gemm_is_faster(problem, pass);
+    return wanted ? own_plan(problem, policy) : ConvPlan{};
   }
+  RankedPlans plans(const ConvProblem& problem, ConvPass, const ConvPolicy&) const override {
+    return own_plans(problem);
+  }
+  std::string source() const override { return "mnemo"; }
 
  private:
   // Measured with benchmarks/conv.cpp on a Zen 4 core (float32): `direct` makes the unfolded matrix in pieces in the

@@ -46,7 +46,7 @@ void multiply(const Product& product) {
   visit_floating(product.dtype, [&](auto zero) { multiply_as<decltype(zero)>(product); });
 }
 
-void CpuBackend::matmul(const Array& a, const Array& b, const Array& out, bool accumulate) {
+void CpuBackend::matmul(const Array& a, const Array& b, const Array& out, bool accumulate, const Array&) {
   multiply({.dtype = out.dtype(),
             .batch = out.size(0),
             .rows = out.size(1),

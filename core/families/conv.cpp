@@ -1,5 +1,6 @@
 #include <mnemo/core/families.h>
 #include <mnemo/core/families/check.h>
+#include <mnemo/core/families/conv_run.h>
 
 namespace mnemo {
 
@@ -35,21 +36,30 @@ void check_operands(const char* op, const Array& x, const Array& w, const Array&
   }
 }
 
-/// Asks for the plan, allocates the workspace, runs.
-void run(ConvCall& call, const Array& out) {
-  Backend& backend = out.device().backend();
-  call.plan = backend.decisions().conv(call.problem, call.pass, conv_policy());
-  if (call.plan.estimated) backend.count_estimated_plan();
-  const memory::CategoryScope category(memory::Category::workspace);
-  if (call.plan.workspace > 0) call.workspace = Array(Shape{call.plan.workspace}, DType::uint8, out.device());
-  backend.conv(call);
-}
-
 /// The sizes of a side of the convolution in the rank that the caller knows.
 Shape outer_shape(std::int64_t first, std::int64_t second, const Size3& sizes, int rank) {
   Dims dims{first, second};
   for (int axis = 3 - rank; axis < 3; ++axis) dims.push_back(sizes[static_cast<std::size_t>(axis)]);
   return Shape(dims);
+}
+
+/// New memory for one side of the convolution in the layout in which it is computed.
+Array side(const Array& on, const Shape& shape, const ConvCall& call) {
+  if (call.layout == ConvLayout::contiguous) return {shape, call.problem.dtype, on.device()};
+  Dims inward{shape[0]};
+  for (int axis = 2; axis < shape.rank(); ++axis) inward.push_back(shape[axis]);
+  inward.push_back(shape[1]);
+  Dims outward{0, shape.rank() - 1};
+  for (int axis = 1; axis < shape.rank() - 1; ++axis) outward.push_back(axis);
+  return Array(Shape(inward), call.problem.dtype, on.device()).permute(outward);
+}
+
+ConvCall new_call(const ConvProblem& problem, ConvPass pass, const Array& on) {
+  ConvCall call;
+  call.problem = problem;
+  call.pass = pass;
+  call.layout = on.device().backend().decisions().conv_layout(problem.dtype, conv_policy());
+  return call;
 }
 
 }  // namespace
@@ -103,29 +113,33 @@ ConvProblem conv_problem(const char* op, const Array& x, const Array& w, const A
 }
 
 Array conv(const ConvProblem& problem, const Array& x, const Array& w, const Array& bias) {
-  ConvCall call{
-      problem, ConvPass::forward, {}, x.contiguous(), w.contiguous(), {}, bias.defined() ? bias.contiguous() : bias,
-      {}};
-  call.y = Array(outer_shape(problem.batch, problem.out_channels, problem.out, problem.spatial_rank), problem.dtype,
-                 x.device());
-  run(call, call.y);
+  ConvCall call = new_call(problem, ConvPass::forward, x);
+  call.x = in_layout(x, call.layout);
+  call.w = in_layout(w, call.layout);
+  if (bias.defined()) call.bias = bias.contiguous();
+  call.y = side(x, outer_shape(problem.batch, problem.out_channels, problem.out, problem.spatial_rank), call);
+  run_conv(call, x.device());
   return call.y;
 }
 
 Array conv_data_gradient(const ConvProblem& problem, const Array& grad, const Array& w) {
-  ConvCall call{problem, ConvPass::data_gradient, {}, {}, w.contiguous(), grad.contiguous(), {}, {}};
-  call.x = Array(outer_shape(problem.batch, problem.in_channels, problem.in, problem.spatial_rank), problem.dtype,
-                 grad.device());
-  run(call, call.x);
+  ConvCall call = new_call(problem, ConvPass::data_gradient, grad);
+  call.w = in_layout(w, call.layout);
+  call.y = in_layout(grad, call.layout);
+  call.x = side(grad, outer_shape(problem.batch, problem.in_channels, problem.in, problem.spatial_rank), call);
+  run_conv(call, grad.device());
   return call.x;
 }
 
 Array conv_weight_gradient(const ConvProblem& problem, const Array& x, const Array& grad) {
-  ConvCall call{problem, ConvPass::weight_gradient, {}, x.contiguous(), {}, grad.contiguous(), {}, {}};
-  call.w = Array(
+  ConvCall call = new_call(problem, ConvPass::weight_gradient, grad);
+  call.x = in_layout(x, call.layout);
+  call.y = in_layout(grad, call.layout);
+  call.w = side(
+      grad,
       outer_shape(problem.out_channels, problem.in_channels / problem.groups, problem.kernel, problem.spatial_rank),
-      problem.dtype, grad.device());
-  run(call, call.w);
+      call);
+  run_conv(call, grad.device());
   return call.w;
 }
 

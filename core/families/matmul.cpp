@@ -1,5 +1,6 @@
 #include <mnemo/core/families.h>
 #include <mnemo/core/families/check.h>
+#include <mnemo/core/families/workspace.h>
 
 namespace mnemo {
 
@@ -44,8 +45,10 @@ Array matmul(const Array& a, const Array& b) {
   sizes.push_back(right.size(right.rank() - 1));
   const Array out(Shape(sizes), a.dtype(), a.device());
   if (out.numel() > 0) {
-    a.device().backend().matmul(as_batch(left, batch), as_batch(right, batch),
-                                out.reshape({batch.numel(), sizes[sizes.rank() - 2], sizes[sizes.rank() - 1]}), false);
+    const Array rows = as_batch(left, batch), columns = as_batch(right, batch);
+    a.device().backend().matmul(rows, columns,
+                                out.reshape({batch.numel(), sizes[sizes.rank() - 2], sizes[sizes.rank() - 1]}), false,
+                                new_workspace(a.device().backend().decisions().matmul_workspace(), a.device()));
   }
   Array result = out;
   if (b.rank() == 1) result = result.squeeze(-1);

@@ -17,15 +17,28 @@ SoftmaxCall softmax_call(const Array& x, int axis, bool logarithm) {
 
 }  // namespace
 
+namespace {
+
+/// With the channels innermost, all voxels of all images are one batch of points.
+template <class Call>
+void count_points(Call& call, const Array& x) {
+  if (x.is_contiguous() || !x.is_channels_last()) return;
+  call.batch *= call.inner;
+  call.inner = 1;
+}
+
+}  // namespace
+
 void normalize(NormalizeCall& call) {
-  call.x = call.x.contiguous();
+  if (!call.x.is_channels_last()) call.x = call.x.contiguous();
   if (call.weight.defined()) call.weight = call.weight.contiguous();
   if (call.bias.defined()) call.bias = call.bias.contiguous();
   // Statistics that are a view with gaps are read and written through a copy.
   const Array running_mean = call.running_mean, running_variance = call.running_variance;
   if (running_mean.defined()) call.running_mean = running_mean.contiguous();
   if (running_variance.defined()) call.running_variance = running_variance.contiguous();
-  call.y = Array(call.x.shape(), call.x.dtype(), call.x.device());
+  call.y = Array::like(call.x);
+  count_points(call, call.x);
   if (call.training) {
     call.mean = Array(Shape{call.channels}, statistics_dtype(call.x), call.x.device());
     call.inverse_deviation = Array(Shape{call.channels}, statistics_dtype(call.x), call.x.device());
@@ -43,8 +56,10 @@ void normalize(NormalizeCall& call) {
 }
 
 void normalize_gradient(NormalizeGradientCall& call) {
-  call.grad = call.grad.contiguous();
+  const bool channels_last = !call.x.is_contiguous() && call.x.is_channels_last();
+  call.grad = channels_last ? call.grad.channels_last() : call.grad.contiguous();
   if (call.weight.defined()) call.weight = call.weight.contiguous();
+  count_points(call, call.x);
   call.grad.device().backend().normalize_gradient(call);
 }
 

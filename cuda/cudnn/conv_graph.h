@@ -4,7 +4,7 @@
 #include <optional>
 #include <string>
 
-#include <mnemo/cuda/conv_query.h>
+#include <mnemo/core/planning/conv_query.h>
 #include <mnemo/cuda/cudnn/descriptor.h>
 
 namespace mnemo::cuda {

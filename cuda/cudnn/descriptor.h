@@ -102,6 +102,9 @@ class Descriptor {
   /// A list of descriptors of one type.
   std::vector<Descriptor> get_descriptors(cudnnBackendAttributeName_t name, cudnnBackendDescriptorType_t type,
                                           const char* what) const;
+  /// The same for a list whose length the library does not tell beforehand: at most `most` of them.
+  std::vector<Descriptor> get_descriptors(cudnnBackendAttributeName_t name, cudnnBackendDescriptorType_t type,
+                                          std::int64_t most, const char* what) const;
 
  private:
   cudnnBackendDescriptor_t handle_ = nullptr;

@@ -36,8 +36,8 @@ std::uint32_t bits(const std::vector<Note>& notes) {
 std::string engine_name(const Descriptor& config, const Descriptor& engine) {
   std::string name =
       fmt::format("eng{}", engine.get<std::int64_t>(CUDNN_ATTR_ENGINE_GLOBAL_INDEX, "an engine's number"));
-  const auto knobs =
-      config.get_descriptors(CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR, "knobs");
+  const auto knobs = config.get_descriptors(CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR,
+                                            CUDNN_KNOB_TYPE_COUNTS, "knobs");
   for (const Descriptor& knob : knobs) {
     name += fmt::format("_k{}={}",
                         static_cast<int>(knob.get<cudnnBackendKnobType_t>(CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE, "a knob")),
@@ -46,11 +46,12 @@ std::string engine_name(const Descriptor& config, const Descriptor& engine) {
   return name;
 }
 
-EnginePlan build(const Descriptor& config, const Descriptor& device) {
+EnginePlan build(std::size_t rank, const Descriptor& config, const Descriptor& device) {
   const std::lock_guard lock(turn);
   Descriptor engine(CUDNN_BACKEND_ENGINE_DESCRIPTOR);
   config.get_into(CUDNN_ATTR_ENGINECFG_ENGINE, engine, "an engine");
   EnginePlan plan;
+  plan.rank = static_cast<int>(rank);
   plan.engine = engine_name(config, engine);
   plan.notes.numerical =
       bits(engine.get_list<cudnnBackendNumericalNote_t>(CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, "numerical notes"));
@@ -73,14 +74,12 @@ EnginePlan build(const Descriptor& config, const Descriptor& device) {
 
 class CudnnPlanner final : public ConvPlanner {
  public:
-  explicit CudnnPlanner(const CardProperties& card)
-      : card_(card), device_(std::make_shared<const Descriptor>(device(card))) {}
+  explicit CudnnPlanner(const CardProperties& card) : device_(std::make_shared<const Descriptor>(device(card))) {}
 
   const std::string& version() const override { return cudnn_library().version; }
-  const CardProperties& card() const override { return card_; }
 
   RankedPlans rank(const ConvQuery& query) override {
-    std::string refusal = obstacle(query);
+    std::string refusal = is_empty(query.problem) ? "an operand is empty" : size_obstacle(query.problem);
     if (!refusal.empty()) return RankedPlans(refusal);
     const std::lock_guard lock(turn);
     const std::optional<Descriptor> graph = conv_graph(query, refusal);
@@ -97,12 +96,11 @@ class CudnnPlanner final : public ConvPlanner {
     if (configs->empty()) return RankedPlans("the library ranks no engine");
     const std::size_t count = configs->size();
     return {count, [configs = std::move(configs), device = device_](std::size_t rank) {
-              return build((*configs)[rank], *device);
+              return build(rank, (*configs)[rank], *device);
             }};
   }
 
  private:
-  CardProperties card_;
   std::shared_ptr<const Descriptor> device_;
 };
 

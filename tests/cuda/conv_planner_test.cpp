@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include <mnemo/core/error.h>
-#include <mnemo/cuda/plan_policy.h>
+#include <mnemo/core/planning/plan_choice.h>
 
 using namespace queries;
 
@@ -20,9 +20,7 @@ constexpr auto channels_last = ConvLayout::channels_last;
 /// The first plan that can be finalized, nothing filtered.
 PlanChoice first(ConvPlanner& planner, const ConvProblem& problem, ConvPass pass, ConvLayout layout) {
   RankedPlans plans = planner.rank({problem, pass, layout});
-  PlanPolicy policy;
-  policy.allow_tf32 = true;
-  return choose(policy, problem.dtype, plans);
+  return choose({.choice = ConvPolicy::Choice::heuristic, .allow_tf32 = true}, problem.dtype, plans);
 }
 
 memory::Bytes workspace(ConvPlanner& planner, const ConvProblem& problem, ConvPass pass, ConvLayout layout) {
@@ -163,7 +161,7 @@ TEST_CASE("conv planner: float32 stays off the tensor cores unless TF32 is allow
   if (!planner) return;
   const ConvQuery query{cube(f32, 2, 64, 32, 64, 13, 3), ConvPass::weight_gradient, contiguous};
   RankedPlans plans = planner->rank(query);
-  PlanPolicy policy;
+  ConvPolicy policy{.choice = ConvPolicy::Choice::heuristic};
   const PlanChoice exact = choose(policy, f32, plans);
   policy.allow_tf32 = true;
   const PlanChoice rounded = choose(policy, f32, plans);
@@ -171,7 +169,7 @@ TEST_CASE("conv planner: float32 stays off the tensor cores unless TF32 is allow
   REQUIRE_MESSAGE(rounded.plan, rounded.reason);
   CHECK_FALSE(exact.plan->notes.has(NumericalNote::tensor_core));
   CHECK(rounded.plan->notes.has(NumericalNote::tensor_core));
-  CHECK(rounded.rank < exact.rank);
+  CHECK(rounded.plan->rank < exact.plan->rank);
 }
 
 TEST_CASE("conv planner: every rank, dtype, layout and pass, also strided, dilated, grouped and padded on one side") {
@@ -204,8 +202,7 @@ TEST_CASE("conv planner: every rank, dtype, layout and pass, also strided, dilat
 TEST_CASE("conv planner: what cannot be asked is said") {
   const auto planner = planner_of("h200");
   if (!planner) return;
-  CHECK(first(*planner, cube(f32, 2, 0, 16, 32, 16, 3), ConvPass::forward, contiguous).reason ==
-        "the input (0, 16, 16, 16) is empty");
+  CHECK(first(*planner, cube(f32, 2, 0, 16, 32, 16, 3), ConvPass::forward, contiguous).reason == "an operand is empty");
   CHECK_THROWS_WITH_AS(planner->rank({cube(DType::int32, 2, 1, 16, 32, 16, 3), ConvPass::forward, contiguous}),
                        "[conv] a convolution of int32 is not supported; cast to a floating dtype", DTypeError);
   // Either the library has plans for it, or it says why not; it is no error.
@@ -262,7 +259,6 @@ TEST_CASE("conv planner: every built-in card is taken and has plans") {
     CAPTURE(card.name);
     const auto planner = planner_of(card.name);
     if (!planner) return;
-    CHECK(planner->card().name == card.name);
     CHECK(workspace(*planner, cube(f16, 2, 16, 64, 64, 56, 3, 1), ConvPass::forward, channels_last) >= 0);
   }
 }

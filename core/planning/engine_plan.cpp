@@ -1,10 +1,10 @@
-#include <mnemo/cuda/engine_plan.h>
+#include <mnemo/core/planning/engine_plan.h>
 
 #include <algorithm>
 #include <bit>
 #include <span>
 
-namespace mnemo::cuda {
+namespace mnemo {
 
 namespace {
 
@@ -32,9 +32,9 @@ std::vector<std::string> PlanNotes::names() const {
   return names;
 }
 
-const EnginePlan& RankedPlans::operator[](std::size_t rank) {
-  std::optional<EnginePlan>& plan = plans_[rank];
-  if (!plan) plan = build_(rank);
+const EnginePlan& RankedPlans::operator[](std::size_t index) {
+  std::optional<EnginePlan>& plan = plans_[index];
+  if (!plan) plan = build_(index);
   return *plan;
 }
 
@@ -42,4 +42,4 @@ std::size_t RankedPlans::built() const {
   return static_cast<std::size_t>(std::ranges::count_if(plans_, [](const auto& plan) { return plan.has_value(); }));
 }
 
-}  // namespace mnemo::cuda
+}  // namespace mnemo

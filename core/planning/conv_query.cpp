@@ -1,4 +1,4 @@
-#include <mnemo/cuda/conv_query.h>
+#include <mnemo/core/planning/conv_query.h>
 
 #include <algorithm>
 #include <limits>
@@ -8,7 +8,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-namespace mnemo::cuda {
+namespace mnemo {
 
 namespace {
 
@@ -32,8 +32,6 @@ std::int64_t capped_count(const std::vector<std::int64_t>& dims) {
 
 }  // namespace
 
-const char* name(ConvLayout layout) { return layout == ConvLayout::contiguous ? "contiguous" : "channels_last"; }
-
 std::size_t hash(const ConvQuery& query) {
   std::uint64_t state = 0x9E3779B97F4A7C15;
   auto mix = [&state](std::int64_t value) {
@@ -53,31 +51,36 @@ std::size_t hash(const ConvQuery& query) {
   return state;
 }
 
-std::string describe(const ConvQuery& query) {
-  const ConvProblem& problem = query.problem;
-  const auto x = outer(problem.batch, problem.in_channels, problem.in, problem.spatial_rank);
-  const auto w =
-      outer(problem.out_channels, problem.in_channels / problem.groups, problem.kernel, problem.spatial_rank);
-  return fmt::format("{} conv{}d {} {} ({}) * ({})", mnemo::name(query.pass), problem.spatial_rank,
-                     mnemo::name(problem.dtype), name(query.layout), fmt::join(x, ", "), fmt::join(w, ", "));
+std::vector<std::int64_t> input_sizes(const ConvProblem& problem) {
+  return outer(problem.batch, problem.in_channels, problem.in, problem.spatial_rank);
+}
+std::vector<std::int64_t> weight_sizes(const ConvProblem& problem) {
+  return outer(problem.out_channels, problem.in_channels / problem.groups, problem.kernel, problem.spatial_rank);
+}
+std::vector<std::int64_t> output_sizes(const ConvProblem& problem) {
+  return outer(problem.batch, problem.out_channels, problem.out, problem.spatial_rank);
 }
 
-std::string obstacle(const ConvQuery& query) {
+std::string describe(const ConvQuery& query) {
   const ConvProblem& problem = query.problem;
-  const int rank = problem.spatial_rank;
-  const std::int64_t in_channels = problem.in_channels / problem.groups;
+  return fmt::format("{} conv{}d {} {} ({}) * ({})", name(query.pass), problem.spatial_rank, name(problem.dtype),
+                     name(query.layout), fmt::join(input_sizes(problem), ", "), fmt::join(weight_sizes(problem), ", "));
+}
+
+bool is_empty(const ConvProblem& problem) {
+  return capped_count(input_sizes(problem)) == 0 || capped_count(weight_sizes(problem)) == 0 ||
+         capped_count(output_sizes(problem)) == 0;
+}
+
+std::string size_obstacle(const ConvProblem& problem) {
   const std::pair<const char*, std::vector<std::int64_t>> operands[] = {
-      {"input", outer(problem.batch, problem.in_channels, problem.in, rank)},
-      {"weight", outer(problem.out_channels, in_channels, problem.kernel, rank)},
-      {"output", outer(problem.batch, problem.out_channels, problem.out, rank)}};
-  for (const auto& [what, dims] : operands) {
-    const std::int64_t count = capped_count(dims);
-    if (count == 0) return fmt::format("the {} ({}) is empty", what, fmt::join(dims, ", "));
-    if (count > std::numeric_limits<std::int32_t>::max()) {
-      return fmt::format("the {} ({}) has 2^31 elements or more", what, fmt::join(dims, ", "));
+      {"input", input_sizes(problem)}, {"weight", weight_sizes(problem)}, {"output", output_sizes(problem)}};
+  for (const auto& [what, sizes] : operands) {
+    if (capped_count(sizes) > std::numeric_limits<std::int32_t>::max()) {
+      return fmt::format("the {} ({}) has 2^31 elements or more", what, fmt::join(sizes, ", "));
     }
   }
   return "";
 }
 
-}  // namespace mnemo::cuda
+}  // namespace mnemo

@@ -10,7 +10,7 @@
 
 #include <mnemo/memory/bytes.h>
 
-namespace mnemo::cuda {
+namespace mnemo {
 
 /// What the library says of an engine's arithmetic; the numbers are cuDNN's.
 enum class NumericalNote : std::uint8_t {
@@ -53,6 +53,7 @@ struct EnginePlan {
     unknown,  ///< only a device could tell, since its driver loads what is compiled at run time
   };
 
+  int rank = 0;                 ///< place in the library's list, from 0
   std::string engine;           ///< number and knobs, "eng28_k2=1_k24=4"
   memory::Bytes workspace = 0;  ///< known if ready
   PlanNotes notes;
@@ -73,7 +74,7 @@ class RankedPlans {
   explicit RankedPlans(const std::vector<EnginePlan>& plans) : plans_(plans.begin(), plans.end()) {}
 
   std::size_t size() const { return plans_.size(); }
-  const EnginePlan& operator[](std::size_t rank);
+  const EnginePlan& operator[](std::size_t index);
   /// How many were built so far.
   std::size_t built() const;
   const std::string& obstacle() const { return obstacle_; }
@@ -84,4 +85,4 @@ class RankedPlans {
   std::string obstacle_;
 };
 
-}  // namespace mnemo::cuda
+}  // namespace mnemo

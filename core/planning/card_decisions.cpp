@@ -1,0 +1,146 @@
+#include <mnemo/core/planning/card_decisions.h>
+
+#include <mutex>
+#include <shared_mutex>
+#include <string>
+#include <unordered_map>
+#include <utility>
+
+#include <mnemo/core/planning/conv_query.h>
+#include <mnemo/core/planning/conv_split.h>
+#include <mnemo/core/planning/plan_book.h>
+#include <mnemo/core/planning/plan_choice.h>
+#include <mnemo/memory/tag.h>
+
+namespace mnemo {
+
+namespace {
+
+using Choice = ConvPolicy::Choice;
+
+struct Key {
+  ConvQuery query;
+  ConvPolicy policy;
+};
+/// A key that is only looked at, so that a hit copies nothing.
+struct KeyView {
+  const ConvQuery& query;
+  const ConvPolicy& policy;
+};
+
+struct Hash {
+  using is_transparent = void;
+  std::size_t operator()(const KeyView& key) const {
+    const ConvPolicy& policy = key.policy;
+    std::size_t state = hash(key.query);
+    state = state * 31 + static_cast<std::size_t>(policy.choice) * 2 + (policy.allow_tf32 ? 1 : 0);
+    state = state * 31 + static_cast<std::size_t>(policy.workspace_limit);
+    return policy.engine.empty() ? state : state * 31 + std::hash<std::string>()(policy.engine);
+  }
+  std::size_t operator()(const Key& key) const { return (*this)(KeyView{key.query, key.policy}); }
+};
+
+struct Equal {
+  using is_transparent = void;
+  static bool same(const ConvQuery& a, const ConvPolicy& p, const ConvQuery& b, const ConvPolicy& q) {
+    return a == b && p == q;
+  }
+  bool operator()(const Key& a, const Key& b) const { return same(a.query, a.policy, b.query, b.policy); }
+  bool operator()(const KeyView& a, const Key& b) const { return same(a.query, a.policy, b.query, b.policy); }
+  bool operator()(const Key& a, const KeyView& b) const { return (*this)(b, a); }
+};
+
+class CardDecisions final : public Decisions {
+ public:
+  CardDecisions(const Card& card, std::string version) : card_(card), version_(std::move(version)) {
+    if (!version_.empty()) book();  // an unknown version is refused at once
+  }
+
+  ConvPlan conv(const ConvProblem& problem, ConvPass pass, const ConvPolicy& policy) const override {
+    if (policy.choice == Choice::direct || policy.choice == Choice::gemm) return own_plan(problem, policy);
+    const ConvQuery query{problem, pass, conv_layout(problem.dtype, policy)};
+    {
+      const std::shared_lock lock(mutex_);
+      const auto found = plans_.find(KeyView{query, policy});
+      if (found != plans_.end()) return found->second;
+    }
+    // Two threads may ask for the same key at once; both get the same answer.
+    const ConvPlan plan = decide(query, policy);
+    const std::unique_lock lock(mutex_);
+    plans_.try_emplace(Key{query, policy}, plan);
+    return plan;
+  }
+
+  ConvLayout conv_layout(DType dtype, const ConvPolicy& policy) const override {
+    if (policy.layout) return *policy.layout;
+    return is_half(dtype) ? ConvLayout::channels_last : ConvLayout::contiguous;
+  }
+
+  RankedPlans plans(const ConvProblem& problem, ConvPass pass, const ConvPolicy& policy) const override {
+    if (is_empty(problem)) return RankedPlans("nothing is computed: an operand is empty");
+    if (std::string obstacle = size_obstacle(problem); !obstacle.empty()) return RankedPlans(std::move(obstacle));
+    auto ranking = book().ranking({problem, pass, conv_layout(problem.dtype, policy)});
+    return ranking ? std::move(*ranking) : RankedPlans(book().source());
+  }
+
+  memory::Bytes matmul_workspace() const override { return card_.matmul_workspace; }
+  std::string cudnn() const override { return book().version(); }
+  std::string source() const override { return book().source(); }
+
+ private:
+  /// Opened when the first convolution asks: a program without convolutions starts no library.
+  PlanBook& book() const {
+    std::call_once(opened_, [this] { book_ = PlanBook::open(first_name(card_), version_); });
+    return *book_;
+  }
+
+  ConvPlan decide(const ConvQuery& query, const ConvPolicy& policy) const {
+    const ConvProblem& problem = query.problem;
+    if (is_empty(problem)) return {};
+    if (!size_obstacle(problem).empty()) {
+      const ConvPlan split =
+          policy.choice == Choice::pytorch ? pytorch_split(problem) : conv_split(problem, query.pass);
+      return split.step > 0 ? split : own_plan(problem, policy);
+    }
+    bool estimated = false;
+    if (policy.choice == Choice::engine) {
+      // Tables do not keep every engine, only the library ranks them all.
+      auto ranking = book().ranking(query);
+      if (!ranking) return {.estimated = true};
+      const PlanChoice choice = choose(policy, problem.dtype, *ranking);
+      if (choice.plan) return library_plan(choice);
+      estimated = !book().has_library();
+    }
+    auto answer = book().answer(query);
+    if (!answer) return {.estimated = true};
+    RankedPlans plans = answer->plans.empty() ? RankedPlans(answer->obstacle) : RankedPlans(answer->plans);
+    ConvPolicy general = policy;
+    if (policy.choice == Choice::engine) general.choice = Choice::automatic;
+    const PlanChoice choice = choose(general, problem.dtype, plans);
+    ConvPlan plan = choice.plan ? library_plan(choice) : own_plan(problem, policy);
+    plan.estimated = choice.estimated || estimated;
+    return plan;
+  }
+
+  static ConvPlan library_plan(const PlanChoice& choice) {
+    return {.algorithm = ConvAlgorithm::library,
+            .workspace = choice.plan->workspace,
+            .estimated = choice.estimated,
+            .engine = memory::intern(choice.plan->engine)};
+  }
+
+  const Card& card_;
+  std::string version_;
+  mutable std::once_flag opened_;
+  mutable std::shared_ptr<PlanBook> book_;
+  mutable std::shared_mutex mutex_;
+  mutable std::unordered_map<Key, ConvPlan, Hash, Equal> plans_;
+};
+
+}  // namespace
+
+std::shared_ptr<const Decisions> card_decisions(const Card& card, std::string_view cudnn_version) {
+  return std::make_shared<CardDecisions>(card, std::string(cudnn_version));
+}
+
+}  // namespace mnemo

@@ -1,0 +1,17 @@
+// The decisions of a GPU: its library's plans, and what is done where the library has none.
+#pragma once
+
+#include <memory>
+#include <string_view>
+
+#include <mnemo/core/card.h>
+#include <mnemo/core/decisions.h>
+
+namespace mnemo {
+
+/// The decisions for a card, with the cuDNN of that version ("" means the one at hand, or else the newest
+/// that a table is there for). What neither the library nor a table knows is marked as estimated. Throws DeviceError if
+/// a version is asked for that is neither at hand nor in a table.
+std::shared_ptr<const Decisions> card_decisions(const Card& card, std::string_view cudnn_version = {});
+
+}  // namespace mnemo
