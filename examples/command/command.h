@@ -24,6 +24,9 @@ using Action = std::function<int()>;
 void add_devices(CLI::App& app, Action& action);
 void add_models(CLI::App& app, Action& action);
 void add_step(CLI::App& app, Action& action);
+void add_plans(CLI::App& app, Action& action);
+void add_cliffs(CLI::App& app, Action& action);
+void add_tabulate(CLI::App& app, Action& action);
 void add_replay(CLI::App& app, Action& action);
 void add_lab(CLI::App& app, Action& action);
 

@@ -40,6 +40,35 @@ Json to_json(const Presence& device) {
   return object;
 }
 
+/// What cuDNN is told of the card, by where it comes from; empty where it is told nothing.
+Json properties(const Card& card) {
+  Json list = Json::array();
+  const cuda::CardProperties* known = cuda::find_card_properties(first_name(card));
+  if (known == nullptr) return list;
+  for (const cuda::CardProperties::Source& source : known->sources)
+    list.push_back({{"members", source.members}, {"marked", source.marked}, {"source", source.text}});
+  return list;
+}
+
+std::string capability(const Card& card) {
+  const cuda::CardProperties* known = cuda::find_card_properties(first_name(card));
+  return known == nullptr ? "" : cuda::capability_text(known->capability);
+}
+
+/// "18 from public figures, 5 assumed"
+std::string property_summary(const Card& card) {
+  const cuda::CardProperties* known = cuda::find_card_properties(first_name(card));
+  if (known == nullptr) return "none: convolution workspaces are estimated";
+  std::string text;
+  for (const char* marked : {"from a device", "from public figures", "assumed"}) {
+    std::size_t count = 0;
+    for (const cuda::CardProperties::Source& source : known->sources)
+      count += source.marked == marked ? source.members.size() : 0;
+    if (count > 0) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", count, marked);
+  }
+  return text;
+}
+
 Json to_json(const Card& card) {
   return {{"name", fmt::format("virtual:{}", card.name)},
           {"virtual", true},
@@ -52,7 +81,12 @@ Json to_json(const Card& card) {
           {"bandwidth", card.bandwidth},
           {"float32_flops", card.float32_flops},
           {"half_flops", card.half_flops},
-          {"speed_source", card.speed_source}};
+          {"speed_source", card.speed_source},
+          {"matmul_workspace", card.matmul_workspace},
+          {"matmul_workspace_source", kMatmulWorkspaceSource},
+          {"compute_capability", capability(card)},
+          {"properties", properties(card)},
+          {"decisions", card_decisions(card)->source()}};
 }
 
 std::string real_devices(const Presence& cpu, const Presence& cuda) {
@@ -72,13 +106,14 @@ std::string real_devices(const Presence& cpu, const Presence& cuda) {
 std::string card_table() {
   Table table({{"card", Table::Align::left},
                {"title", Table::Align::left},
+               {"capability"},
                {"capacity MiB"},
                {"context MiB"},
                {"GB/s"},
                {"float32 TFLOP/s"},
                {"half TFLOP/s"}});
   for (const Card& card : cards()) {
-    table.add({card.name, card.title, mebibytes(card.capacity), mebibytes(card.context),
+    table.add({card.name, card.title, capability(card), mebibytes(card.capacity), mebibytes(card.context),
                fmt::format("{:.0f}", card.bandwidth / 1e9), fmt::format("{:.1f}", card.float32_flops / 1e12),
                fmt::format("{:.0f}", card.half_flops / 1e12)});
   }
@@ -92,8 +127,10 @@ std::string source_table() {
     table.add({card.name, "capacity", card.capacity_source});
     table.add({"", "context", card.context_source});
     table.add({"", "speeds", card.speed_source});
+    table.add({"", "cuDNN's properties", property_summary(card)});
+    table.add({"", "decisions", card_decisions(card)->source()});
   }
-  return table.text();
+  return table.text() + fmt::format("\nworkspace of matrix products: {}\n", kMatmulWorkspaceSource);
 }
 
 int show(bool json) {

@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include <mnemo/mnemo.h>
+
 #include "command/command.h"
 #include "command/numbers.h"
 #include "command/output.h"
@@ -29,25 +31,47 @@ Json to_json(const Row& row) {
           {"because", row.because}, {"mechanism", row.mechanism}};
 }
 
+/// A paragraph in lines of at most 110 characters; all but the first are indented.
+std::string wrap(const std::string& text, std::size_t indent) {
+  constexpr std::size_t kWidth = 110;
+  std::string lines, line;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = std::min(text.find(' ', at), text.size());
+    const std::string word = text.substr(at, end - at);
+    if (!line.empty() && line.size() + 1 + word.size() > kWidth) {
+      lines += line + '\n';
+      line = std::string(indent, ' ') + word;
+    } else {
+      line += (at == 0 ? "" : " ") + word;
+    }
+    at = end + 1;
+  }
+  return lines + line + '\n';
+}
+
 std::string text(const Row& row) {
   Table table({{"", Table::Align::left}, {"predicted"}, {"measured"}, {"", Table::Align::left}});
   for (const Figure& figure : row.figures) {
     table.add({figure.name, figure.predicted ? grouped(*figure.predicted) : "-", grouped(figure.measured),
                figure.agrees() ? "" : "differs from the prediction"});
   }
-  return fmt::format("{}  {}\n\n{}\n    verdict: {}: {}\n    why: {}\n\n", row.claim, row.statement, table.text(4),
-                     labs::name(row.verdict), row.because, row.mechanism);
+  const std::string verdict = fmt::format("    verdict: {}: {}", labs::name(row.verdict), row.because);
+  return wrap(row.claim + "  " + row.statement, row.claim.size() + 2) + '\n' + table.text(4) + '\n' +
+         wrap(verdict, 13) + wrap("    why: " + row.mechanism, 9) + '\n';
 }
 
-int show(const Lab& lab, const std::string& device, bool json) {
+int show(const Lab& lab, const std::string& wanted, bool json) {
+  const std::string device = lab.place(wanted);
+  const std::string decisions = Device::open(device, {}).backend().decisions().source();
   const std::vector<Row> rows = lab.run(device);
   const bool agrees = std::all_of(rows.begin(), rows.end(), [](const Row& row) { return row.agrees(); });
   if (json) {
     Json list = Json::array();
     for (const Row& row : rows) list.push_back(to_json(row));
-    print_json({{"lab", lab.name}, {"device", device}, {"agrees", agrees}, {"rows", list}});
+    print_json({{"lab", lab.name}, {"device", device}, {"decisions", decisions}, {"agrees", agrees}, {"rows", list}});
   } else {
-    std::string page = fmt::format("lab {} on {}; bytes unless a line says otherwise\n\n", lab.name, device);
+    std::string page = fmt::format("lab {} on {}, decisions of {}; bytes unless a line says otherwise\n\n", lab.name,
+                                   device, decisions);
     for (const Row& row : rows) page += text(row);
     Table verdicts({{"claim", Table::Align::left}, {"verdict", Table::Align::left}, {"statement", Table::Align::left}});
     for (const Row& row : rows) verdicts.add({row.claim, labs::name(row.verdict), row.statement});

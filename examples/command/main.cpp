@@ -91,8 +91,11 @@ int run(int argc, char** argv) {
   add_devices(app, action);
   add_models(app, action);
   add_step(app, action);
+  add_plans(app, action);
+  add_cliffs(app, action);
   add_lab(app, action);
   add_replay(app, action);
+  add_tabulate(app, action);
   const Place place = place_of(app, argc, argv);
   try {
     app.parse(argc, argv);

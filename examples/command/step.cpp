@@ -8,14 +8,13 @@
 
 #include "command/command.h"
 #include "command/numbers.h"
-#include "command/suggestion.h"
 
 namespace mnemo::command {
 
 namespace {
 
 struct StepOptions {
-  std::string model;
+  WorkloadOptions workload = {};
   std::string device = "cpu";
   std::string batch, size;  ///< empty: the model's own
   std::string optimizer = "sgd";
@@ -24,63 +23,49 @@ struct StepOptions {
   bool empty_cache = false;
   std::string allocator;
   bool has_allocator = false;
-  std::string conv_algorithm = "auto";
   std::string seed = "0";
   bool json = false;
 };
 
 /// The options, read and checked.
 struct Plan {
-  const models::Spec* spec;
+  Workload workload;
   std::vector<std::int64_t> batches;
-  std::int64_t size;
+  std::int64_t size;  ///< 0: the layer's own sizes
   std::int64_t steps;
   training::Rule rule;
-  ConvPolicy policy;
   std::uint64_t seed;
 };
 
-/// The value that stands behind a word; the words are what the option takes.
-template <class T>
-T choose(const char* option, const std::string& word, const std::vector<std::pair<std::string, T>>& choices) {
-  std::vector<std::string> words;
-  std::string list;
-  for (const auto& [known, value] : choices) {
-    if (known == word) return value;
-    words.push_back(known);
-    list += (list.empty() ? "" : ", ") + known;
-  }
-  throw UsageError(fmt::format("{}: \"{}\" is not one of {}{}", option, word, list, suggestion(word, words)));
-}
-
 Plan read(const StepOptions& options) {
-  std::vector<std::pair<std::string, const models::Spec*>> names;
-  for (const models::Spec& known : models::specs()) names.emplace_back(known.name, &known);
-  const models::Spec* spec = choose("MODEL", options.model, names);
-  using Choice = ConvPolicy::Choice;
   const training::Rule rule = choose<training::Rule>("--optimizer", options.optimizer,
                                                      {{"sgd", training::Rule::sgd}, {"adam", training::Rule::adam}});
-  return {.spec = spec,
-          .batches = options.batch.empty() ? std::vector{spec->batch} : read_counts("--batch", options.batch),
-          .size = options.size.empty() ? spec->size : read_count("--size", options.size),
-          .steps = read_count("--steps", options.steps),
-          .rule = options.no_grad ? training::Rule::nothing : rule,
-          .policy = {.choice = choose<Choice>(
-                         "--conv-algorithm", options.conv_algorithm,
-                         {{"auto", Choice::automatic}, {"direct", Choice::direct}, {"gemm", Choice::gemm}})},
-          .seed = read_seed("--seed", options.seed)};
+  Plan plan{.workload = read_workload(options.workload),
+            .batches = {},
+            .size = 0,
+            .steps = read_count("--steps", options.steps),
+            .rule = options.no_grad ? training::Rule::nothing : rule,
+            .seed = read_seed("--seed", options.seed)};
+  const models::Spec& spec = plan.workload.spec;
+  plan.batches = options.batch.empty() ? std::vector{spec.batch} : read_counts("--batch", options.batch);
+  plan.size = options.size.empty() ? spec.size : read_count("--size", options.size);
+  return plan;
 }
 
-Device open(const StepOptions& options) {
+Device open(const StepOptions& options, const Workload& workload) {
+  // As reports of PyTorch users count: blocks of multiples of 512 bytes, nothing unsplit behind them.
+  const bool as_pytorch = workload.policy.choice == ConvPolicy::Choice::pytorch;
+  if (!options.has_allocator && as_pytorch)
+    return Device::open(options.device, memory::AllocatorConfig::parse("expandable_segments:True"));
   if (!options.has_allocator) return Device::open(options.device);
   return Device::open(options.device, memory::AllocatorConfig::parse(options.allocator));
 }
 
 void train(const Plan& plan, const StepOptions& options, const Device& device, StepResult& result) {
   const DeviceScope on_device(device);
-  const ConvPolicyScope algorithm(plan.policy);
+  const ConvPolicyScope policy(plan.workload.policy);
   manual_seed(plan.seed);
-  training::Trainer trainer(*plan.spec, plan.rule);
+  training::Trainer trainer(plan.workload.spec, plan.rule, plan.workload.dtype);
   for (std::size_t i = 0; i < plan.batches.size(); ++i) {
     if (i > 0 && options.empty_cache) device.allocator().empty_cache();
     result.runs.push_back({plan.batches[i], plan.size, {}});
@@ -92,15 +77,19 @@ void train(const Plan& plan, const StepOptions& options, const Device& device, S
 
 /// What a shape error means here: the model, with sizes that fit it.
 [[noreturn]] void refuse_size(const ShapeError& error, const Plan& plan) {
-  throw UsageError(fmt::format("{}\n{} takes --size {}, here it was {}", error.what(), plan.spec->name,
-                               plan.spec->sizes.text(), plan.size));
+  throw UsageError(fmt::format("{}\n{} takes --size {}, here it was {}", error.what(), plan.workload.spec.name,
+                               plan.workload.spec.sizes.text(), plan.size));
 }
 
 int show(const StepOptions& options) {
   const Plan plan = read(options);
-  const Device device = open(options);
-  StepResult result{
-      .spec = plan.spec, .device = device.name(), .rule = plan.rule, .parameters = models::parameter_count(*plan.spec)};
+  const Device device = open(options, plan.workload);
+  check_layout(plan.workload, device);
+  StepResult result{.workload = &plan.workload,
+                    .device = device.name(),
+                    .decisions = {},
+                    .rule = plan.rule,
+                    .parameters = models::parameter_count(plan.workload.spec)};
   try {
     train(plan, options, device, result);
   } catch (const OutOfMemory& error) {
@@ -109,6 +98,7 @@ int show(const StepOptions& options) {
     refuse_size(error, plan);
   }
   result.statistics = device.allocator().statistics();
+  if (device.backend().conv_passes() > 0) result.decisions = device.backend().decisions().source();
   result.estimated_workspaces = device.backend().estimated_plans();
   if (options.json)
     print_json(to_json(result));
@@ -125,7 +115,7 @@ void add_step(CLI::App& app, Action& action) {
   CLI::App* verb =
       app.add_subcommand("step", "Training steps of a model: losses, bytes, and what held them at the peak.");
   const auto options = std::make_shared<StepOptions>();
-  verb->add_option("MODEL", options->model, "One of those that `mnemo models` lists.")->required();
+  add_workload(*verb, options->workload);
   verb->add_option("--device", options->device, "cpu, cpu:2GiB, virtual:cpu, virtual:h200, virtual:16GiB, ... (cpu)");
   verb->add_option("--batch", options->batch, "Batch sizes in turn, such as 64,8,32,4.");
   verb->add_option("--size", options->size, "Edge length of the input.");
@@ -133,9 +123,8 @@ void add_step(CLI::App& app, Action& action) {
   verb->add_option("--steps", options->steps, "Steps for each batch size. (1)");
   verb->add_flag("--no-grad", options->no_grad, "The forward pass only, without recording.");
   verb->add_flag("--empty-cache", options->empty_cache, "Empty the allocator's cache between the batch sizes.");
-  CLI::Option* allocator =
-      verb->add_option("--allocator", options->allocator, "Allocator options, such as expandable_segments:True.");
-  verb->add_option("--conv-algorithm", options->conv_algorithm, "auto, direct or gemm. (auto)");
+  CLI::Option* allocator = verb->add_option(
+      "--allocator", options->allocator, "Allocator options; with --policy pytorch they are expandable_segments:True.");
   verb->add_option("--seed", options->seed, "Of all random numbers. (0)");
   verb->add_flag("--json", options->json, "One JSON object on stdout.");
   verb->callback([&action, options, allocator] {

@@ -9,7 +9,7 @@
 #include <mnemo/mnemo.h>
 
 #include "command/output.h"
-#include "models/registry.h"
+#include "command/workload.h"
 #include "training/trainer.h"
 
 namespace mnemo::command {
@@ -22,8 +22,9 @@ struct StepRun {
 };
 
 struct StepResult {
-  const models::Spec* spec = nullptr;
+  const Workload* workload = nullptr;
   std::string device;
+  std::string decisions;  ///< where those about convolutions come from; "" without convolutions
   training::Rule rule = training::Rule::sgd;
   std::int64_t parameters = 0;
   std::vector<StepRun> runs = {};

@@ -23,6 +23,8 @@ Json to_json(const memory::CategoryBytes& categories) {
 Json to_json(const training::StepReport& step) {
   const memory::Tag& tag = step.peak.tag;
   return {{"loss", std::isfinite(step.loss) ? Json(step.loss) : Json(nullptr)},
+          {"before_forward", step.before_forward},
+          {"after_forward", step.after_forward},
           {"allocated", step.allocated},
           {"reserved", step.reserved},
           {"peak_allocated", step.peak.allocated},
@@ -111,7 +113,10 @@ Json to_json(const StepResult& result) {
     runs.push_back({{"batch", run.batch}, {"size", run.size}, {"steps", std::move(steps)}});
   }
   Json object{{"device", result.device},
-              {"model", result.spec->name},
+              {"decisions", result.decisions},
+              {"model", result.workload->spec.name},
+              {"dtype", name(result.workload->dtype)},
+              {"policy", policy_text(result.workload->policy)},
               {"parameters", result.parameters},
               {"runs", std::move(runs)},
               {"segments", result.statistics.segment.all.current},
@@ -123,9 +128,12 @@ Json to_json(const StepResult& result) {
 }
 
 std::string text(const StepResult& result) {
-  std::string text = fmt::format("{} on {}: {} parameters, {}; sizes in MiB\n\n", result.spec->name, result.device,
-                                 grouped(result.parameters), training::name(result.rule));
-  text += steps_table(result) + peak_table(result);
+  std::string text =
+      fmt::format("{} on {}: {} {} parameters, {}; sizes in MiB\n", result.workload->spec.name, result.device,
+                  grouped(result.parameters), name(result.workload->dtype), training::name(result.rule));
+  if (!result.decisions.empty())
+    text += fmt::format("convolutions: {}, policy {}\n", result.decisions, policy_text(result.workload->policy));
+  text += '\n' + steps_table(result) + peak_table(result);
   text += fmt::format("\nsegments {}, retries {}, out of memory {}\n", result.statistics.segment.all.current,
                       result.statistics.num_alloc_retries, result.statistics.num_ooms);
   if (result.estimated_workspaces > 0) {

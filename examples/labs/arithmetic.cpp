@@ -1,5 +1,6 @@
 #include "labs/arithmetic.h"
 
+#include <algorithm>
 #include <numeric>
 
 #include <fmt/format.h>
@@ -32,6 +33,15 @@ Bytes segment_bytes(const std::vector<Bytes>& blocks) {
   }
   return std::accumulate(segments.begin(), segments.end(), Bytes{0},
                          [](Bytes sum, const Segment& segment) { return sum + segment.size; });
+}
+
+Moment highest(std::initializer_list<Moment> moments) {
+  return *std::max_element(moments.begin(), moments.end(),
+                           [](const Moment& a, const Moment& b) { return a.bytes < b.bytes; });
+}
+
+Bytes held_as(const memory::CategoryBytes& categories, memory::Category category) {
+  return categories[static_cast<std::size_t>(category)];
 }
 
 std::string times(std::int64_t larger, std::int64_t smaller) {

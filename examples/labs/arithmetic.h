@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,17 @@ memory::Bytes block_bytes(std::int64_t values, std::int64_t bytes_per_value = 4)
 
 /// Bytes of the segments that hold these blocks, when they are made one after the other on a fresh device.
 memory::Bytes segment_bytes(const std::vector<memory::Bytes>& blocks);
+
+/// A moment of a training step: what is held, and how much of it is a workspace.
+struct Moment {
+  const char* name = "";
+  memory::Bytes bytes = 0;
+  memory::Bytes workspace = 0;
+};
+/// The one that holds most; the first of equals.
+Moment highest(std::initializer_list<Moment> moments);
+
+memory::Bytes held_as(const memory::CategoryBytes& categories, memory::Category category);
 
 /// "x1.42"
 std::string times(std::int64_t larger, std::int64_t smaller);

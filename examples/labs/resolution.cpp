@@ -1,30 +1,34 @@
-// The resolution lab: padding, batch and kernel of a 3-D convolution (claims A1 to A3).
+// The resolution lab: padding, batch and kernel of a 3-D convolution (claims A1 to A3); the other claims stand in the
+// files beside this one.
 #include <fmt/format.h>
 
 #include "labs/arithmetic.h"
-#include "labs/conv3d.h"
+#include "labs/layer.h"
+#include "labs/resolution.h"
 #include "labs/row.h"
 
 namespace mnemo::labs {
 
 namespace {
 
-/// A case with its two answers.
+/// A layer with its two answers.
 struct Study {
-  Conv3dCase layer;
+  LayerCase layer;
   Device device;  ///< decides about workspaces, runs nothing
-  Conv3dFormula formula;
-  Conv3dMeasurement measured;
+  LayerFormula formula;
+  LayerMeasurement measured;
 
-  Study(const Conv3dCase& of, const std::string& on)
+  Study(const LayerCase& of, const std::string& on)
       : layer(of), device(Device::open(on, {})), formula(layer, device), measured(measure(layer, on)) {}
   Study(const Study&) = delete;
   Study& operator=(const Study&) = delete;
+
+  memory::Bytes step_peak() const { return formula.step_peak().bytes; }
 };
 
 Row padding_row(const std::string& device) {
-  const Study low({.model = "conv3d-pad2", .padding = 2, .size = 16}, device);
-  const Study high({.model = "conv3d-pad2", .padding = 2, .size = 32}, device);
+  const Study low({.padding = 2, .size = 16}, device);
+  const Study high({.padding = 2, .size = 32}, device);
   const auto growth = [](const Study& study) {
     const double ratio = static_cast<double>(study.measured.output_edge) / static_cast<double>(study.layer.size);
     return ratio * ratio * ratio;
@@ -40,7 +44,7 @@ Row padding_row(const std::string& device) {
     row.figures.push_back({at("output edge (voxels)"), study->formula.output_edge(), study->measured.output_edge});
     row.figures.push_back({at("input"), study->formula.input(), study->measured.input});
     row.figures.push_back({at("output"), study->formula.output(), study->measured.output});
-    row.figures.push_back({at("peak of a training step"), study->formula.step_peak(), study->measured.step_peak});
+    row.figures.push_back({at("peak of a training step"), study->step_peak(), study->measured.step_peak});
   }
   const bool relatively_more = growth(low) > growth(high),
              less_in_bytes = low.measured.step_peak < high.measured.step_peak;
@@ -56,12 +60,12 @@ Row padding_row(const std::string& device) {
 
 Row kernel_row(const std::string& device) {
   using Choice = ConvPolicy::Choice;
-  const auto study = [&device](const char* model, std::int64_t kernel, Choice algorithm) {
-    return Study({.model = model, .kernel = kernel, .algorithm = algorithm}, device);
+  const auto study = [&device](std::int64_t kernel, Choice choice) {
+    return Study({.kernel = kernel, .policy = {.choice = choice}}, device);
   };
-  const Study k3 = study("conv3d-k3", 3, Choice::automatic), k7 = study("conv3d-k7", 7, Choice::automatic);
-  const Study direct3 = study("conv3d-k3", 3, Choice::direct), direct7 = study("conv3d-k7", 7, Choice::direct);
-  const Study gemm3 = study("conv3d-k3", 3, Choice::gemm), gemm7 = study("conv3d-k7", 7, Choice::gemm);
+  const Study k3 = study(3, Choice::automatic), k7 = study(7, Choice::automatic);
+  const Study direct3 = study(3, Choice::direct), direct7 = study(7, Choice::direct);
+  const Study gemm3 = study(3, Choice::gemm), gemm7 = study(7, Choice::gemm);
   Row row{.claim = "A3",
           .statement = "Kernel 7 instead of 3 at 16^3 increases memory for both the kernels and the output.",
           .figures = {},
@@ -78,8 +82,8 @@ Row kernel_row(const std::string& device) {
   const auto add_algorithm = [&row](const char* name, const Study& s) {
     row.figures.push_back({fmt::format("workspace, kernel {}, {}", s.layer.kernel, name),
                            s.formula.workspace(ConvPass::forward), s.measured.workspace});
-    row.figures.push_back({fmt::format("peak of a training step, kernel {}, {}", s.layer.kernel, name),
-                           s.formula.step_peak(), s.measured.step_peak});
+    row.figures.push_back({fmt::format("peak of a training step, kernel {}, {}", s.layer.kernel, name), s.step_peak(),
+                           s.measured.step_peak});
   };
   add_algorithm("auto", k3), add_algorithm("auto", k7);
   add_algorithm("direct", direct3), add_algorithm("direct", direct7);
@@ -101,7 +105,7 @@ Row kernel_row(const std::string& device) {
 }  // namespace
 
 Row batch_of_one_conv(const std::string& device) {
-  const Study one({.model = "conv3d-k3", .batch = 1}, device), sixteen({.model = "conv3d-k3", .batch = 16}, device);
+  const Study one({.batch = 1}, device), sixteen({.batch = 16}, device);
   Row row{.claim = "A2",
           .statement = "Batch 16 instead of 1 drastically increases memory: more inputs and outputs are stored.",
           .figures = {},
@@ -114,7 +118,7 @@ Row batch_of_one_conv(const std::string& device) {
     row.figures.push_back({of("input"), study->formula.input(), study->measured.input});
     row.figures.push_back({of("output"), study->formula.output(), study->measured.output});
     row.figures.push_back({of("reserved after the forward pass"), study->formula.reserved(), study->measured.reserved});
-    row.figures.push_back({of("peak of a training step"), study->formula.step_peak(), study->measured.step_peak});
+    row.figures.push_back({of("peak of a training step"), study->step_peak(), study->measured.step_peak});
   }
   const bool tensors_grow =
       sixteen.measured.input == 16 * one.measured.input && sixteen.measured.output == 16 * one.measured.output;
@@ -129,7 +133,9 @@ Row batch_of_one_conv(const std::string& device) {
 }
 
 std::vector<Row> resolution_lab(const std::string& device) {
-  return {padding_row(device), batch_of_one_conv(device), kernel_row(device)};
+  return {padding_row(device),       batch_of_one_conv(device), kernel_row(device),
+          activations_row(device),   padding_share_row(device), workspace_row(device),
+          cached_blocks_row(device), whole_step_row(device),    categories_row(device)};
 }
 
 }  // namespace mnemo::labs

@@ -4,6 +4,12 @@
 
 namespace mnemo::labs {
 
+namespace {
+
+std::string as_named(const std::string& device) { return device; }
+
+}  // namespace
+
 const char* name(Verdict verdict) {
   switch (verdict) {
     case Verdict::holds:
@@ -20,11 +26,22 @@ bool Row::agrees() const {
   return std::all_of(figures.begin(), figures.end(), [](const Figure& figure) { return figure.agrees(); });
 }
 
+std::string shape_only(const std::string& device) { return device.starts_with("cpu") ? "virtual:" + device : device; }
+
+const Card* card_of(const std::string& device) {
+  const std::string prefix = "virtual:";
+  if (!device.starts_with(prefix)) return nullptr;
+  const std::size_t end = std::min(device.find_first_of(":,", prefix.size()), device.size());
+  return find_card(device.substr(prefix.size(), end - prefix.size()));
+}
+
 const std::vector<Lab>& labs() {
   static const std::vector<Lab> all{
-      {"batch-size", "What the batch size does to memory: claims E1 to E3 and A2.", batch_size_lab},
-      {"resolution", "What resolution, padding, batch and kernel size do to a 3-D convolution: claims A1 to A3.",
-       resolution_lab},
+      {"batch-size", "What the batch size does to memory: claims E1 to E3 and A2.", as_named, batch_size_lab},
+      {"resolution", "What resolution, padding, batch and kernel size do to a convolution's memory: claims A1 to A5.",
+       as_named, resolution_lab},
+      {"reported", "What users of PyTorch reported of convolutions on an A100 80GB, reproduced.", reported_place,
+       reported_lab},
   };
   return all;
 }

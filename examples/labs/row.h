@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include <mnemo/mnemo.h>
+
 namespace mnemo::labs {
 
 /// One number, predicted and measured. Bytes unless the name says otherwise.
@@ -37,6 +39,8 @@ struct Row {
 struct Lab {
   const char* name;
   const char* description;
+  /// The device that the lab takes where this one is asked for.
+  std::string (*place)(const std::string& device);
   /// Runs on devices of this name, a fresh one wherever a claim speaks of a fresh process.
   std::vector<Row> (*run)(const std::string& device);
 };
@@ -46,6 +50,16 @@ const std::vector<Lab>& labs();
 // The labs' functions; labs() lists them.
 std::vector<Row> batch_size_lab(const std::string& device);
 std::vector<Row> resolution_lab(const std::string& device);
+std::vector<Row> reported_lab(const std::string& device);
+/// The reports are of an A100 80GB: that card, unless another one is asked for.
+std::string reported_place(const std::string& device);
+
+/// The device that decides as this one does and computes nothing: "virtual:cpu:2GiB" of "cpu:2GiB", else the same.
+/// For what would take a CPU too long.
+std::string shape_only(const std::string& device);
+
+/// The card that a virtual device stands for, or nullptr.
+const Card* card_of(const std::string& device);
 
 /// A2 stands in both: what the batch size does to one convolution.
 Row batch_of_one_conv(const std::string& device);

@@ -45,10 +45,17 @@ Bytes SimpleConvFormula::step_peak() const {
   // What relu1 and pool1 keep until backward has come to them; pool1's own output is kept by conv2.
   const Bytes saved1 = plane1 + places1;
   const Bytes at_conv2 = backward + saved1 + half1 + plane2;
+  const Bytes half2 = block_bytes(batch_ * features());
+  const Bytes saved2 = plane2 + block_bytes(batch_ * features(), 1);  // the same of relu2 and pool2
+  const Bytes product = block_bytes(device_.backend().decisions().matmul_workspace(), 1);
+  const Bytes at_fc = always + saved1 + half1 + saved2 + half2;
   return std::max({
       always + plane1 + workspace(3, 32, size_, ConvPass::forward),
       always + plane1 + plane1 + half1 + places1,  // pool1, forward: conv1's output is still there
       always + saved1 + half1 + plane2 + workspace(32, 64, pooled1_, ConvPass::forward),
+      at_fc + block_bytes(batch_ * 10) + product,
+      // The linear layer's second product, when the gradients of its output and input are there.
+      at_fc + results + block_bytes(batch_ * 10) + half2 + block_bytes(10 * features()) + product,
       at_conv2 + half1 + workspace(32, 64, pooled1_, ConvPass::data_gradient),
       at_conv2 + half1 + conv2_parameters() + workspace(32, 64, pooled1_, ConvPass::weight_gradient),
       backward + conv2_parameters() + saved1 + half1 + plane1,  // pool1, backward: from its gradient to relu1's

@@ -18,6 +18,8 @@ class Model {
 
   virtual Tensor forward(const Tensor& x) = 0;
   virtual std::vector<nn::NamedTensor> named_parameters() = 0;
+  /// Casts parameters and buffers.
+  virtual void to(DType dtype) = 0;
 
   std::vector<Tensor> parameters();
   /// Number of trained values.
@@ -36,6 +38,7 @@ std::unique_ptr<Model> as_model(M module) {
     explicit Holder(M m) : module_(std::move(m)) { nn::Collector().run(module_); }
     Tensor forward(const Tensor& x) override { return module_(x); }
     std::vector<nn::NamedTensor> named_parameters() override { return module_.named_parameters(); }
+    void to(DType dtype) override { module_.to(dtype); }
 
    private:
     M module_;

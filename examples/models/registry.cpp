@@ -181,7 +181,10 @@ std::string Sizes::text() const {
 }
 
 Shape Spec::input_shape(std::int64_t batch_size, std::int64_t edge) const {
-  return with_space({batch_size, channels}, spatial_rank, edge);
+  if (edge > 0) return with_space({batch_size, channels}, spatial_rank, edge);
+  Dims all{batch_size, channels};
+  for (const std::int64_t extent : extents) all.push_back(extent);
+  return Shape(all);
 }
 
 Shape Spec::target_shape(std::int64_t batch_size, std::int64_t edge) const {
@@ -197,10 +200,10 @@ const Spec* find_spec(std::string_view name) {
   return nullptr;
 }
 
-Batch random_batch(const Spec& spec, std::int64_t batch_size, std::int64_t edge) {
+Batch random_batch(const Spec& spec, std::int64_t batch_size, std::int64_t edge, DType dtype) {
   const memory::PhaseScope phase(memory::Phase::data);
   const memory::CategoryScope category(memory::Category::input);
-  Batch batch{.input = randn(spec.input_shape(batch_size, edge)), .targets = {}};
+  Batch batch{.input = randn(spec.input_shape(batch_size, edge), {.dtype = dtype}), .targets = {}};
   if (spec.classes > 0) batch.targets = randint(0, spec.classes, spec.target_shape(batch_size, edge));
   return batch;
 }

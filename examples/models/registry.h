@@ -2,10 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "models/model.h"
 
@@ -22,19 +24,21 @@ struct Sizes {
   std::string text() const;
 };
 
-/// One model of the zoo: how it is made, and what one batch looks like.
+/// One model: how it is made, and what one batch looks like.
 struct Spec {
-  const char* name;
-  const char* description;
-  std::int64_t batch;  ///< unless told otherwise
-  std::int64_t size;   ///< edge length of the input, unless told otherwise
-  Sizes sizes;
-  std::int64_t channels;  ///< of the input
-  int spatial_rank;       ///< 1: sequences, 2: images, 3: volumes
-  std::int64_t classes;   ///< 0: a regression towards zero
-  bool dense;             ///< a class for each pixel or voxel, not one for the whole input
-  std::unique_ptr<Model> (*make)();
+  std::string name;
+  std::string description;
+  std::int64_t batch = 1;  ///< unless told otherwise
+  std::int64_t size = 0;   ///< edge length of the input, unless told otherwise; 0: `extents` are its sizes
+  std::vector<std::int64_t> extents = {};
+  Sizes sizes = {};
+  std::int64_t channels = 1;  ///< of the input
+  int spatial_rank = 2;       ///< 1: sequences, 2: images, 3: volumes
+  std::int64_t classes = 0;   ///< 0: a regression towards zero
+  bool dense = false;         ///< a class for each pixel or voxel, not one for the whole input
+  std::function<std::unique_ptr<Model>()> make = {};
 
+  /// `edge` 0: the extents.
   Shape input_shape(std::int64_t batch_size, std::int64_t edge) const;
   Shape target_shape(std::int64_t batch_size, std::int64_t edge) const;
 };
@@ -47,7 +51,7 @@ const Spec* find_spec(std::string_view name);
 struct Batch {
   Tensor input, targets;
 };
-Batch random_batch(const Spec& spec, std::int64_t batch_size, std::int64_t edge);
+Batch random_batch(const Spec& spec, std::int64_t batch_size, std::int64_t edge, DType dtype = DType::float32);
 
 /// Cross entropy against the targets, or the mean of the squares where there are no classes.
 Tensor loss(const Spec& spec, const Tensor& output, const Tensor& targets);

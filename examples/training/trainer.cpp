@@ -33,38 +33,45 @@ const char* name(Rule rule) {
   return "no optimizer";
 }
 
-Trainer::Trainer(const models::Spec& spec, Rule rule)
-    : spec_(spec), model_(spec.make()), optimizer_(make_optimizer(rule, model_->parameters())) {}
+Trainer::Trainer(const models::Spec& spec, Rule rule, DType dtype) : spec_(spec), dtype_(dtype), model_(spec.make()) {
+  if (dtype != DType::float32) model_->to(dtype);
+  optimizer_ = make_optimizer(rule, model_->parameters());
+}
 
 StepReport Trainer::step(std::int64_t batch_size, std::int64_t edge) {
   const DeviceScope scope(device_);
   memory::CachingAllocator& allocator = device_.allocator();
   allocator.reset_peak();
   const memory::StepScope step(++steps_);
-  const double loss = run(batch_size, edge);
+  StepReport report;
+  run(batch_size, edge, report);
   const memory::Statistics statistics = allocator.statistics();
-  return {.loss = loss,
-          .allocated = statistics.allocated_bytes.all.current,
-          .reserved = statistics.reserved_bytes.all.current,
-          .peak_reserved = statistics.reserved_bytes.all.peak,
-          .peak = allocator.peak()};
+  report.allocated = statistics.allocated_bytes.all.current;
+  report.reserved = statistics.reserved_bytes.all.current;
+  report.peak_reserved = statistics.reserved_bytes.all.peak;
+  report.peak = allocator.peak();
+  return report;
 }
 
 // A function of its own, so that all that belongs to the step is released at its end.
-double Trainer::run(std::int64_t batch_size, std::int64_t edge) {
+void Trainer::run(std::int64_t batch_size, std::int64_t edge, StepReport& report) {
   const memory::PhaseScope phase(memory::Phase::forward);
-  const models::Batch batch = models::random_batch(spec_, batch_size, edge);
+  const models::Batch batch = models::random_batch(spec_, batch_size, edge, dtype_);
   const GradModeScope recording(optimizer_ != nullptr);
   if (optimizer_) optimizer_->zero_grad();
+  report.before_forward = device_.allocator().allocated();
   const Tensor output =
       model_->forward(batch.input);  // stays until the end of the step, as in the loops that users write
+  report.after_forward = device_.allocator().allocated();
+  report.loss = std::numeric_limits<double>::quiet_NaN();
+  if (!optimizer_ && spec_.classes == 0) return;
   const Tensor loss = models::loss(spec_, output, batch.targets);
   if (optimizer_) {
     loss.backward();
     optimizer_->step();
   }
   // Reading a value that a virtual device does not have would only be worth a warning.
-  return device_.is_virtual() ? std::numeric_limits<double>::quiet_NaN() : loss.item();
+  if (!device_.is_virtual()) report.loss = loss.item();
 }
 
 }  // namespace mnemo::training

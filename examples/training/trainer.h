@@ -18,7 +18,9 @@ const char* name(Rule rule);
 
 /// Memory after a step, when everything that belonged to it is released, and at its peak. Bytes.
 struct StepReport {
-  double loss = 0;  ///< NaN on a virtual device
+  double loss = 0;                   ///< NaN on a virtual device, and where none was computed
+  memory::Bytes before_forward = 0;  ///< allocated with the input there
+  memory::Bytes after_forward = 0;   ///< allocated with the output there
   memory::Bytes allocated = 0;
   memory::Bytes reserved = 0;
   memory::Bytes peak_reserved = 0;
@@ -28,18 +30,21 @@ struct StepReport {
 /// A model on the current device with its optimizer.
 class Trainer {
  public:
-  Trainer(const models::Spec& spec, Rule rule);
+  /// Parameters and data have this dtype.
+  Trainer(const models::Spec& spec, Rule rule, DType dtype = DType::float32);
 
-  /// One step on random data: new input, forward, backward, update. Peaks are counted from its beginning.
+  /// One step on random data: new input, forward, backward, update. Peaks are counted from its beginning. Without
+  /// training a regression computes no loss.
   StepReport step(std::int64_t batch_size, std::int64_t edge);
 
   models::Model& model() { return *model_; }
   const Device& device() const { return device_; }
 
  private:
-  double run(std::int64_t batch_size, std::int64_t edge);
+  void run(std::int64_t batch_size, std::int64_t edge, StepReport& report);
 
   const models::Spec& spec_;
+  DType dtype_;
   Device device_;  ///< the current one when it was made
   std::unique_ptr<models::Model> model_;
   std::unique_ptr<optim::Optimizer> optimizer_;  ///< null for Rule::nothing

@@ -1,0 +1,126 @@
+// mnemo cliffs: where does a smaller size need more memory?
+#include "command/cliffs.h"
+
+#include <algorithm>
+#include <fstream>
+#include <memory>
+#include <string_view>
+
+#include <fmt/format.h>
+
+#include "command/command.h"
+#include "command/numbers.h"
+#include "models/layer.h"
+
+namespace mnemo::command {
+
+namespace {
+
+constexpr std::int64_t kUsualStep = 8;
+constexpr std::int64_t kMostSizes = 1000;
+
+struct CliffsOptions {
+  WorkloadOptions workload = {};
+  std::string device = "virtual:h200";
+  std::string batch;  ///< empty: the model's own
+  std::string size;
+  std::string svg;
+  bool json = false;
+};
+
+/// "32:128" or "32:128:8"
+std::vector<std::int64_t> read_sizes(const std::string& text) {
+  std::vector<std::int64_t> numbers;
+  for (std::size_t begin = 0; begin <= text.size();) {
+    const std::size_t end = std::min(text.find(':', begin), text.size());
+    numbers.push_back(read_count("--size", std::string_view(text).substr(begin, end - begin)));
+    begin = end + 1;
+  }
+  if (numbers.size() != 2 && numbers.size() != 3)
+    throw UsageError(fmt::format("--size: \"{}\" is not a range A:B or A:B:STEP, such as 32:128:8", text));
+  const std::int64_t first = numbers[0], last = numbers[1], step = numbers.size() == 3 ? numbers[2] : kUsualStep;
+  if (first > last) throw UsageError(fmt::format("--size: \"{}\" has its larger end first", text));
+  const std::int64_t count = (last - first) / step + 1;
+  if (count > kMostSizes)
+    throw UsageError(fmt::format("--size: \"{}\" is {} sizes, the most is {}", text, count, kMostSizes));
+  std::vector<std::int64_t> sizes;
+  for (std::int64_t i = 0; i < count; ++i) sizes.push_back(first + i * step);
+  return sizes;
+}
+
+/// Devices with commas between; "cudnn=9.19.0" belongs to the card before it.
+std::vector<std::string> read_devices(const std::string& text) {
+  std::vector<std::string> devices;
+  for (std::size_t begin = 0; begin <= text.size();) {
+    const std::size_t end = std::min(text.find(',', begin), text.size());
+    const std::string part = text.substr(begin, end - begin);
+    if (part.starts_with("cudnn=") && !devices.empty())
+      devices.back() += ',' + part;
+    else
+      devices.push_back(part);
+    begin = end + 1;
+  }
+  for (std::size_t i = 0; i < devices.size(); ++i) {
+    if (!devices[i].starts_with("virtual:"))
+      throw UsageError(fmt::format("--device: \"{}\" is not a virtual device such as virtual:h200", devices[i]));
+    if (std::find(devices.begin(), devices.begin() + static_cast<std::ptrdiff_t>(i), devices[i]) !=
+        devices.begin() + static_cast<std::ptrdiff_t>(i))
+      throw UsageError(fmt::format("--device: {} is given twice", devices[i]));
+  }
+  return devices;
+}
+
+std::vector<std::int64_t> read_batches(const CliffsOptions& options, const models::Spec& spec) {
+  if (options.batch.empty()) return {spec.batch};
+  std::vector<std::int64_t> batches = read_counts("--batch", options.batch);
+  std::ranges::sort(batches);
+  batches.erase(std::unique(batches.begin(), batches.end()), batches.end());
+  return batches;
+}
+
+void write(const std::string& path, const std::string& content) {
+  std::ofstream file(path, std::ios::binary);
+  file << content;
+  if (!file.flush()) throw FileError(fmt::format("{}: cannot be written", path));
+}
+
+int show(const CliffsOptions& options) {
+  const std::vector<std::int64_t> sizes = read_sizes(options.size);
+  const std::vector<std::string> devices = read_devices(options.device);
+  const Workload workload = read_workload(options.workload);
+  const Survey found = survey(workload, devices, read_batches(options, workload.spec), sizes);
+  if (!options.svg.empty()) write(options.svg, svg(found));
+  if (options.json)
+    print_json(to_json(found));
+  else
+    print(text(found));
+  return fine;
+}
+
+}  // namespace
+
+/// `--json` prints {"model", "dtype", "policy", "devices", "skipped"}. A device is {"device", "cudnn", "source",
+/// "estimated_workspaces", "rows", "cliffs"}. A row is {"batch", "size", "peak_allocated", "peak_reserved",
+/// "estimated_workspaces", "workspaces": [{"module", "direction", "engine", "workspace", "estimated"}]}; where the step
+/// does not fit both peaks are null, and "oom" is {"requested", "allocated", "reserved", "phase", "op", "module"}.
+/// A cliff, the largest first, is {"batch", "from", "to", "metric", "bytes", "before", "after", "module", "direction",
+/// "engine_before", "engine_after", "workspace_before", "workspace_after", "estimated_workspaces"}: the metric,
+/// "peak_allocated" or "workspace", rises by `bytes` at every size from `from` down to `to`. For a peak the pass is the
+/// one that explains it (null where none does), "category" is what rose most, and with "oom" true the step at `to` does
+/// not fit: `after` is the least that it needs. "skipped" has {"batch", "size", "reason"} of what the model does not
+/// take.
+void add_cliffs(CLI::App& app, Action& action) {
+  CLI::App* verb = app.add_subcommand("cliffs", "Where does a smaller size need more memory?");
+  const auto options = std::make_shared<CliffsOptions>();
+  options->workload.usual_policy = "heuristic";
+  add_workload(*verb, options->workload);
+  verb->add_option("--size", options->size, "Edge lengths of the input: A:B or A:B:STEP. (STEP 8)")->required();
+  verb->add_option("--batch", options->batch, "Batch sizes, such as 1,4,16.");
+  verb->add_option("--device", options->device,
+                   "Virtual devices, such as virtual:h200,virtual:t4 or virtual:h200,cudnn=9.19.0. (virtual:h200)");
+  verb->add_option("--svg", options->svg, "Also write the curves as a picture to this file.");
+  verb->add_flag("--json", options->json, "One JSON object on stdout.");
+  verb->callback([&action, options] { action = [options] { return show(*options); }; });
+}
+
+}  // namespace mnemo::command
