@@ -53,6 +53,13 @@ std::vector<Usual> usual_workloads() {
       {"conv3d:32,32,k3,p1@4x32x16x16x16", {4}, {16, 32}},
       {"conv3d:1,16,k7,p3@16x1x48x48x48", {16}, {48, 56}},
       {"conv2d:32,64,k3,p1@16x32x128x128", {16}, range(96, 160, 8)},
+      // The layers whose workspaces the tests know by heart.
+      {"conv2d:3,32,k3@64x3x28x28", {8, 64}, {28}},
+      {"conv2d:32,64,k3@64x32x13x13", {8, 64}, {13}},
+      {"conv3d:16,32,k3,p2@1x16x16x16x16", {1}, {16, 32}},
+      {"conv3d:16,32,k7@1x16x16x16x16", {1}, {16}},
+      {"conv1d:128,64,k3@16x128x1024", {16}, {1024}},
+      {"conv2d:128,256,k3,p1@16x128x64x64", {16}, {64}},
       // What users reported.
       {"conv3d:64,32,k3,p1@1x64x361x370x251", {1}, {0}},
       {"conv3d:256,64,k3@1x256x4x1090x1922", {1}, {0}},
