@@ -14,6 +14,7 @@
 #include <mnemo/autograd/grad_mode.h>
 #include <mnemo/autograd/saved.h>
 #include <mnemo/autograd/tensor.h>
+#include <mnemo/core/notes.h>
 
 namespace mnemo {
 
@@ -45,6 +46,7 @@ Tensor attach(std::shared_ptr<Node> node, std::vector<NodeRef> inputs, Array out
 /// gives the inputs' gradients when backward comes to it.
 template <class Closure>
 Tensor record(std::initializer_list<const Tensor*> inputs, Array output, Closure closure) {
+  note_output(output);
   if (!grad_enabled()) return Tensor(std::move(output));
   std::vector<NodeRef> nodes = recorded_inputs(inputs);
   if (nodes.empty()) return Tensor(std::move(output));

@@ -18,6 +18,13 @@ void Storage::set_category(Category category) {
   if (block_ && block_->tag.category != category) device_.allocator().retag(block_, category);
 }
 
+void Storage::set_module(const char* module) {
+  if (block_ == nullptr || *block_->tag.module != '\0' || *module == '\0') return;
+  memory::Tag tag = block_->tag;
+  tag.module = module;
+  device_.allocator().retag(block_, tag);
+}
+
 void Storage::hold_for_backward() {
   if (holds_++ > 0 || category() != Category::live_activation) return;
   memory::Tag tag = memory::current_tag();  // the op that saves it, of its module, is why it stays

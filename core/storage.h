@@ -36,6 +36,9 @@ class Storage {
   void set_category(memory::Category category);
   memory::Category category() const;
 
+  /// Which module the block belongs to, if that was not known when it was allocated; shows in the ledger.
+  void set_module(const char* module);
+
   /// Counts gradient closures that hold the storage: a live activation is a saved one while there are any.
   void hold_for_backward();
   void release_from_backward() noexcept;

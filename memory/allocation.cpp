@@ -161,7 +161,7 @@ Block* CachingAllocator::State::hand_out(Block* block, const Request& request) {
 
 void CachingAllocator::State::retag(Block* block, const Tag& tag) {
   const Category before = block->tag.category;
-  if (before == tag.category) return;
+  if (before == tag.category && block->tag.module == tag.module) return;
   block->tag = tag;
   ledger.retagged(*block, before);
 }

@@ -87,6 +87,8 @@ Peak CachingAllocator::peak() const {
 
 std::shared_ptr<void> CachingAllocator::subscribe(Listener listener) {
   const std::lock_guard lock(mutex_);
+  static std::atomic<std::uint32_t> count{0};
+  latest_subscription_.store(++count, std::memory_order_relaxed);
   return state_->ledger.subscribe(std::move(listener));
 }
 

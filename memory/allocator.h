@@ -4,6 +4,8 @@
 // their segments were made, so that a run gives the same numbers on every device.
 #pragma once
 
+#include <atomic>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -58,7 +60,7 @@ class CachingAllocator {
 
   /// The block is now held for another reason (nothing happens when the category is the same).
   void retag(Block* block, Category category);
-  /// The same, saying also by which op of which module.
+  /// The same, saying also by which op of which module (nothing happens when category and module are the same).
   void retag(Block* block, const Tag& tag);
 
   /// Waits for pending events, then gives every free segment back to the source.
@@ -77,6 +79,9 @@ class CachingAllocator {
 
   /// Calls `listener` for every event until the returned subscription is destroyed; see Listener.
   [[nodiscard]] std::shared_ptr<void> subscribe(Listener listener);
+  /// The number of the latest subscription, counted through the process; 0 before this allocator's first one. Whoever has
+  /// markers for listeners only looks here first: it costs nothing.
+  std::uint32_t latest_subscription() const noexcept { return latest_subscription_.load(std::memory_order_relaxed); }
   /// A named moment in the event stream; `text` has static lifetime.
   void marker(const char* text);
 
@@ -93,6 +98,7 @@ class CachingAllocator {
   class State;
   std::unique_ptr<State> state_;
   mutable std::mutex mutex_;
+  std::atomic<std::uint32_t> latest_subscription_{0};
 };
 
 }  // namespace mnemo::memory

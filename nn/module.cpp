@@ -9,12 +9,27 @@ void Visitor::enter(ModuleState& module) {
   on_module(module);
 }
 
+namespace {
+
+/// A layer is made before it has a path: its tensors learn theirs when the model is first visited.
+void tell_module(const Tensor& tensor, const std::string& path) {
+  const memory::Block* block = tensor.array().storage()->block();
+  if (block != nullptr && *block->tag.module == '\0' && !path.empty())
+    tensor.array().storage()->set_module(memory::intern(path));
+}
+
+}  // namespace
+
 void Visitor::parameter(const char* name, Tensor& tensor) {
-  if (tensor.defined()) on_parameter(path_.empty() ? name : path_ + '.' + name, tensor);
+  if (!tensor.defined()) return;
+  tell_module(tensor, path_);
+  on_parameter(path_.empty() ? name : path_ + '.' + name, tensor);
 }
 
 void Visitor::buffer(const char* name, Tensor& tensor) {
-  if (tensor.defined()) on_buffer(path_.empty() ? name : path_ + '.' + name, tensor);
+  if (!tensor.defined()) return;
+  tell_module(tensor, path_);
+  on_buffer(path_.empty() ? name : path_ + '.' + name, tensor);
 }
 
 namespace {

@@ -68,6 +68,8 @@ std::vector<std::pair<Array*, Array>> Optimizer::missing_state() {
     State& state = states_[i];
     if (state.steps > 0 || !parameters_[i].grad().defined()) continue;
     const Array& parameter = parameters_[i].array();
+    const memory::Block* block = parameter.storage()->block();
+    const memory::ModuleScope module(block == nullptr ? "" : block->tag.module);  // whose state it is
     for (Array* moment : {&state.first, &state.second}) {
       if (moment->defined() || moments() < (moment == &state.first ? 1 : 2)) continue;
       Array zeros = Array::like(parameter);

@@ -4,6 +4,7 @@
 
 #include <mnemo/core/families.h>
 #include <mnemo/core/families/workspace.h>
+#include <mnemo/core/notes.h>
 #include <mnemo/core/planning/conv_split.h>
 #include <mnemo/core/planning/conv_trace.h>
 
@@ -92,6 +93,7 @@ void run_conv(ConvCall& call, const Device& device) {
   }
   backend.count(call.plan);
   ConvTrace::note(call);
+  note_plan(call.pass, call.plan, device);
   call.workspace = new_workspace(call.plan.workspace, device);
   backend.conv(call);
 }
