@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include <mnemo/memory/json_writer.h>
 #include <mnemo/memory/pickle.h>
 #include <mnemo/memory/rounding.h>
 #include <mnemo/memory/timeline.h>
@@ -18,9 +19,11 @@ constexpr std::uint64_t kBase = 0x700000000000;  // looks like an address of a d
 constexpr int kBatch = 1000;                     // list elements at a time, as Python itself writes them
 constexpr std::size_t kRemembered = 1'000'000;   // values, at most, so that memory stays bounded
 
+/// `Writer` is a PickleWriter or a JsonWriter.
+template <class Writer>
 class MemoryViz {
  public:
-  MemoryViz(const Recording& recording, std::ostream& out) : recording_(recording), pickle_(out) {}
+  MemoryViz(const Recording& recording, std::ostream& out) : recording_(recording), writer_(out) {}
 
   void write() {
     Timeline timeline(recording_);
@@ -29,19 +32,27 @@ class MemoryViz {
     expandable_ = timeline.state().expandable() ||
                   recording_.header().allocator.find("expandable_segments:True") != std::string::npos;
 
-    pickle_.begin_dictionary();
+    writer_.begin_dictionary();
     key("segments");
     write_segments(timeline.state());
     key("device_traces");
-    pickle_.begin_list();
+    writer_.begin_list();
     write_trace();
-    pickle_.end_list();
+    writer_.end_list();
     key("allocator_settings");
-    pickle_.begin_dictionary();
+    writer_.begin_dictionary();
     entry("PYTORCH_CUDA_ALLOC_CONF", recording_.header().allocator);
-    pickle_.end_dictionary();
-    pickle_.end_dictionary();
-    pickle_.finish();
+    writer_.end_dictionary();
+    // For whoever reads it back; the viewer passes over it.
+    key("mnemo");
+    writer_.begin_dictionary();
+    entry("device", recording_.header().device);
+    entry("capacity", recording_.header().capacity);
+    key("timed");
+    writer_.boolean(recording_.header().timed);
+    writer_.end_dictionary();
+    writer_.end_dictionary();
+    writer_.finish();
   }
 
  private:
@@ -49,9 +60,9 @@ class MemoryViz {
 
   void text(std::string_view text) {
     const auto found = texts_.find(text);
-    if (found != texts_.end()) return pickle_.again(found->second);
-    pickle_.text(text);
-    if (texts_.size() < kRemembered) texts_.emplace(text, pickle_.remember());
+    if (found != texts_.end()) return writer_.again(found->second);
+    writer_.text(text);
+    if (texts_.size() < kRemembered) texts_.emplace(text, writer_.remember());
   }
   void key(std::string_view name) { text(name); }
   void entry(std::string_view name, std::string_view value) {
@@ -60,26 +71,26 @@ class MemoryViz {
   }
   void entry(std::string_view name, std::int64_t value) {
     key(name);
-    pickle_.number(value);
+    writer_.number(value);
   }
 
   void write_frame(std::string_view function, std::string_view file, std::int64_t line) {
-    pickle_.begin_dictionary();
+    writer_.begin_dictionary();
     entry("name", function);
     entry("filename", file);
     entry("line", line);
-    pickle_.end_dictionary();
+    writer_.end_dictionary();
   }
 
   void write_frames(const Tag& tag) {
     const Frames frames{tag.op, tag.module, tag.phase, tag.step};
     const auto found = frames_.find(frames);
-    if (found != frames_.end()) return pickle_.again(found->second);
-    pickle_.begin_list();
+    if (found != frames_.end()) return writer_.again(found->second);
+    writer_.begin_list();
     write_frame(*tag.op == '\0' ? "(no op)" : tag.op, *tag.module == '\0' ? "(no module)" : tag.module, 0);
     write_frame(name(tag.phase), fmt::format("step {}", tag.step), 0);
-    pickle_.end_list();
-    if (frames_.size() < kRemembered) frames_.emplace(frames, pickle_.remember());
+    writer_.end_list();
+    if (frames_.size() < kRemembered) frames_.emplace(frames, writer_.remember());
   }
 
   void follow_category(const Timeline& timeline) {
@@ -90,7 +101,7 @@ class MemoryViz {
   }
 
   void write_block(std::uint64_t position, Bytes size, const LiveBlock* block) {
-    pickle_.begin_dictionary();
+    writer_.begin_dictionary();
     entry("address", address(position));
     entry("size", size);
     entry("requested_size", block != nullptr ? block->requested : 0);
@@ -99,19 +110,19 @@ class MemoryViz {
     if (block != nullptr) {
       write_frames(block->tag);
     } else {
-      pickle_.empty_list();
+      writer_.empty_list();
     }
-    pickle_.end_dictionary();
+    writer_.end_dictionary();
   }
 
   void write_segments(const LiveState& state) {
-    pickle_.begin_list();
+    writer_.begin_list();
     int count = 0;
     for (const auto& [position, segment] : state.segments()) {
-      if (++count % kBatch == 0) pickle_.next_batch();
+      if (++count % kBatch == 0) writer_.next_batch();
       write_segment(state, position, segment);
     }
-    pickle_.end_list();
+    writer_.end_list();
   }
 
   void write_segment(const LiveState& state, std::uint64_t position, const LiveSegment& segment) {
@@ -128,7 +139,7 @@ class MemoryViz {
       requested += block->second.requested;
       largest = std::max(largest, block->second.size);
     }
-    pickle_.begin_dictionary();
+    writer_.begin_dictionary();
     entry("device", 0);
     entry("address", address(position));
     entry("total_size", segment.size);
@@ -140,27 +151,27 @@ class MemoryViz {
     const bool small = largest <= kSmallLimit && (segment.size == kSmallSegment || (expandable_ && largest > 0));
     entry("segment_type", small ? "small" : "large");
     key("segment_pool_id");
-    pickle_.pair(0, 0);
+    writer_.pair(0, 0);
     key("is_expandable");
-    pickle_.boolean(expandable_);
+    writer_.boolean(expandable_);
     key("frames");
-    pickle_.empty_list();
+    writer_.empty_list();
     key("blocks");
-    pickle_.begin_list();
+    writer_.begin_list();
     int count = 0;
     std::uint64_t next = position;
     const auto free_until = [&](std::uint64_t until) {
       if (next < until) write_block(next, static_cast<Bytes>(until - next), nullptr);
     };
     for (auto block = first; block != last; ++block) {
-      if (++count % kBatch == 0) pickle_.next_batch();
+      if (++count % kBatch == 0) writer_.next_batch();
       free_until(block->first);
       write_block(block->first, block->second.size, &block->second);
       next = block->first + static_cast<std::uint64_t>(block->second.size);
     }
     free_until(end);
-    pickle_.end_list();
-    pickle_.end_dictionary();
+    writer_.end_list();
+    writer_.end_dictionary();
   }
 
   /// The viewer's name of what happened; empty when it has none.
@@ -183,29 +194,29 @@ class MemoryViz {
   }
 
   void write_trace() {
-    pickle_.begin_list();
+    writer_.begin_list();
     // With categories but none of them "unknown" a misspelt name in the viewer keeps the file from opening.
-    pickle_.begin_dictionary();
+    writer_.begin_dictionary();
     entry("action", "snapshot");
     for (const char* field : {"addr", "size", "stream", "time_us"}) entry(field, 0);
     key("frames");
-    pickle_.empty_list();
+    writer_.empty_list();
     entry("category", "unknown");
-    pickle_.end_dictionary();
+    writer_.end_dictionary();
     int count = 1;
     for (Timeline timeline(recording_); timeline.next();) {
       const Event& event = timeline.event();
       if (action(event.kind).empty()) continue;
-      if (++count % kBatch == 0) pickle_.next_batch();
+      if (++count % kBatch == 0) writer_.next_batch();
       write_event(event, timeline);
     }
-    pickle_.end_list();
+    writer_.end_list();
   }
 
   void write_event(const Event& event, const Timeline& timeline) {
     const bool of_block = event.kind == EventKind::alloc || event.kind == EventKind::free_requested ||
                           event.kind == EventKind::free_completed;
-    pickle_.begin_dictionary();
+    writer_.begin_dictionary();
     entry("action", action(event.kind));
     if (event.kind == EventKind::oom) {
       entry("device_free", std::max<Bytes>(0, recording_.header().capacity - event.reserved));
@@ -223,21 +234,27 @@ class MemoryViz {
                                     : event.tag.category;
       entry("category", name(category));
     }
-    pickle_.end_dictionary();
+    writer_.end_dictionary();
   }
 
   using Frames = std::tuple<const char*, const char*, Phase, std::int64_t>;
 
   const Recording& recording_;
-  PickleWriter pickle_;
-  std::map<std::string, PickleWriter::Reference, std::less<>> texts_;
-  std::map<Frames, PickleWriter::Reference> frames_;
+  Writer writer_;
+  std::map<std::string, typename Writer::Reference, std::less<>> texts_;
+  std::map<Frames, typename Writer::Reference> frames_;
   std::vector<Category> last_category_;  // of each event that is an allocation: what its block was held for last
   bool expandable_ = false;
 };
 
 }  // namespace
 
-void write_memory_viz(const Recording& recording, std::ostream& out) { MemoryViz(recording, out).write(); }
+void write_memory_viz(const Recording& recording, std::ostream& out) {
+  MemoryViz<PickleWriter>(recording, out).write();
+}
+
+void write_memory_viz_json(const Recording& recording, std::ostream& out) {
+  MemoryViz<JsonWriter>(recording, out).write();
+}
 
 }  // namespace mnemo::memory

@@ -1,0 +1,186 @@
+// What would lower the peaks: each measure is applied alone to every moment of
+// the recording, and the highest moment that remains says what it is worth.
+#include <algorithm>
+#include <functional>
+#include <set>
+
+#include <fmt/format.h>
+
+#include <mnemo/memory/explanation.h>
+#include <mnemo/memory/rounding.h>
+#include <mnemo/memory/saved_bytes.h>
+#include <mnemo/memory/wording.h>
+
+namespace mnemo::memory {
+
+namespace {
+
+constexpr std::size_t kMostGroups = 8;
+
+struct Moment {
+  const CategoryBytes& categories;
+  Phase phase;
+  std::string_view group;           ///< the top module at work
+  const SavedBytes::Totals& saved;  ///< by top module
+  Bytes of(Category category) const { return categories[static_cast<std::size_t>(category)]; }
+};
+
+/// A measure, with the highest moment that it leaves.
+struct Measure {
+  std::string action;
+  std::string reason;                          ///< a sentence without its end
+  std::function<Bytes(const Moment&)> spares;  ///< what it takes away from a moment
+  Bytes highest = 0;
+  Phase phase = Phase::setup;
+  std::string op = {}, module = {};
+};
+
+std::string_view top_module(std::string_view path) { return path.substr(0, path.find('.')); }
+
+/// Top modules of several ops, those that hold most for backward at the peak
+/// first.
+std::vector<std::string> groups_at(const Account& peak) {
+  std::map<std::string, Bytes, std::less<>> saved;
+  std::map<std::string, std::set<LayerName>, std::less<>> ops;
+  for (const auto& [holder, held] : peak.holders) {
+    if (holder.module.empty() || holder.category != Category::saved_activation) continue;
+    const std::string group(top_module(holder.module));
+    saved[group] += held.bytes;
+    ops[group].insert({holder.module, holder.op});
+  }
+  std::vector<std::string> groups;
+  for (const auto& [group, bytes] : saved) {
+    if (ops[group].size() > 1) groups.push_back(group);
+  }
+  std::sort(groups.begin(), groups.end(), [&](const std::string& a, const std::string& b) {
+    return saved[a] != saved[b] ? saved[a] > saved[b] : a < b;
+  });
+  if (groups.size() > kMostGroups) groups.resize(kMostGroups);
+  return groups;
+}
+
+/// Saved by a module until backward comes to it, where all of it is there
+/// again.
+Bytes spared_by_checkpoint(const Moment& moment, const std::string& group) {
+  if (moment.phase == Phase::backward && moment.group == group) return 0;
+  const auto found = moment.saved.find({group, ""});
+  return found == moment.saved.end() ? 0 : found->second;
+}
+
+bool in_full_precision(const LayerNotes& notes) {
+  for (const LayerName& layer : notes.layers()) {
+    const auto& output = notes.of(layer).output;
+    if (output && (output->dtype == "float32" || output->dtype == "float64")) return true;
+  }
+  return false;
+}
+
+std::vector<Measure> measures(const Account& peak, const LayerNotes& notes) {
+  std::vector<Measure> list;
+  const auto at_peak = [&](Category category) { return peak.categories[static_cast<std::size_t>(category)]; };
+  const auto add = [&](std::string action, std::string reason, std::function<Bytes(const Moment&)> spares) {
+    list.push_back({.action = std::move(action), .reason = std::move(reason), .spares = std::move(spares)});
+  };
+  if (const Bytes bytes = at_peak(Category::workspace); bytes > 0) {
+    std::string of;
+    for (const auto& [holder, held] : peak.holders) {
+      if (holder.category == Category::workspace) of += (of.empty() ? "" : ", ") + where(holder.module, holder.op);
+    }
+    add("limit workspaces (--policy zero-workspace or workspace<=SIZE)",
+        fmt::format("the peak has {} of workspace, of {}", format_bytes(bytes), of),
+        [](const Moment& moment) { return moment.of(Category::workspace); });
+  }
+  const std::vector<std::string> groups = groups_at(peak);
+  for (const std::string& group : groups) {
+    add("checkpoint " + printable(group),
+        fmt::format("what {} saves is computed again when backward comes to "
+                    "it; its own input stays",
+                    printable(group)),
+        [group](const Moment& moment) { return spared_by_checkpoint(moment, group); });
+  }
+  if (groups.size() > 1) {
+    add("checkpoint every top module", "what each saves is computed again in backward; their inputs stay",
+        [groups](const Moment& moment) {
+          Bytes sum = 0;
+          for (const std::string& group : groups) sum += spared_by_checkpoint(moment, group);
+          return sum;
+        });
+  }
+  if (const Bytes bytes = at_peak(Category::optimizer_state); bytes > 0) {
+    add("an optimizer without state (SGD without momentum)",
+        fmt::format("the peak has {} of optimizer state", format_bytes(bytes)),
+        [](const Moment& moment) { return moment.of(Category::optimizer_state); });
+    add("optimizer state in 8 bits", fmt::format("a quarter of {} would be left", format_bytes(bytes)),
+        [](const Moment& moment) { return moment.of(Category::optimizer_state) / 4 * 3; });
+  }
+  if (const Bytes bytes = at_peak(Category::gradient); bytes > 0) {
+    add("update each parameter during backward and free its gradient",
+        fmt::format("the peak has {} of gradients", format_bytes(bytes)),
+        [](const Moment& moment) { return moment.of(Category::gradient); });
+    if (peak.phase == Phase::forward || peak.phase == Phase::data) {
+      add("zero_grad before the forward pass",
+          fmt::format("{} of gradients wait through the forward pass", format_bytes(bytes)), [](const Moment& moment) {
+            return moment.phase == Phase::forward || moment.phase == Phase::data ? moment.of(Category::gradient) : 0;
+          });
+    }
+  }
+  if (in_full_precision(notes)) {
+    add("half precision (--dtype bfloat16)", "values of two bytes where there are four or eight",
+        [](const Moment& moment) {
+          Bytes values = 0;
+          for (std::size_t i = 0; i < moment.categories.size(); ++i) values += moment.categories[i];
+          return (values - moment.of(Category::workspace) - moment.of(Category::other)) / 2;
+        });
+  }
+  return list;
+}
+
+void measure(const Recording& recording, std::vector<Measure>& list) {
+  Timeline timeline(recording);
+  SavedBytes saved(timeline, [](const Tag& tag) { return SavedBytes::Key{std::string(top_module(tag.module)), ""}; });
+  const auto look = [&](const Tag& tag) {
+    const Moment moment{timeline.categories(), tag.phase, top_module(tag.module), saved.totals()};
+    for (Measure& one : list) {
+      const Bytes left = timeline.allocated() - one.spares(moment);
+      if (left <= one.highest) continue;
+      one.highest = left;
+      one.phase = tag.phase;
+      one.op = tag.op;
+      one.module = tag.module;
+    }
+  };
+  look(timeline.event().tag);
+  while (timeline.next()) {
+    saved.follow(timeline.event());
+    if (timeline.event().kind == EventKind::alloc) look(timeline.event().tag);
+  }
+}
+
+}  // namespace
+
+std::vector<Advice> advise(const Recording& recording, const Account& peak, const LayerNotes& notes) {
+  std::vector<Advice> advice;
+  std::vector<Measure> list = measures(peak, notes);
+  measure(recording, list);
+  for (const Measure& one : list) {
+    const Bytes bytes = peak.allocated - one.highest;
+    if (bytes <= 0) continue;
+    advice.push_back({one.action, "peak_allocated", bytes,
+                      fmt::format("{}; the highest moment would be {} in {}", one.reason, format_bytes(one.highest),
+                                  place(one.phase, one.module, one.op))});
+  }
+  const Bytes reserved = recording.peak_reserved().bytes;
+  const Bytes idle = reserved - round_up(peak.allocated, kSmallSegment);
+  if (idle > 0 && recording.header().allocator.find("expandable_segments:True") == std::string::npos) {
+    advice.push_back(
+        {"let segments grow (--allocator expandable_segments:True), or empty "
+         "the cache between shapes",
+         "peak_reserved", idle,
+         fmt::format("{} are reserved where {} are the most that is allocated", format_bytes(reserved),
+                     format_bytes(peak.allocated))});
+  }
+  std::stable_sort(advice.begin(), advice.end(), [](const Advice& a, const Advice& b) { return a.bytes > b.bytes; });
+  return advice;
+}
+
+}  // namespace mnemo::memory
