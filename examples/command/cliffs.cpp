@@ -2,14 +2,13 @@
 #include "command/cliffs.h"
 
 #include <algorithm>
-#include <fstream>
 #include <memory>
-#include <string_view>
 
 #include <fmt/format.h>
 
 #include "command/command.h"
 #include "command/numbers.h"
+#include "command/ranges.h"
 #include "models/layer.h"
 
 namespace mnemo::command {
@@ -17,7 +16,6 @@ namespace mnemo::command {
 namespace {
 
 constexpr std::int64_t kUsualStep = 8;
-constexpr std::int64_t kMostSizes = 1000;
 
 struct CliffsOptions {
   WorkloadOptions workload = {};
@@ -28,48 +26,6 @@ struct CliffsOptions {
   bool json = false;
 };
 
-/// "32:128" or "32:128:8"
-std::vector<std::int64_t> read_sizes(const std::string& text) {
-  std::vector<std::int64_t> numbers;
-  for (std::size_t begin = 0; begin <= text.size();) {
-    const std::size_t end = std::min(text.find(':', begin), text.size());
-    numbers.push_back(read_count("--size", std::string_view(text).substr(begin, end - begin)));
-    begin = end + 1;
-  }
-  if (numbers.size() != 2 && numbers.size() != 3)
-    throw UsageError(fmt::format("--size: \"{}\" is not a range A:B or A:B:STEP, such as 32:128:8", text));
-  const std::int64_t first = numbers[0], last = numbers[1], step = numbers.size() == 3 ? numbers[2] : kUsualStep;
-  if (first > last) throw UsageError(fmt::format("--size: \"{}\" has its larger end first", text));
-  const std::int64_t count = (last - first) / step + 1;
-  if (count > kMostSizes)
-    throw UsageError(fmt::format("--size: \"{}\" is {} sizes, the most is {}", text, count, kMostSizes));
-  std::vector<std::int64_t> sizes;
-  for (std::int64_t i = 0; i < count; ++i) sizes.push_back(first + i * step);
-  return sizes;
-}
-
-/// Devices with commas between; "cudnn=9.19.0" belongs to the card before it.
-std::vector<std::string> read_devices(const std::string& text) {
-  std::vector<std::string> devices;
-  for (std::size_t begin = 0; begin <= text.size();) {
-    const std::size_t end = std::min(text.find(',', begin), text.size());
-    const std::string part = text.substr(begin, end - begin);
-    if (part.starts_with("cudnn=") && !devices.empty())
-      devices.back() += ',' + part;
-    else
-      devices.push_back(part);
-    begin = end + 1;
-  }
-  for (std::size_t i = 0; i < devices.size(); ++i) {
-    if (!devices[i].starts_with("virtual:"))
-      throw UsageError(fmt::format("--device: \"{}\" is not a virtual device such as virtual:h200", devices[i]));
-    if (std::find(devices.begin(), devices.begin() + static_cast<std::ptrdiff_t>(i), devices[i]) !=
-        devices.begin() + static_cast<std::ptrdiff_t>(i))
-      throw UsageError(fmt::format("--device: {} is given twice", devices[i]));
-  }
-  return devices;
-}
-
 std::vector<std::int64_t> read_batches(const CliffsOptions& options, const models::Spec& spec) {
   if (options.batch.empty()) return {spec.batch};
   std::vector<std::int64_t> batches = read_counts("--batch", options.batch);
@@ -78,18 +34,14 @@ std::vector<std::int64_t> read_batches(const CliffsOptions& options, const model
   return batches;
 }
 
-void write(const std::string& path, const std::string& content) {
-  std::ofstream file(path, std::ios::binary);
-  file << content;
-  if (!file.flush()) throw FileError(fmt::format("{}: cannot be written", path));
-}
-
 int show(const CliffsOptions& options) {
-  const std::vector<std::int64_t> sizes = read_sizes(options.size);
-  const std::vector<std::string> devices = read_devices(options.device);
+  if (options.size.find(':') == std::string::npos)
+    throw UsageError(fmt::format("--size: \"{}\" is not a range A:B or A:B:STEP, such as 32:128:8", options.size));
+  const std::vector<std::int64_t> sizes = read_range("--size", options.size, kUsualStep);
+  const std::vector<std::string> devices = read_virtual_devices(options.device);
   const Workload workload = read_workload(options.workload);
   const Survey found = survey(workload, devices, read_batches(options, workload.spec), sizes);
-  if (!options.svg.empty()) write(options.svg, svg(found));
+  if (!options.svg.empty()) write_file(options.svg, svg(found));
   if (options.json)
     print_json(to_json(found));
   else

@@ -12,6 +12,7 @@
 #include "command/output.h"
 #include "command/workload.h"
 #include "models/conv_passes.h"
+#include "training/trainer.h"
 
 namespace mnemo::command {
 
@@ -30,6 +31,7 @@ struct SurveyRow {
   std::vector<PlannedPass> passes = {};  ///< those of a lone layer: forward, data gradient, weight gradient
   memory::Peak peak = {};
   memory::Bytes peak_reserved = 0;
+  memory::Bytes allocated = 0;                             ///< after the step
   std::optional<OutOfMemory::Details> out_of_memory = {};  ///< then there is no peak
 
   /// The most that was allocated at once; out of memory: at least that.
@@ -60,6 +62,7 @@ struct Cliff {
 
 struct DeviceSurvey {
   std::string device, cudnn, source;
+  memory::Bytes capacity = 0;   ///< 0: unlimited
   std::vector<SurveyRow> rows;  ///< by batch, then by size, the smallest first
   std::vector<Cliff> cliffs;    ///< the largest first; they point into `rows`
 
@@ -81,13 +84,17 @@ struct Survey {
   std::vector<SkippedSize> skipped;
 };
 
-/// Runs everything, and finds the cliffs. Throws UsageError if the model takes none of the sizes.
+/// Runs everything, and finds the cliffs along the sizes. Throws UsageError if the model takes none of the sizes.
 Survey survey(const Workload& workload, const std::vector<std::string>& devices,
-              const std::vector<std::int64_t>& batches, const std::vector<std::int64_t>& sizes);
+              const std::vector<std::int64_t>& batches, const std::vector<std::int64_t>& sizes,
+              training::Rule rule = training::Rule::sgd);
 /// The cliffs of rows that are sorted as in DeviceSurvey.
 std::vector<Cliff> find_cliffs(const std::vector<SurveyRow>& rows);
 /// Whether `a` needs more than `b`, as far as is known: what does not fit needs at least what it asked for.
 bool surely_needs_more(const SurveyRow& a, const SurveyRow& b);
+
+/// "conv weight gradient eng34 needs 237.25 MiB instead of 44.75 MiB", or which category rose; "" if nothing did.
+std::string cause(const Cliff& cliff);
 
 std::string text(const Survey& survey);
 /// The object of --json; see add_cliffs.

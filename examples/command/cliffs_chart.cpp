@@ -55,7 +55,7 @@ ChartPoint workspace_point(const SurveyRow& row, const PlannedPass* pass, const 
 
 ChartPanel panel(const Survey& survey, const std::string& title, const std::vector<ChartSeries>& series,
                  const PointOf& point_of) {
-  ChartPanel panel{title, {}};
+  ChartPanel panel{.title = title, .curves = {}};
   for (const DeviceSurvey& device : survey.devices) {
     const SurveyRow* below = nullptr;
     std::int64_t batch = 0;

@@ -142,19 +142,15 @@ std::string place(const Cliff& cliff, bool batches) {
 }
 
 std::string peak_sentence(const Cliff& cliff, bool batches) {
-  std::string cause;
-  if (cliff.pass_after != nullptr)
-    cause = fmt::format(": {} {} {}", cliff.pass_after->module, direction_of(*cliff.pass_after), engines(cliff));
+  const std::string why = cause(cliff);
   if (cliff.out_of_memory) {
     return fmt::format("{} the step no longer fits: it needs at least {} instead of {}{}", place(cliff, batches),
-                       memory::format_bytes(cliff.after), memory::format_bytes(cliff.before), cause);
+                       memory::format_bytes(cliff.after), memory::format_bytes(cliff.before),
+                       cliff.pass_after == nullptr ? "" : ": " + why);
   }
-  if (cause.empty())
-    cause = fmt::format("; what rises most is the category {}, from {} to {}", memory::name(cliff.category),
-                        memory::format_bytes(cliff.category_before), memory::format_bytes(cliff.category_after));
-  return fmt::format("{} the step's peak rises by {}, from {} to {}{}", place(cliff, batches),
+  return fmt::format("{} the step's peak rises by {}, from {} to {}{}{}", place(cliff, batches),
                      memory::format_bytes(cliff.bytes()), memory::format_bytes(cliff.before),
-                     memory::format_bytes(cliff.after), cause);
+                     memory::format_bytes(cliff.after), cliff.pass_after == nullptr ? "; " : ": ", why);
 }
 
 std::string workspace_sentence(const Cliff& cliff, std::size_t others, bool batches) {
@@ -204,6 +200,13 @@ std::string cliffs_text(const DeviceSurvey& device, const std::string& range, bo
 }
 
 }  // namespace
+
+std::string cause(const Cliff& cliff) {
+  if (cliff.pass_after != nullptr)
+    return fmt::format("{} {} {}", cliff.pass_after->module, direction_of(*cliff.pass_after), engines(cliff));
+  return fmt::format("what rises most is the category {}, from {} to {}", memory::name(cliff.category),
+                     memory::format_bytes(cliff.category_before), memory::format_bytes(cliff.category_after));
+}
 
 std::string short_engine(const std::string& engine) { return engine.substr(0, engine.find('_')); }
 

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include "command/cliffs.h"
-#include "training/trainer.h"
 
 namespace mnemo::command {
 
@@ -40,7 +39,7 @@ void complete(PlannedPass& planned, const ConvTrace& trace) {
 }
 
 SurveyRow measure(const Workload& workload, const std::string& name, const std::vector<models::ConvPassOf>& passes,
-                  std::int64_t batch, std::int64_t size) {
+                  std::int64_t batch, std::int64_t size, training::Rule rule) {
   const Device device = open(name, workload.policy);
   const DeviceScope on_device(device);
   const ConvPolicyScope policy(workload.policy);
@@ -49,11 +48,12 @@ SurveyRow measure(const Workload& workload, const std::string& name, const std::
     row.passes.push_back(planned(pass, device.backend().decisions(), workload.policy));
   const ConvTrace trace;
   try {
-    training::Trainer trainer(workload.spec, training::Rule::sgd, workload.dtype);
+    training::Trainer trainer(workload.spec, rule, workload.dtype);
     trainer.step(batch, size);
     const training::StepReport step = trainer.step(batch, size);
     row.peak = step.peak;
     row.peak_reserved = step.peak_reserved;
+    row.allocated = step.allocated;
   } catch (const OutOfMemory& error) {
     row.out_of_memory = error.details();
   }
@@ -116,7 +116,7 @@ std::int64_t DeviceSurvey::passes() const {
 }
 
 Survey survey(const Workload& workload, const std::vector<std::string>& devices,
-              const std::vector<std::int64_t>& batches, const std::vector<std::int64_t>& sizes) {
+              const std::vector<std::int64_t>& batches, const std::vector<std::int64_t>& sizes, training::Rule rule) {
   Survey survey{
       .workload = &workload, .batches = batches, .sizes = sizes, .lone_layer = false, .devices = {}, .skipped = {}};
   // Opened first: a wrong name is refused before any work.
@@ -124,14 +124,15 @@ Survey survey(const Workload& workload, const std::vector<std::string>& devices,
     const Device device = open(name, workload.policy);
     check_layout(workload, device);
     const Decisions& decisions = device.backend().decisions();
-    survey.devices.push_back({name, decisions.cudnn(), decisions.source(), {}, {}});
+    survey.devices.push_back(
+        {name, decisions.cudnn(), decisions.source(), device.allocator().source().capacity(), {}, {}});
   }
   const std::vector<Place> places = find_places(workload, survey);
   if (places.empty()) throw UsageError(survey.skipped.front().reason);
   survey.lone_layer = models::is_lone_layer(places.front().passes);
   for (DeviceSurvey& device : survey.devices) {
     for (const Place& place : places)
-      device.rows.push_back(measure(workload, device.device, place.passes, place.batch, place.size));
+      device.rows.push_back(measure(workload, device.device, place.passes, place.batch, place.size, rule));
     device.cliffs = find_cliffs(device.rows);
   }
   return survey;

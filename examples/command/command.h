@@ -26,8 +26,14 @@ void add_models(CLI::App& app, Action& action);
 void add_step(CLI::App& app, Action& action);
 void add_plans(CLI::App& app, Action& action);
 void add_cliffs(CLI::App& app, Action& action);
+void add_sweep(CLI::App& app, Action& action);
 void add_tabulate(CLI::App& app, Action& action);
 void add_replay(CLI::App& app, Action& action);
+void add_export(CLI::App& app, Action& action);
+void add_import(CLI::App& app, Action& action);
+void add_explain(CLI::App& app, Action& action);
+void add_diff(CLI::App& app, Action& action);
+void add_report(CLI::App& app, Action& action);
 void add_lab(CLI::App& app, Action& action);
 
 }  // namespace mnemo::command

@@ -224,7 +224,7 @@ std::string panel_svg(const LineChart& chart, const ChartPanel& panel, double le
       *xs.rbegin(),     ByteAxis(most)};
   std::string text = fmt::format("<g>\n<text class=\"panel\" x=\"{:.1f}\" y=\"{:.1f}\">{}</text>\n", left, top + 18,
                                  escaped(panel.title));
-  text += axes(frame, xs, chart.x_title);
+  text += axes(frame, xs, panel.x_title.empty() ? chart.x_title : panel.x_title);
   Fall deepest;
   for (const ChartCurve& curve : panel.curves) {
     for (const Fall& fall : falls(curve)) {

@@ -29,6 +29,7 @@ struct ChartCurve {
 struct ChartPanel {
   std::string title;
   std::vector<ChartCurve> curves;
+  std::string x_title = {};  ///< unless empty, in place of the chart's
 };
 
 /// What its curves look like in every panel: a colour out of eight that the colour-blind tell apart, and a dash.

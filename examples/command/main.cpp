@@ -93,8 +93,14 @@ int run(int argc, char** argv) {
   add_step(app, action);
   add_plans(app, action);
   add_cliffs(app, action);
+  add_sweep(app, action);
+  add_explain(app, action);
+  add_diff(app, action);
   add_lab(app, action);
   add_replay(app, action);
+  add_export(app, action);
+  add_import(app, action);
+  add_report(app, action);
   add_tabulate(app, action);
   const Place place = place_of(app, argc, argv);
   try {

@@ -2,12 +2,14 @@
 #include "command/step.h"
 
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "command/command.h"
 #include "command/numbers.h"
+#include "training/recorded_run.h"
 
 namespace mnemo::command {
 
@@ -24,6 +26,7 @@ struct StepOptions {
   std::string allocator;
   bool has_allocator = false;
   std::string seed = "0";
+  std::string record;  ///< a file, or empty
   bool json = false;
 };
 
@@ -81,6 +84,22 @@ void train(const Plan& plan, const StepOptions& options, const Device& device, S
                                plan.workload.spec.sizes.text(), plan.size));
 }
 
+/// Writes down what happens on the device, if that was asked for.
+std::optional<memory::Recorder> recorder_of(const StepOptions& options, const Plan& plan, const Device& device) {
+  if (options.record.empty()) return std::nullopt;
+  const training::RunPlan run{.spec = plan.workload.spec,
+                              .dtype = plan.workload.dtype,
+                              .policy = plan.workload.policy,
+                              .rule = plan.rule,
+                              .batch = plan.batches.front(),
+                              .size = plan.size,
+                              .steps = plan.steps,
+                              .seed = plan.seed,
+                              .device = device,
+                              .command = "mnemo step " + plan.workload.spec.name};
+  return memory::record(device.allocator(), options.record, training::about(run));
+}
+
 int show(const StepOptions& options) {
   const Plan plan = read(options);
   const Device device = open(options, plan.workload);
@@ -90,6 +109,7 @@ int show(const StepOptions& options) {
                     .decisions = {},
                     .rule = plan.rule,
                     .parameters = models::parameter_count(plan.workload.spec)};
+  std::optional<memory::Recorder> recorder = recorder_of(options, plan, device);
   try {
     train(plan, options, device, result);
   } catch (const OutOfMemory& error) {
@@ -97,6 +117,7 @@ int show(const StepOptions& options) {
   } catch (const ShapeError& error) {
     refuse_size(error, plan);
   }
+  if (recorder) recorder->stop();
   result.statistics = device.allocator().statistics();
   if (device.backend().conv_passes() > 0) result.decisions = device.backend().decisions().source();
   result.estimated_workspaces = device.backend().estimated_plans();
@@ -126,6 +147,7 @@ void add_step(CLI::App& app, Action& action) {
   CLI::Option* allocator = verb->add_option(
       "--allocator", options->allocator, "Allocator options; with --policy pytorch they are expandable_segments:True.");
   verb->add_option("--seed", options->seed, "Of all random numbers. (0)");
+  verb->add_option("--record", options->record, "Also write everything that happens to memory to this file.");
   verb->add_flag("--json", options->json, "One JSON object on stdout.");
   verb->callback([&action, options, allocator] {
     options->has_allocator = allocator->count() > 0;

@@ -1,0 +1,62 @@
+// mnemo explain: what a recording's peak, or that of a model's training steps,
+// is made of.
+#include "command/explain.h"
+
+#include <memory>
+#include <vector>
+
+#include "command/command.h"
+
+namespace mnemo::command {
+
+namespace {
+
+struct ExplainOptions {
+  std::vector<std::string> subjects;
+  RunOptions run = {};
+  std::vector<std::string> given;
+  bool json = false;
+};
+
+int show(const ExplainOptions& options) {
+  int code = fine;
+  std::vector<Json> objects;
+  for (const std::string& wanted : options.subjects) {
+    const Subject subject = read_subject(wanted, options.given);
+    const memory::Explanation explanation = memory::explain(subject.recording);
+    if (options.json) {
+      objects.push_back(to_json(explanation));
+      objects.back()["name"] = subject.name;
+      objects.back()["estimated_workspaces"] = subject.estimated_workspaces;
+    } else {
+      print((&wanted == &options.subjects.front() ? "" : "\n\n") + text(explanation, subject));
+    }
+    if (!subject.out_of_memory) continue;
+    complain(subject.out_of_memory->what());
+    code = out_of_memory;
+  }
+  if (options.json) print_json(objects.size() == 1 ? objects.front() : Json{{"explanations", objects}});
+  return code;
+}
+
+}  // namespace
+
+void add_explain(CLI::App& app, Action& action) {
+  CLI::App* verb = app.add_subcommand("explain",
+                                      "Who holds every byte at the peak of a recording or of a "
+                                      "model's steps, and what would lower it.");
+  const auto options = std::make_shared<ExplainOptions>();
+  verb->add_option("FILE|MODEL", options->subjects,
+                   "Recordings, or models and layers to be run, with options "
+                   "of their own if quoted: "
+                   "\"resnet18 --batch 8\".")
+      ->required();
+  add_run_options(*verb, options->run);
+  verb->add_flag("--json", options->json, "One JSON object on stdout.");
+  verb->callback([&action, options, verb] {
+    options->given = given_options(*verb);
+    action = [options] { return show(*options); };
+  });
+}
+
+}  // namespace mnemo::command

@@ -1,0 +1,46 @@
+// mnemo report: recordings as one page for a browser.
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include <mnemo/mnemo.h>
+
+#include "command/command.h"
+
+namespace mnemo::command {
+
+namespace {
+
+struct ReportOptions {
+  std::vector<std::string> files;
+  std::string output;
+};
+
+int write(const ReportOptions& options) {
+  std::vector<memory::ReportRun> runs;
+  for (const std::string& file : options.files) {
+    runs.push_back({memory::Recording::read(file), std::filesystem::path(file).stem().string()});
+  }
+  std::ofstream page(options.output, std::ios::binary);
+  if (page) memory::write_report(page, runs);
+  page.close();
+  if (!page) throw FileError(options.output + ": cannot be written");
+  return fine;
+}
+
+}  // namespace
+
+void add_report(CLI::App& app, Action& action) {
+  CLI::App* verb =
+      app.add_subcommand("report", "One page that shows a recording, or two side by side, in any browser.");
+  const auto options = std::make_shared<ReportOptions>();
+  verb->add_option("RECORDING", options->files, "One file, or two to compare.")->required()->expected(1, 2);
+  verb->add_option("--output,-o", options->output, "The page, such as report.html.")->required();
+  verb->callback([&action, options] { action = [options] { return write(*options); }; });
+}
+
+}  // namespace mnemo::command

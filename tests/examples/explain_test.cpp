@@ -1,0 +1,240 @@
+// mnemo explain and diff: JSON whose sums add up, for every pair of runs that people ask about.
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+#include <mnemo/mnemo.h>
+
+#include "program.h"
+#include "training/recorded_run.h"
+
+using nlohmann::json;
+
+namespace {
+
+json object_of(const std::string& arguments, int code = 0) {
+  const Answer answer = mnemo_command(arguments + " --json");
+  CAPTURE(arguments);
+  CAPTURE(answer.err);
+  REQUIRE(answer.code == code);
+  return answer.json();
+}
+
+std::int64_t sum(const json& list, const char* key) {
+  std::int64_t total = 0;
+  for (const json& entry : list) total += entry.at(key).get<std::int64_t>();
+  return total;
+}
+
+void check_difference(const json& object) {
+  CHECK(object["answer"].get<std::string>().starts_with("Peak allocated "));
+  for (const char* name : {"peak_allocated", "peak_reserved", "device_use"}) {
+    const json& metric = object["metrics"][name];
+    CAPTURE(name);
+    const std::int64_t change = metric["b"].get<std::int64_t>() - metric["a"].get<std::int64_t>();
+    CHECK(sum(metric["causes"], "bytes") == change);
+    std::int64_t total = 0;
+    for (const auto& [cause, bytes] : metric["totals"].items()) total += bytes.get<std::int64_t>();
+    CHECK(total == change);
+    for (const json& cause : metric["causes"]) {
+      CHECK(cause["bytes"] != 0);
+      CHECK(cause["cause"] != "");
+      CHECK(cause["where"].is_string());
+      CHECK(cause["evidence"] != "");
+    }
+  }
+}
+
+void check_explanation(const json& object) {
+  const std::int64_t allocated = object["peak_allocated"];
+  std::int64_t categories = 0;
+  for (const auto& [name, bytes] : object["categories"].items()) categories += bytes.get<std::int64_t>();
+  CHECK(categories == allocated);
+  CHECK(allocated + object["cached"].get<std::int64_t>() == object["peak_reserved"]);
+  CHECK(object["peak_reserved"].get<std::int64_t>() + object["context"].get<std::int64_t>() == object["device_use"]);
+  CHECK(sum(object["layers"], "at_peak") == allocated);
+  CHECK(sum(object["layers"], "parameters") == object["categories"]["parameter"]);
+  CHECK(object["largest"].size() <= 10);
+  for (const json& layer : object["layers"]) {
+    for (const char* key : {"module", "op", "output", "parameters", "saved", "workspace", "algorithm", "formula"})
+      CHECK(layer.contains(key));
+  }
+}
+
+const json* row(const json& object, const std::string& module, const std::string& op) {
+  for (const json& layer : object["layers"]) {
+    if (layer["module"] == module && layer["op"] == op) return &layer;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+TEST_CASE("explain adds up to what the driver shows, and knows each layer") {
+  const json object = object_of("explain resnet18 --batch 2 --device virtual:h200");
+  check_explanation(object);
+  CHECK(object["context"] == 518 << 20);
+  CHECK(object["about"]["batch"] == "2");
+  const json* conv = row(object, "conv1", "conv2d");
+  REQUIRE(conv != nullptr);
+  CHECK((*conv)["output"] == "(2, 64, 112, 112)");
+  CHECK((*conv)["formula"] == "2*64*112*112*4 B = 6,422,528");
+  CHECK((*conv)["measured"] == 6'422'528);
+  CHECK((*conv)["parameters"] == 37'888);  // 64*3*7*7*4 B = 37,632 in a block
+  CHECK((*conv)["algorithm"] != "");
+  const json* norm = row(object, "bn1", "batch_norm");
+  REQUIRE(norm != nullptr);
+  CHECK((*norm)["saved"] >= 6'422'528);
+}
+
+TEST_CASE("explain has the peaks of step, also in half precision and without training") {
+  for (const char* options :
+       {"--optimizer adam", "--dtype bfloat16", "--no-grad", "--allocator max_split_size_mb:20"}) {
+    const std::string arguments = std::string(" resnet18 --batch 2 --steps 2 --device virtual:h200 ") + options;
+    CAPTURE(arguments);
+    const json object = object_of("explain" + arguments);
+    check_explanation(object);
+    const json steps = object_of("step" + arguments)["runs"][0]["steps"];
+    const auto most = [&](const char* key) {
+      return std::max(steps[0][key].get<std::int64_t>(), steps[1][key].get<std::int64_t>());
+    };
+    CHECK(object["peak_allocated"] == most("peak_allocated"));
+    CHECK(object["peak_reserved"] == most("peak_reserved"));
+  }
+}
+
+TEST_CASE("explain takes files, layers and several at once") {
+  using namespace mnemo;
+  const TemporaryFile file("");
+  {
+    const Device device = Device::open("virtual:16GiB");
+    const memory::Recorder recorder = memory::record(device.allocator(), file.path(), {.device = device.name()});
+    const memory::CategoryScope category(memory::Category::parameter);
+    const Array array(Shape{1000}, DType::float32, device);
+  }
+  const json object = object_of("explain " + file.path());
+  check_explanation(object);
+  CHECK(object["peak_allocated"] == 4096);
+  CHECK(object["rounding"] == 96);
+  CHECK(object["context_known"] == false);
+  const json several = object_of("explain " + file.path() + " conv2d:3,8,k3@1x3x8x8 \"mlp --batch 3\"");
+  REQUIRE(several["explanations"].size() == 3);
+  for (const json& one : several["explanations"]) check_explanation(one);
+  CHECK(several["explanations"][2]["about"]["batch"] == "3");
+  // A recording cannot be changed by options.
+  CHECK(mnemo_command("explain " + file.path() + " --batch 3").code == 2);
+}
+
+TEST_CASE("the causes of every usual question add up") {
+  const std::string model = "diff resnet18 resnet18 --batch 2 --steps 2 --device virtual:h200 ";
+  const std::string pairs[] = {
+      "diff resnet18 resnet18 --batch 8,7",
+      "diff \"resnet18 --batch 8\" \"resnet18 --batch 7\" --device virtual:h200",
+      model + "--size 256,248",
+      model + "--optimizer adam,sgd",
+      model + "--optimizer sgd,adam",
+      model + "--dtype float32,bfloat16",
+      "diff resnet18 resnet18 --batch 2 --device virtual:h200,virtual:a100-80gb",
+      "diff resnet18 resnet18 --batch 2 --device virtual:cpu,virtual:h200",
+      "diff \"resnet18 --allocator roundup_power2_divisions:1\" resnet18 --batch 2",
+      "diff resnet18 \"resnet18 --allocator expandable_segments:True\" --batch 2",
+      "diff resnet18 \"resnet18 --policy zero-workspace\" --batch 2",
+      "diff \"resnet18 --no-grad\" resnet18 --batch 2",
+      "diff resnet18 vgg16 --batch 1",
+  };
+  for (const std::string& arguments : pairs) {
+    CAPTURE(arguments);
+    check_difference(object_of(arguments));
+  }
+}
+
+TEST_CASE("causes carry the names of what was changed") {
+  const auto total = [](const json& object, const char* metric, const char* cause) {
+    const json& totals = object["metrics"][metric]["totals"];
+    return totals.contains(cause) ? totals[cause].get<std::int64_t>() : 0;
+  };
+  const json optimizer = object_of("diff resnet18 resnet18 --batch 2 --optimizer sgd,adam");
+  CHECK(total(optimizer, "peak_allocated", "optimizer state") == 2 * 4 * 11'689'512);
+  const json card = object_of("diff mlp mlp --device virtual:h200,virtual:a100-80gb");
+  CHECK(total(card, "device_use", "context") == (424 - 518) * (1 << 20));
+  const json batch = object_of("diff resnet18 resnet18 --batch 8,7");
+  CHECK(total(batch, "peak_allocated", "activations saved") < 0);
+  const json same = object_of("diff resnet18 resnet18 --batch 2");
+  CHECK(same["metrics"]["device_use"]["causes"].empty());
+}
+
+TEST_CASE("explain and diff as text say the sentence first, and out of memory is code 3") {
+  const Answer text = mnemo_command("diff mlp mlp --batch 8,7");
+  CHECK(text.code == 0);
+  CHECK(text.out.starts_with("Peak allocated fell by "));
+  const Answer page = mnemo_command("explain mlp simple-conv --device virtual:cpu");
+  CHECK(page.code == 0);
+  CHECK(page.out.find("mlp on virtual:cpu") == std::string::npos);
+  CHECK(page.out.find("= device use") != page.out.rfind("= device use"));
+  const Answer full = mnemo_command("explain resnet18 --batch 64 --device virtual:cpu:200MiB");
+  CHECK(full.code == 3);
+  CHECK(full.out.find("= device use") != std::string::npos);
+}
+
+TEST_CASE("explain and diff refuse what they do not understand") {
+  for (const auto& wrong :
+       std::vector<std::pair<std::string, std::string>>{{"explain", "FILE|MODEL"},
+                                                        {"explain resnet", "did you mean resnet18?"},
+                                                        {"explain /no/such/file", "is no file"},
+                                                        {"explain mlp --bach 3", "did you mean --batch?"},
+                                                        {"explain \"mlp --bach 3\"", "--bach"},
+                                                        {"explain mlp --size 30", "mlp takes --size 28"},
+                                                        {"explain mlp --batch 3,4", "--batch"},
+                                                        {"diff mlp", "B is required"},
+                                                        {"diff mlp mlp --batch 8,7,6", "more than two values"},
+                                                        {"diff mlp \"mlp --optimizer sdg\"", "did you mean sgd?"}}) {
+    const Answer answer = mnemo_command(wrong.first);
+    CAPTURE(wrong.first);
+    CAPTURE(answer.err);
+    CHECK(answer.code == 2);
+    CHECK(answer.out.empty());
+    CHECK(answer.err.find(wrong.second) != std::string::npos);
+  }
+}
+
+TEST_CASE("a recorded run leaves the program as it was, and two of them are equal") {
+  using namespace mnemo;
+  const auto run = [] {
+    training::RunPlan plan{.spec = *models::find_spec("mlp")};
+    plan.device = Device::open("virtual:h200");
+    plan.batch = 4;
+    plan.size = plan.spec.size;
+    return training::record_run(plan);
+  };
+  manual_seed(5);
+  const RandomState before = random_state();
+  const training::RecordedRun first = run();
+  const training::RecordedRun second = run();
+  CHECK(random_state().seed == before.seed);
+  CHECK(random_state().offset == before.offset);
+  CHECK(!first.out_of_memory);
+  CHECK(first.recording.size() == second.recording.size());
+  CHECK(first.recording.peak().bytes == second.recording.peak().bytes);
+  CHECK(first.recording.header().context == 518 * memory::MiB);
+  CHECK(first.recording.header().metadata.front().first == "model");
+}
+
+TEST_CASE("step --record writes what explain, diff and report read") {
+  const TemporaryFile first(""), second(""), page("");
+  const std::string step = "step simple-conv --device virtual:h200 --steps 2 --record ";
+  const json a = object_of(step + first.path() + " --batch 8"), b = object_of(step + second.path() + " --batch 7");
+  const auto peak = [](const json& result) {
+    std::int64_t most = 0;
+    for (const json& one : result["runs"][0]["steps"]) most = std::max(most, one["peak_allocated"].get<std::int64_t>());
+    return most;
+  };
+  CHECK(object_of("explain " + first.path())["peak_allocated"] == peak(a));
+  const json difference = object_of("diff " + first.path() + " " + second.path());
+  check_difference(difference);
+  CHECK(difference["metrics"]["peak_allocated"]["a"] == peak(a));
+  CHECK(difference["metrics"]["peak_allocated"]["b"] == peak(b));
+  CHECK(mnemo_command("report " + first.path() + " " + second.path() + " --output " + page.path()).code == 0);
+  CHECK(page.read().size() > 10000);
+  CHECK(mnemo_command("step simple-conv --record /nonexistent/folder/file").code == 2);
+}
