@@ -19,7 +19,7 @@ def missing():
 
 
 class Browser:
-    def __init__(self, width=1280, height=1000, timeout=20):
+    def __init__(self, width=1280, height=1000, timeout=90):
         with socket.socket() as free:
             free.bind(('127.0.0.1', 0))
             port = free.getsockname()[1]
@@ -67,7 +67,7 @@ class Browser:
     def value(self, expression):
         return self.script(f'return {expression};')
 
-    def wait(self, condition, timeout=20):
+    def wait(self, condition, timeout=90):
         end = time.monotonic() + timeout
         while not self.value(condition):
             if time.monotonic() > end:
