@@ -47,3 +47,17 @@ TEST_CASE("report says what it cannot read or write") {
   CHECK(mnemo_command("report " + recording.path()).code == 2);
   CHECK(mnemo_command("report --output /dev/null").code == 2);
 }
+
+TEST_CASE("report of two runs says what changed, as diff does") {
+  const TemporaryFile first(""), second(""), page("");
+  const std::string step = "step conv2d:8,16,k3@4x8x20x20 --device virtual:h200 --record ";
+  CHECK(mnemo_command(step + first.path()).code == 0);
+  CHECK(mnemo_command(step + second.path() + " --batch 2").code == 0);
+  const std::string files = first.path() + " " + second.path();
+  CHECK(mnemo_command("report " + files + " --output " + page.path()).code == 0);
+  const std::string answer = mnemo_command("diff " + files + " --json").json()["answer"];
+  CHECK(answer.size() > 40);
+  CHECK(page.read().find(answer.substr(0, 40)) != std::string::npos);
+  CHECK(mnemo_command("report " + first.path() + " --output " + page.path()).code == 0);
+  CHECK(page.read().find("(4, 16, 18, 18) float32") != std::string::npos);
+}
