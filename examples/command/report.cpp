@@ -29,12 +29,10 @@ memory::ReportSum sum_of(const char* title, const memory::Change& change) {
   return sum;
 }
 
-/// Of two runs: what changed, as `mnemo diff` says it.
+/// Of two runs: what changed, as `mnemo diff` says it. What holds each peak the page says itself.
 void add_difference(const memory::ReportRun& a, const memory::ReportRun& b, memory::ReportText& text) {
   const memory::Difference difference = memory::difference(a.recording, b.recording);
   text.answer.push_back(difference.answer);
-  for (const memory::ReportRun* run : {&a, &b})
-    text.answer.push_back(fmt::format("{}: {}", run->name, memory::paragraph(memory::explain(run->recording))));
   text.sums = {sum_of("peak allocated", difference.peak_allocated), sum_of("peak reserved", difference.peak_reserved),
                sum_of("device use", difference.device_use)};
 }
