@@ -14,6 +14,7 @@
 #include <mnemo/memory/rounding.h>
 #include <mnemo/memory/snapshot_frames.h>
 #include <mnemo/memory/snapshot_past.h>
+#include <mnemo/memory/whole_file.h>
 
 namespace mnemo::memory {
 namespace {
@@ -310,15 +311,7 @@ class Import {
 }  // namespace
 
 ImportedRecording import_snapshot(const std::string& path, const ImportOptions& options) {
-  std::error_code error;
-  // A device or a pipe may have no end.
-  if (!std::filesystem::is_regular_file(path, error)) throw FileError(path + ": is no file that can be read");
-  std::ifstream file(path, std::ios::binary | std::ios::ate);
-  std::string bytes(file ? static_cast<std::size_t>(std::max<std::streamoff>(file.tellg(), 0)) : 0, '\0');
-  file.seekg(0);
-  file.read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-  if (!file) throw FileError(path + ": cannot be read");
-  return import_snapshot(std::move(bytes), path, options);
+  return import_snapshot(read_whole_file(path), path, options);
 }
 
 ImportedRecording import_snapshot(std::string bytes, const std::string& name, const ImportOptions& options) {

@@ -9,6 +9,7 @@
 #include <mnemo/memory/error.h>
 #include <mnemo/memory/recording_format.h>
 #include <mnemo/memory/timeline.h>
+#include <mnemo/memory/whole_file.h>
 
 namespace mnemo::memory {
 namespace {
@@ -26,17 +27,7 @@ std::string_view check_magic(std::string_view bytes) {
 
 }  // namespace
 
-Recording Recording::read(const std::string& path) {
-  std::error_code error;
-  // A device or a pipe may have no end.
-  if (!std::filesystem::is_regular_file(path, error)) throw FileError(path + ": is no file that can be read");
-  std::ifstream file(path, std::ios::binary | std::ios::ate);
-  std::string bytes(file ? static_cast<std::size_t>(std::max<std::streamoff>(file.tellg(), 0)) : 0, '\0');
-  file.seekg(0);
-  file.read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-  if (!file) throw FileError(path + ": cannot be read");
-  return parse(std::move(bytes), path);
-}
+Recording Recording::read(const std::string& path) { return parse(read_whole_file(path), path); }
 
 Recording Recording::parse(std::string bytes, const std::string& name) {
   const auto contents = std::make_shared<Contents>();

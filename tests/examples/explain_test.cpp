@@ -13,14 +13,6 @@ using nlohmann::json;
 
 namespace {
 
-json object_of(const std::string& arguments, int code = 0) {
-  const Answer answer = mnemo_command(arguments + " --json");
-  CAPTURE(arguments);
-  CAPTURE(answer.err);
-  REQUIRE(answer.code == code);
-  return answer.json();
-}
-
 std::int64_t sum(const json& list, const char* key) {
   std::int64_t total = 0;
   for (const json& entry : list) total += entry.at(key).get<std::int64_t>();

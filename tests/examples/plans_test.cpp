@@ -11,14 +11,6 @@ using nlohmann::json;
 
 namespace {
 
-json object_of(const std::string& arguments) {
-  const Answer answer = mnemo_command(arguments + " --json");
-  CAPTURE(arguments);
-  CAPTURE(answer.err);
-  REQUIRE(answer.code == 0);
-  return answer.json();
-}
-
 bool is_known_version(const json& object) {
   if (object["cudnn"] == "9.19.0") return true;
   MESSAGE("SKIPPED: the known workspaces are those of cuDNN 9.19.0, and this is ", object["source"].get<std::string>());

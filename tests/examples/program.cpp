@@ -1,5 +1,7 @@
 #include "program.h"
 
+#include <doctest/doctest.h>
+
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -39,4 +41,12 @@ Answer mnemo_command(const std::string& arguments, const std::string& environmen
   if (WIFEXITED(status)) answer.code = WEXITSTATUS(status);
   answer.err = errors.read();
   return answer;
+}
+
+nlohmann::json object_of(const std::string& arguments, int code) {
+  const Answer answer = mnemo_command(arguments + " --json");
+  CAPTURE(arguments);
+  CAPTURE(answer.err);
+  REQUIRE(answer.code == code);
+  return answer.json();
 }

@@ -16,6 +16,9 @@ struct Answer {
 /// `mnemo ARGUMENTS`, read by the shell; `environment` such as "NAME=value".
 Answer mnemo_command(const std::string& arguments, const std::string& environment = {});
 
+/// The object of `mnemo ARGUMENTS --json`; the test fails unless it exits with `code`.
+nlohmann::json object_of(const std::string& arguments, int code = 0);
+
 /// A file that is gone at the end of the scope.
 class TemporaryFile {
  public:

@@ -22,14 +22,6 @@ std::int64_t sum(const json& categories) {
                          [](std::int64_t total, const json& bytes) { return total + bytes.get<std::int64_t>(); });
 }
 
-json object_of(const std::string& arguments, int code = 0) {
-  const Answer answer = mnemo_command(arguments + " --json");
-  CAPTURE(arguments);
-  CAPTURE(answer.err);
-  REQUIRE(answer.code == code);
-  return answer.json();
-}
-
 }  // namespace
 
 TEST_CASE("step has the keys that it promises, and the categories add up to the peak") {

@@ -9,18 +9,6 @@
 
 using nlohmann::json;
 
-namespace {
-
-json object_of(const std::string& arguments) {
-  const Answer answer = mnemo_command(arguments + " --json");
-  CAPTURE(arguments);
-  CAPTURE(answer.err);
-  REQUIRE(answer.code == 0);
-  return answer.json();
-}
-
-}  // namespace
-
 TEST_CASE("sweep: every row is the second step of mnemo step on a new device") {
   const json sweep =
       object_of("sweep simple-conv --batch 8:24:8 --size 27:28:1 --device virtual:cpu:1GiB --optimizer adam");
