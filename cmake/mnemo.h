@@ -6,6 +6,7 @@
 #include <mnemo/autograd/tensor.h>
 #include <mnemo/core/card.h>
 #include <mnemo/core/device.h>
+#include <mnemo/core/device_memory.h>
 #include <mnemo/core/error.h>
 #include <mnemo/core/families.h>
 #include <mnemo/core/planning/card_decisions.h>
@@ -28,6 +29,8 @@
 #include <mnemo/memory/recorder.h>
 #include <mnemo/memory/replay.h>
 #include <mnemo/memory/report.h>
+#include <mnemo/memory/scope.h>
+#include <mnemo/memory/summary.h>
 #include <mnemo/memory/timeline.h>
 #include <mnemo/memory/wording.h>
 #include <mnemo/nn/functions.h>

@@ -6,20 +6,9 @@
 
 namespace mnemo::training {
 
-std::optional<memory::Bytes> context_of(const Device& device) {
-  constexpr std::string_view kVirtual = "virtual:";
-  std::string_view name = device.name();
-  if (name.starts_with(kVirtual)) {
-    name.remove_prefix(kVirtual.size());
-    if (const Card* card = find_card(name.substr(0, name.find(',')))) return card->context;
-  }
-  if (name == "cpu" || name.starts_with("cpu:")) return 0;
-  return std::nullopt;
-}
-
 memory::RecordingAbout about(const RunPlan& plan) {
   const Decisions& decisions = plan.device.backend().decisions();
-  memory::RecordingAbout about{.device = plan.device.name(), .context = context_of(plan.device)};
+  memory::RecordingAbout about{.device = plan.device.name(), .context = memory::context(plan.device)};
   const auto say = [&](const char* key, std::string value) {
     if (!value.empty()) about.metadata.emplace_back(key, std::move(value));
   };

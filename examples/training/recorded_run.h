@@ -31,9 +31,6 @@ struct RunPlan {
 /// dtype, optimizer, steps, seed, policy, allocator and where decisions come
 /// from.
 memory::RecordingAbout about(const RunPlan& plan);
-/// Bytes that the driver's context takes on the device; 0 on a CPU, nothing
-/// where that is not known.
-std::optional<memory::Bytes> context_of(const Device& device);
 
 struct RecordedRun {
   memory::Recording recording;
