@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <mnemo/autograd/transaction.h>
 #include <mnemo/core/error.h>
 #include <mnemo/core/families.h>
 #include <mnemo/memory/tag.h>
@@ -159,8 +160,8 @@ class Run {
   /// Adds to the node's own gradient; the first one is taken over without a copy where nobody else holds it.
   void keep(Node& node, Array gradient) {
     if (node.grad.defined()) {
-      // A gradient that the user set may be a view with repeated elements.
-      if (node.grad.layout().is_dense())
+      // A gradient that the user set may be a view with repeated elements; one that a transaction holds must stay.
+      if (node.grad.layout().is_dense() && !Transaction::holds(node.grad))
         map_into(BinaryOp::add, node.grad, gradient, node.grad);
       else
         node.grad = map(BinaryOp::add, node.grad, gradient);

@@ -15,20 +15,22 @@ std::atomic<std::uint64_t> next_sequence{0};
 Node::Node() : sequence(next_sequence.fetch_add(1, std::memory_order_relaxed)) {}
 
 Node::~Node() {
-  // A long chain would destroy itself recursively, one stack frame per op; a list does it level by level.
-  thread_local std::vector<NodeRef>* pending = nullptr;
-  if (pending != nullptr) {
-    for (NodeRef& input : inputs) pending->push_back(std::move(input));
-    return;
+  // A long chain would destroy itself recursively, one stack frame per op: a list does it one by one. It is threaded
+  // through the nodes, since nothing may be allocated here.
+  thread_local NodeRef doomed;
+  thread_local bool destroying = false;
+  for (NodeRef& input : inputs) {
+    if (input.use_count() != 1) continue;
+    input->next_doomed_ = std::move(doomed);
+    doomed = std::move(input);
   }
-  std::vector<NodeRef> list = std::move(inputs);
-  pending = &list;
-  while (!list.empty()) {
-    NodeRef last = std::move(list.back());
-    list.pop_back();
-    last.reset();
+  if (destroying) return;
+  destroying = true;
+  while (doomed) {
+    const NodeRef last = std::move(doomed);
+    doomed = std::move(last->next_doomed_);
   }
-  pending = nullptr;
+  destroying = false;
 }
 
 void fail_freed(const char* op) {

@@ -62,6 +62,9 @@ class Node {
   Array grad;               ///< of a leaf, or of a node whose gradient was asked for
   bool keeps_grad = false;  ///< a node that is no leaf keeps its gradient too
   std::int64_t slot = -1;   ///< the engine's place for it while a backward runs
+
+ private:
+  NodeRef next_doomed_;  ///< to be destroyed after this one
 };
 
 [[noreturn]] void fail_freed(const char* op);

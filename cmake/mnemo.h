@@ -4,6 +4,7 @@
 #include <mnemo/autograd/ops.h>
 #include <mnemo/autograd/record.h>
 #include <mnemo/autograd/tensor.h>
+#include <mnemo/autograd/transaction.h>
 #include <mnemo/core/card.h>
 #include <mnemo/core/device.h>
 #include <mnemo/core/device_memory.h>
@@ -37,4 +38,5 @@
 #include <mnemo/nn/layers.h>
 #include <mnemo/nn/module.h>
 #include <mnemo/nn/sequential.h>
+#include <mnemo/nn/transaction.h>
 #include <mnemo/optim/optimizer.h>

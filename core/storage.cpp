@@ -1,5 +1,7 @@
 #include <mnemo/core/storage.h>
 
+#include <utility>
+
 #include <mnemo/memory/allocator.h>
 
 namespace mnemo {
@@ -10,6 +12,12 @@ Storage::Storage(Device device, memory::Bytes bytes)
     : device_(std::move(device)), bytes_(bytes), block_(device_.allocator().malloc(bytes)) {}
 
 Storage::~Storage() { device_.allocator().free(block_); }
+
+void Storage::swap_contents(Storage& other) noexcept {
+  std::swap(block_, other.block_);
+  changed_in_place();
+  other.changed_in_place();
+}
 
 Category Storage::category() const { return block_ ? block_->tag.category : Category::other; }
 

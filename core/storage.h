@@ -28,6 +28,10 @@ class Storage {
   std::uint32_t version() const { return version_; }
   void changed_in_place() { ++version_; }
 
+  /// Exchanges the contents, without a copy: whoever holds either storage sees the other's. REQUIRES: the same device and
+  /// size.
+  void swap_contents(Storage& other) noexcept;
+
   /// Whether a leaf that requires a gradient lives here: changing it in place while recording would be wrong silently.
   bool holds_leaf() const { return holds_leaf_; }
   void set_holds_leaf(bool holds_leaf) { holds_leaf_ = holds_leaf; }

@@ -70,7 +70,7 @@ class Pool {
   void resize(int count) { wanted_.store(count, std::memory_order_relaxed); }
 
   /// False when another thread's job is running: nothing was done.
-  bool run(std::int64_t count, std::int64_t grain, const std::function<void(std::int64_t, std::int64_t)>& body) {
+  bool run(std::int64_t count, std::int64_t grain, const ChunkBody& body) {
     const std::unique_lock lock(busy_, std::try_to_lock);
     if (!lock) return false;
     adjust_workers();
@@ -136,7 +136,10 @@ class Pool {
     const auto wanted = static_cast<std::size_t>(size() - 1);
     if (workers_.size() > wanted) stop_workers();
     const std::uint32_t seen = generation_.load(std::memory_order_relaxed);
-    while (workers_.size() < wanted) workers_.emplace_back(&Pool::work, this, seen);
+    try {
+      while (workers_.size() < wanted) workers_.emplace_back(&Pool::work, this, seen);
+    } catch (const std::exception&) {  // no thread or no memory for one: those that are there do the work
+    }
   }
 
   void stop_workers() {
@@ -156,7 +159,7 @@ class Pool {
   std::atomic<std::uint32_t> inside_{kClosed};  // workers in the job, and whether more may enter
 
   // The job.
-  const std::function<void(std::int64_t, std::int64_t)>* body_ = nullptr;
+  const ChunkBody* body_ = nullptr;
   std::int64_t count_ = 0, grain_ = 1, chunks_ = 0;
   std::atomic<std::int64_t> next_{0};
   std::mutex error_mutex_;
@@ -179,7 +182,7 @@ void set_thread_count(int count) {
   pool().resize(count);
 }
 
-void parallel_for(std::int64_t count, std::int64_t grain, const std::function<void(std::int64_t, std::int64_t)>& body) {
+void run_chunks(std::int64_t count, std::int64_t grain, const ChunkBody& body) {
   if (count <= 0) return;
   if (count > grain && !inside_job && thread_count() > 1 && pool().run(count, grain, body)) return;
   for (std::int64_t begin = 0; begin < count;) {

@@ -11,12 +11,16 @@
 #include <mnemo/memory/rounding.h>
 
 namespace mnemo::memory {
+namespace {
+
+constexpr std::size_t kNewBlocks = 4;  // that a request makes at most: of a new segment, and the rests of what was cut
+
+}  // namespace
 
 CachingAllocator::State::State(std::unique_ptr<Source> memory_source, const AllocatorConfig& options,
                                std::string device)
     : source(std::move(memory_source)), device_(std::move(device)) {
   assert(source != nullptr);
-  small_.small = true;
   configure(options);
 }
 
@@ -41,18 +45,38 @@ void CachingAllocator::State::configure(const AllocatorConfig& options) {
 }
 
 Block* CachingAllocator::State::malloc(Bytes bytes, StreamId stream) {
-  if (bytes < 0 || bytes >= kTooLarge) {
-    fail({.bytes = bytes, .size = bytes, .segment = bytes, .stream = stream, .pool = &large_});
-  }
+  injected_ = injects_failure();
+  if (injected_ || bytes < 0 || bytes >= kTooLarge) return nullptr;
+  provide(kNewBlocks);
   if (!pending_.empty()) poll_events();
-  Request request{.bytes = bytes, .size = round_request(bytes, config), .stream = stream};
-  request.pool = request.size <= kSmallLimit ? &small_ : &large_;
+  Request request = request_of(bytes, stream);
   Block* block = find_free(request);
   if (block == nullptr) {
     request.segment = segment_bytes(request.size, config);
     block = obtain(request);
   }
-  return hand_out(block, request);
+  return block == nullptr ? nullptr : hand_out(block, request);
+}
+
+Request CachingAllocator::State::request_of(Bytes bytes, StreamId stream) {
+  Request request{.bytes = bytes, .size = round_request(bytes, config), .stream = stream};
+  request.pool = request.size <= kSmallLimit ? &small_ : &large_;
+  return request;
+}
+
+bool CachingAllocator::State::injects_failure() {
+  if (failures_ == 0) return false;
+  if (before_failure_ > 0) {
+    --before_failure_;
+    return false;
+  }
+  --failures_;
+  return true;
+}
+
+void CachingAllocator::State::inject_failures(std::int64_t first, std::int64_t count) {
+  before_failure_ = std::max<std::int64_t>(first, 1) - 1;
+  failures_ = std::max<std::int64_t>(count, 0);
 }
 
 /// Takes the best fitting block out of its pool. One candidate only: if that one may not be used, none is.
@@ -89,8 +113,8 @@ Block* CachingAllocator::State::find_free(const Request& request) {
   return block;
 }
 
-/// A block from the device. After room was made only the device is asked again: a block that came back to its pool
-/// meanwhile is not looked for. This is the behaviour that users' numbers come from.
+/// A block from the device, or nullptr. After room was made the device is asked before the pools: this is the behaviour
+/// that users' numbers come from. They end with the error, though a block may have come back to its pool meanwhile.
 Block* CachingAllocator::State::obtain(const Request& request) {
   if (limited() && config.garbage_collection_threshold > 0) collect_garbage();
   Block* block = new_segment(request);
@@ -99,8 +123,8 @@ Block* CachingAllocator::State::obtain(const Request& request) {
     release_cached();
     ++statistics.num_alloc_retries;
     block = new_segment(request);
+    if (block == nullptr) block = find_free(request);
   }
-  if (block == nullptr) fail(request);
   return block;
 }
 
@@ -111,8 +135,14 @@ Block* CachingAllocator::State::new_segment(const Request& request) {
   if (data == nullptr) return nullptr;
   const Pool& pool = *request.pool;
   const bool oversize = request.segment >= config.max_split_size;
-  Block* block = add_segment(
-      {.data = data, .size = request.segment, .stream = request.stream, .pool = request.pool, .oversize = oversize});
+  Block* block = nullptr;
+  try {
+    block = add_segment(
+        {.data = data, .size = request.segment, .stream = request.stream, .pool = request.pool, .oversize = oversize});
+  } catch (...) {
+    source->free(data, request.segment);
+    throw;
+  }
   count(&Statistics::segment, pool, 1);
   count(&Statistics::reserved_bytes, pool, block->size);
   if (oversize) statistics.oversize_segments.increase(1);

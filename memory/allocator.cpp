@@ -15,8 +15,49 @@ CachingAllocator::~CachingAllocator() = default;
 
 Block* CachingAllocator::malloc(Bytes bytes, StreamId stream) {
   if (bytes == 0) return nullptr;
+  if (handled_.load(std::memory_order_acquire)) {
+    for (;;) {
+      if (Block* block = malloc_or_ask(bytes, stream)) return block;
+    }
+  }
   const std::lock_guard lock(mutex_);
-  return state_->malloc(bytes, stream);
+  Block* block = state_->malloc(bytes, stream);
+  if (block == nullptr) state_->fail(bytes, stream);
+  return block;
+}
+
+Block* CachingAllocator::malloc_or_ask(Bytes bytes, StreamId stream) {
+  std::vector<std::shared_ptr<OutOfMemoryHandler>> handlers;
+  OutOfMemory::Details details;
+  {
+    const std::lock_guard lock(mutex_);
+    if (Block* block = state_->malloc(bytes, stream)) return block;
+    details = state_->shortage(bytes, stream);
+    if (!details.injected) {
+      for (auto handler = handlers_.rbegin(); handler != handlers_.rend(); ++handler) {
+        if (auto alive = handler->lock()) handlers.push_back(std::move(alive));
+      }
+    }
+  }
+  for (const auto& handler : handlers) {
+    if ((*handler)(details)) return nullptr;
+  }
+  const std::lock_guard lock(mutex_);
+  state_->fail(bytes, stream);
+}
+
+std::shared_ptr<void> CachingAllocator::on_out_of_memory(OutOfMemoryHandler handler) {
+  auto kept = std::make_shared<OutOfMemoryHandler>(std::move(handler));
+  const std::lock_guard lock(mutex_);
+  std::erase_if(handlers_, [](const auto& ended) { return ended.expired(); });
+  handlers_.push_back(kept);
+  handled_.store(true, std::memory_order_release);
+  return kept;
+}
+
+void CachingAllocator::inject_failures(std::int64_t first, std::int64_t count) {
+  const std::lock_guard lock(mutex_);
+  state_->inject_failures(first, count);
 }
 
 void CachingAllocator::free(Block* block) noexcept {

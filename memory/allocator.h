@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -39,6 +40,11 @@ struct SegmentView {
   std::vector<BlockView> blocks;
 };
 
+/// Asked when a request cannot be met even after the cache was emptied: frees what can be spared (on this device, through
+/// this allocator), and returns whether it freed anything. It runs on the thread of the request, under no lock; what it
+/// throws goes to whoever asked for memory.
+using OutOfMemoryHandler = std::function<bool(const OutOfMemory::Details&)>;
+
 /// Hands out blocks of one device's memory. Thread-safe.
 class CachingAllocator {
  public:
@@ -49,7 +55,8 @@ class CachingAllocator {
   CachingAllocator& operator=(const CachingAllocator&) = delete;
 
   /// A block of at least `bytes` for `stream`, tagged with `current_tag()`; nullptr for 0 bytes.
-  /// Throws OutOfMemory when the device cannot give it even after the cache was emptied.
+  /// Throws OutOfMemory when the device cannot give it even after the cache was emptied, the pools were searched again,
+  /// and no handler frees anything more.
   Block* malloc(Bytes bytes, StreamId stream = 0);
 
   /// Gives a block back; nullptr is ignored. It can be reused once the streams recorded on it have passed this point.
@@ -85,6 +92,14 @@ class CachingAllocator {
   /// A named moment in the event stream; `text` has static lifetime.
   void marker(const char* text);
 
+  /// Asks `handler` before OutOfMemory is thrown, until the returned subscription is destroyed; the latest one first.
+  [[nodiscard]] std::shared_ptr<void> on_out_of_memory(OutOfMemoryHandler handler);
+
+  /// For testing what a program does without memory: of the requests from now on, number `first` (1 is the next one) and
+  /// those after it, `count` of them, throw OutOfMemory as if the device had nothing. No handler is asked. A `count` of 0
+  /// ends it.
+  void inject_failures(std::int64_t first, std::int64_t count = 1);
+
   /// Every segment and block, by position.
   std::vector<SegmentView> snapshot() const;
 
@@ -96,8 +111,13 @@ class CachingAllocator {
 
  private:
   class State;
+  /// A block, or nothing when a handler freed something and the request is worth trying again.
+  Block* malloc_or_ask(Bytes bytes, StreamId stream);
+
   std::unique_ptr<State> state_;
   mutable std::mutex mutex_;
+  std::vector<std::weak_ptr<OutOfMemoryHandler>> handlers_;  // under the lock, except whether there are any
+  std::atomic<bool> handled_{false};
   std::atomic<std::uint32_t> latest_subscription_{0};
 };
 

@@ -5,8 +5,19 @@
 
 namespace mnemo::memory {
 
+/// Makes sure that as many new blocks, and all that the old ones may ever need, take nothing from the heap. What throws
+/// throws here, before anything has changed; giving a block back never does.
+void CachingAllocator::State::provide(std::size_t blocks) {
+  constexpr std::size_t kMore = 64;
+  if (spare_blocks_.size() >= blocks) return;
+  const std::size_t count = blocks_.size() + blocks + kMore;
+  if (spare_blocks_.capacity() < count) spare_blocks_.reserve(2 * count);
+  nodes_.provide(count);
+  while (blocks_.size() < count) spare_blocks_.push_back(&blocks_.emplace_back());
+}
+
+/// REQUIRES: provided for.
 Block* CachingAllocator::State::make_block() {
-  if (spare_blocks_.empty()) return &blocks_.emplace_back();
   Block* block = spare_blocks_.back();
   spare_blocks_.pop_back();
   return block;
@@ -22,16 +33,17 @@ void CachingAllocator::State::recycle(Block* block) {
 /// Takes the segment in, at the next position, with one block that covers it; the block is in no set yet.
 Block* CachingAllocator::State::add_segment(Segment segment) {
   segment.position = next_position_;
+  Segment& place = segments_.emplace(segment.position, segment).first->second;
   next_position_ += static_cast<std::uint64_t>(segment.size);
   Block* block = make_block();
-  segment.first = block;
+  place.first = block;
   block->data = segment.data;
   block->size = segment.size;
   block->position = segment.position;
   block->stream = segment.stream;
   block->pool = segment.pool;
   block->mapped = !segment.expandable();
-  block->segment = &segments_.emplace(segment.position, segment).first->second;
+  block->segment = &place;
   return block;
 }
 

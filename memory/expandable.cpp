@@ -50,8 +50,13 @@ Block* CachingAllocator::State::find_growable(const Request& request) {
   if (size < request.size) return nullptr;
   std::byte* data = source->reserve_range(size);
   if (data == nullptr) return nullptr;
-  Block* block =
-      add_segment({.data = data, .size = size, .stream = request.stream, .pool = request.pool, .page = page});
+  Block* block = nullptr;
+  try {
+    block = add_segment({.data = data, .size = size, .stream = request.stream, .pool = request.pool, .page = page});
+  } catch (...) {
+    source->release_range(data, size);
+    throw;
+  }
   pool.insert(block);
   return block;
 }

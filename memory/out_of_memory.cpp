@@ -30,6 +30,7 @@ std::string holder_text(const memory::Tag& tag) {
 
 /// The change that would help most, from what holds the memory.
 std::string likely_fix(const OutOfMemory::Details& details) {
+  if (details.injected) return "none is needed: a test asked for this failure with inject_failures";
   if (details.requested < 0 || details.requested >= memory::kTooLarge) {
     return "no device has this much: check the shapes of this operation for an overflow or a wrong dimension";
   }
@@ -65,10 +66,10 @@ std::string likely_fix(const OutOfMemory::Details& details) {
 
 std::string text_of(const OutOfMemory::Details& d) {
   std::string text = fmt::format(
-      "{}out of memory on {}: requested {} ({} bytes) in {}, which needs a segment of {}; allocated {}, reserved {}, "
-      "capacity {}, free {}, largest free block {}, fragmentation {:.1f} %",
+      "{}out of memory on {}: requested {} ({} bytes) in {}, which needs a segment of {}; allocated {}, reserved {} "
+      "({} of it unallocated), capacity {}, free {}, largest free block {}, fragmentation {:.1f} %",
       place(d.tag), d.device, format_bytes(d.requested), d.requested, name(d.tag.phase), format_bytes(d.segment),
-      format_bytes(d.allocated), format_bytes(d.reserved), d.capacity > 0 ? format_bytes(d.capacity) : "unlimited",
+      format_bytes(d.allocated), format_bytes(d.reserved), format_bytes(d.reserved - d.allocated), d.capacity > 0 ? format_bytes(d.capacity) : "unlimited",
       d.capacity > 0 ? format_bytes(d.free) : "unlimited", format_bytes(d.largest_free_block), d.fragmentation * 100);
 
   std::vector<std::pair<Bytes, Category>> held;

@@ -23,6 +23,7 @@ class OutOfMemory : public std::bad_alloc {
     memory::Bytes capacity = 0;            ///< of the device, or what the memory fraction allows; 0: unlimited
     memory::Bytes free = 0;                ///< what the device could still give
     memory::Bytes largest_free_block = 0;  ///< cached, in the pool and stream of the request
+    bool injected = false;                 ///< a test asked for it: CachingAllocator::inject_failures
     double fragmentation = 0;              ///< 1 - largest cached block / all cached bytes; 0 when nothing is cached
     memory::Tag tag;                       ///< op, module and phase of the request
     memory::CategoryBytes categories{};

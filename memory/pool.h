@@ -25,13 +25,39 @@ struct BlockKey {
   }
 };
 
-/// An ordered set of blocks for taking one and soon returning it: tree nodes are kept for reuse, so that this costs no
-/// heap traffic, and the place of the last removal is tried first for the next insertion.
+/// Tree nodes for the sets that blocks are in, at least one for every block there is: putting a block into a set takes
+/// nothing from the heap, so it cannot fail.
+class BlockNodes {
+ public:
+  using Node = std::set<BlockKey>::node_type;
+
+  /// Makes them `count` in all, those in sets included.
+  void provide(std::size_t count) {
+    nodes_.reserve(count);
+    for (; made_ < count; ++made_) {
+      std::set<BlockKey> one{BlockKey{}};
+      nodes_.push_back(one.extract(one.begin()));
+    }
+  }
+  Node take() {
+    Node node = std::move(nodes_.back());
+    nodes_.pop_back();
+    return node;
+  }
+  void put(Node node) { nodes_.push_back(std::move(node)); }
+
+ private:
+  std::vector<Node> nodes_;
+  std::size_t made_ = 0;
+};
+
+/// An ordered set of blocks for taking one and soon returning it: the place of the last removal is tried first for the
+/// next insertion.
 class BlockSet {
  public:
   using iterator = std::set<BlockKey>::iterator;
 
-  BlockSet() = default;
+  explicit BlockSet(BlockNodes& nodes) : nodes_(nodes) {}
   BlockSet(const BlockSet&) = delete;
   BlockSet& operator=(const BlockSet&) = delete;
 
@@ -40,28 +66,26 @@ class BlockSet {
   iterator lower_bound(const BlockKey& key) const { return blocks_.lower_bound(key); }
 
   void insert(const BlockKey& key) {
-    if (nodes_.empty()) {
-      blocks_.insert(near_, key);
-      return;
-    }
-    nodes_.back().value() = key;
-    blocks_.insert(near_, std::move(nodes_.back()));
-    nodes_.pop_back();
+    BlockNodes::Node node = nodes_.take();
+    node.value() = key;
+    blocks_.insert(near_, std::move(node));
   }
   void erase(iterator place) {
     near_ = std::next(place);
-    nodes_.push_back(blocks_.extract(place));
+    nodes_.put(blocks_.extract(place));
   }
   void erase(const BlockKey& key) { erase(blocks_.find(key)); }
 
  private:
+  BlockNodes& nodes_;
   std::set<BlockKey> blocks_;
-  std::vector<std::set<BlockKey>::node_type> nodes_;
   iterator near_ = blocks_.end();  // only a removal could make it invalid, and that sets it anew
 };
 
 struct Pool {
-  bool small = false;
+  Pool(bool is_small, BlockNodes& nodes) : small(is_small), free(nodes), unmapped(nodes) {}
+
+  bool small;
   BlockSet free;              ///< by (stream, size, position): the first one that is large enough fits best
   BlockSet unmapped;          ///< by (stream, position)
   std::int64_t searches = 0;  ///< the clock by which garbage collection tells a block's age

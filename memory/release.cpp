@@ -5,6 +5,11 @@
 #include <cassert>
 
 namespace mnemo::memory {
+namespace {
+
+constexpr std::size_t kEdges = 2;  // blocks that stay at the ends of what is unmapped
+
+}  // namespace
 
 CachingAllocator::State::~State() {
   for (const auto& [stream, queue] : pending_) {
@@ -123,7 +128,10 @@ void CachingAllocator::State::release_cached(Pool& pool) {
       release_segment(block);
     }
   }
-  for (Block* block : shrinkable) unmap_whole_pages(block);
+  for (Block* block : shrinkable) {
+    provide(kEdges);
+    unmap_whole_pages(block);
+  }
 }
 
 /// REQUIRES: `block` is free and covers a plain segment.

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <string_view>
 
+#include <mnemo/memory/rounding.h>
+
 namespace mnemo::memory {
 namespace {
 
@@ -43,12 +45,15 @@ std::vector<SegmentView> CachingAllocator::State::snapshot() const {
   return views;
 }
 
-void CachingAllocator::State::fail(const Request& request) {
-  ++statistics.num_ooms;
-  ledger.out_of_memory(request.bytes, request.segment, request.stream);
+OutOfMemory::Details CachingAllocator::State::shortage(Bytes bytes, StreamId stream) {
+  const bool absurd = bytes < 0 || bytes >= kTooLarge;
+  Request request = absurd ? Request{.bytes = bytes, .segment = bytes, .stream = stream, .pool = &large_}
+                           : request_of(bytes, stream);
+  if (!absurd) request.segment = segment_bytes(request.size, config);
 
   OutOfMemory::Details details;
   details.device = device_;
+  details.injected = injected_;
   details.requested = request.bytes;
   details.segment = request.segment;
   details.allocated = statistics.allocated_bytes.all.current;
@@ -90,6 +95,13 @@ void CachingAllocator::State::fail(const Request& request) {
   }
   std::stable_sort(holders.begin(), holders.end(), [](const auto& a, const auto& b) { return a.bytes > b.bytes; });
   if (holders.size() > 5) holders.resize(5);
+  return details;
+}
+
+void CachingAllocator::State::fail(Bytes bytes, StreamId stream) {
+  OutOfMemory::Details details = shortage(bytes, stream);
+  ++statistics.num_ooms;
+  ledger.out_of_memory(bytes, details.segment, stream);
   throw OutOfMemory(std::move(details));
 }
 

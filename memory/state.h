@@ -34,7 +34,9 @@ class CachingAllocator::State {
   void configure(const AllocatorConfig& config);
 
   // allocation.cpp
+  /// nullptr when the request cannot be met, and nothing has changed but the cache.
   Block* malloc(Bytes bytes, StreamId stream);
+  void inject_failures(std::int64_t first, std::int64_t count);
   void retag(Block* block, const Tag& tag);
 
   // release.cpp
@@ -44,6 +46,10 @@ class CachingAllocator::State {
 
   // snapshot.cpp
   std::vector<SegmentView> snapshot() const;
+  /// Why the request that `malloc` has just refused cannot be met.
+  OutOfMemory::Details shortage(Bytes bytes, StreamId stream);
+  /// Tells ledger and statistics, and throws.
+  [[noreturn]] void fail(Bytes bytes, StreamId stream);
 
   AllocatorConfig config;
   std::unique_ptr<Source> source;
@@ -52,6 +58,8 @@ class CachingAllocator::State {
 
  private:
   // allocation.cpp
+  Request request_of(Bytes bytes, StreamId stream);
+  bool injects_failure();
   Block* find_free(const Request& request);
   Block* obtain(const Request& request);
   Block* new_segment(const Request& request);
@@ -76,6 +84,7 @@ class CachingAllocator::State {
   void unmap_whole_pages(Block* block);
 
   // blocks.cpp
+  void provide(std::size_t blocks);
   Block* make_block();
   void recycle(Block* block);
   Block* add_segment(Segment segment);
@@ -87,9 +96,6 @@ class CachingAllocator::State {
     Bytes bytes = 0;
   };
   Joined join_neighbours(Block* block);
-
-  // snapshot.cpp
-  [[noreturn]] void fail(const Request& request);
 
   bool limited() const { return allowed_ >= 0; }
   void count(PoolStat Statistics::*stat, const Pool& pool, Bytes by) {
@@ -104,10 +110,15 @@ class CachingAllocator::State {
   }
 
   std::string device_;
-  Pool small_;
-  Pool large_;
+  BlockNodes nodes_;
+  Pool small_{true, nodes_};
+  Pool large_{false, nodes_};
   bool expandable_ = false;  // wanted by the configuration, and the source can do it
   Bytes allowed_ = -1;       // what the memory fraction allows to reserve; -1: everything
+
+  std::int64_t before_failure_ = 0;  // requests that go well before `failures_` of them fail
+  std::int64_t failures_ = 0;
+  bool injected_ = false;  // the latest request was one of them
 
   struct Pending {
     EventId event = 0;

@@ -55,6 +55,8 @@ class Sequential : public Module<Sequential> {
   }
 
   std::size_t size() const { return layers_.size(); }
+  /// REQUIRES: index < size()
+  AnyModule& operator[](std::size_t index) { return layers_[index]; }
   Tensor forward(Tensor x) {
     for (AnyModule& layer : layers_) x = layer(x);
     return x;

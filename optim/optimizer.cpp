@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include <mnemo/autograd/transaction.h>
 #include <mnemo/core/error.h>
 #include <mnemo/core/families.h>
 #include <mnemo/memory/tag.h>
@@ -29,6 +30,26 @@ bool same_order(const Layout& a, const Layout& b) {
   }
   return true;
 }
+
+/// State that a step lacked, put into its place; it goes again unless the step happens.
+class FreshState {
+ public:
+  explicit FreshState(std::vector<std::pair<Array*, Array>> fresh) : fresh_(std::move(fresh)) {
+    for (const auto& [place, zeros] : fresh_) *place = zeros;
+  }
+  ~FreshState() {
+    if (kept_) return;
+    for (const auto& [place, zeros] : fresh_) *place = {};
+  }
+  FreshState(const FreshState&) = delete;
+  FreshState& operator=(const FreshState&) = delete;
+
+  void keep() { kept_ = true; }
+
+ private:
+  std::vector<std::pair<Array*, Array>> fresh_;
+  bool kept_ = false;
+};
 
 }  // namespace
 
@@ -94,8 +115,7 @@ void Optimizer::step() {
     copy_into(gradients[i], same);
     gradients[i] = same;
   }
-  // All memory is there: nothing fails from here on.
-  for (auto& [moment, zeros] : fresh) *moment = std::move(zeros);
+  FreshState state(std::move(fresh));
   // One pass per device and step count: a parameter that had no gradient at first is behind the others.
   std::map<std::pair<Backend*, std::int64_t>, std::vector<UpdateSlot>> passes;
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
@@ -104,6 +124,8 @@ void Optimizer::step() {
     passes[{&parameter.device().backend(), states_[i].steps + 1}].push_back(
         {parameter, gradients[i], states_[i].first, states_[i].second});
   }
+  // All memory is there: nothing fails from here on.
+  state.keep();
   for (const auto& [key, slots] : passes) {
     UpdateCall update = call(key.second);
     update.lr = lr_;
@@ -113,6 +135,7 @@ void Optimizer::step() {
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     if (gradients[i].defined()) ++states_[i].steps;
   }
+  Transaction::commit_all();
 }
 
 SGD::SGD(std::vector<Tensor> parameters, SGDOptions options)

@@ -4,6 +4,7 @@
 #include <new>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 #include <mnemo/memory/allocator.h>
 
@@ -130,6 +131,73 @@ TEST_CASE("under a memory fraction the capacity is what may be used") {
   const OutOfMemory error = failure(allocator, 30 * MiB);
   CHECK(error.details().capacity == 50 * MiB);
   CHECK(error.details().free == 20 * MiB);
+}
+
+TEST_CASE("handlers are asked for room, the latest first, until one of them frees something or none does") {
+  CachingAllocator allocator(std::make_unique<VirtualSource>(100 * MiB), {}, "virtual:100MiB");
+  Block* spare[] = {allocator.malloc(40 * MiB), allocator.malloc(40 * MiB)};
+  std::string asked;
+  const auto first = allocator.on_out_of_memory([&](const OutOfMemory::Details& details) {
+    asked += '1';
+    CHECK(details.requested == 90 * MiB);
+    CHECK(details.reserved + details.free == 100 * MiB);
+    for (Block*& block : spare) {
+      if (block == nullptr) continue;
+      allocator.free(std::exchange(block, nullptr));
+      return true;
+    }
+    return false;
+  });
+  auto second = allocator.on_out_of_memory([&](const OutOfMemory::Details&) {
+    asked += '2';
+    return false;
+  });
+  Block* block = allocator.malloc(90 * MiB);
+  CHECK(asked == "2121");
+  CHECK(allocator.statistics().num_ooms == 0);
+  allocator.free(block);
+
+  // One that is gone is not asked; nobody has anything more; no room without asking is no failure either.
+  second.reset();
+  asked.clear();
+  allocator.free(allocator.malloc(90 * MiB));
+  CHECK(asked.empty());
+  block = allocator.malloc(20 * MiB);
+  CHECK(failure(allocator, 90 * MiB).details().allocated == 20 * MiB);
+  CHECK(asked == "1");
+  CHECK(allocator.statistics().num_ooms == 1);
+  allocator.free(block);
+}
+
+TEST_CASE("what a handler throws goes to whoever asked, and nothing is lost") {
+  CachingAllocator allocator(std::make_unique<VirtualSource>(10 * MiB));
+  const auto handler =
+      allocator.on_out_of_memory([](const OutOfMemory::Details&) -> bool { throw std::runtime_error("stop"); });
+  CHECK_THROWS_AS(allocator.malloc(20 * MiB), std::runtime_error);
+  CHECK(allocator.allocated() == 0);
+  CHECK(allocator.reserved() == 0);
+}
+
+TEST_CASE("injected failures: those requests and no others, cached memory or not") {
+  CachingAllocator allocator(std::make_unique<VirtualSource>(10 * MiB));
+  bool asked = false;
+  const auto handler = allocator.on_out_of_memory([&](const OutOfMemory::Details&) { return asked = true; });
+  allocator.free(allocator.malloc(1000));
+  allocator.inject_failures(2, 3);
+  allocator.free(allocator.malloc(1000));
+  for (int i = 0; i < 3; ++i) {
+    const OutOfMemory error = failure(allocator, 1000);
+    CHECK(error.details().injected);
+    CHECK(contains(error, "inject_failures"));
+  }
+  allocator.free(allocator.malloc(1000));
+  CHECK_FALSE(asked);
+  CHECK(allocator.reserved() == 2 * MiB);
+
+  allocator.inject_failures(1, 1'000'000);
+  CHECK_THROWS_AS(allocator.malloc(1000), OutOfMemory);
+  allocator.inject_failures(1, 0);
+  allocator.free(allocator.malloc(1000));
 }
 
 }  // namespace

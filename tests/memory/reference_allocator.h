@@ -167,6 +167,7 @@ class ReferenceAllocator : public ReferenceRegions {
       empty_cache();
       ++retries;
       spot = new_memory(size, stream, small);
+      if (!spot) spot = best_fit(size, stream, small);
     }
     return spot;
   }

@@ -1,0 +1,67 @@
+#include <mnemo/autograd/transaction.h>
+
+#include <algorithm>
+#include <utility>
+
+#include <mnemo/core/families.h>
+#include <mnemo/memory/tag.h>
+
+namespace mnemo {
+
+namespace {
+
+thread_local Transaction* innermost = nullptr;
+
+/// All of its memory, whatever part of it the array is: what is swapped back must be complete.
+Array copy_of(const Array& array) {
+  const std::int64_t count = array.storage()->bytes() / static_cast<std::int64_t>(size_of(array.dtype()));
+  const Array whole(array.storage(), Layout::contiguous({count}), array.dtype());
+  Array copy = Array::like(whole);
+  copy_into(whole, copy);
+  return copy;
+}
+
+}  // namespace
+
+Transaction::Transaction(const std::vector<Tensor>& parameters, const std::vector<Tensor>& buffers)
+    : random_(random_state()) {
+  const memory::OpScope op("transaction");
+  const memory::CategoryScope category(memory::Category::other);
+  for (const Tensor& parameter : parameters) {
+    if (parameter.requires_grad()) leaves_.push_back({parameter.node(), parameter.node()->grad});
+  }
+  for (const Tensor& buffer : buffers) {
+    if (buffer.defined()) buffers_.push_back({buffer.array(), copy_of(buffer.array())});
+  }
+  outer_ = std::exchange(innermost, this);
+}
+
+Transaction::~Transaction() {
+  innermost = outer_;
+  if (committed_) return;
+  for (Leaf& leaf : leaves_) leaf.node->grad = std::move(leaf.before);
+  for (Buffer& buffer : buffers_) buffer.array.storage()->swap_contents(*buffer.before.storage());
+  set_random_state(random_);
+}
+
+void Transaction::commit() noexcept {
+  committed_ = true;
+  leaves_.clear();
+  buffers_.clear();
+}
+
+void Transaction::commit_all() noexcept {
+  for (Transaction* each = innermost; each != nullptr; each = each->outer_) each->commit();
+}
+
+bool Transaction::holds(const Array& gradient) noexcept {
+  for (const Transaction* each = innermost; each != nullptr; each = each->outer_) {
+    const bool held = std::any_of(each->leaves_.begin(), each->leaves_.end(), [&](const Leaf& leaf) {
+      return leaf.before.defined() && leaf.before.storage() == gradient.storage();
+    });
+    if (held) return true;
+  }
+  return false;
+}
+
+}  // namespace mnemo
