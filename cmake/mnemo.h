@@ -5,9 +5,11 @@
 #include <mnemo/autograd/record.h>
 #include <mnemo/autograd/tensor.h>
 #include <mnemo/autograd/transaction.h>
+#include <mnemo/core/batch_search.h>
 #include <mnemo/core/card.h>
 #include <mnemo/core/device.h>
 #include <mnemo/core/device_memory.h>
+#include <mnemo/core/dry_run.h>
 #include <mnemo/core/error.h>
 #include <mnemo/core/families.h>
 #include <mnemo/core/planning/card_decisions.h>

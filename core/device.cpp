@@ -26,10 +26,12 @@ std::optional<std::string_view> after(std::string_view text, std::string_view pr
 [[noreturn]] void refuse(std::string_view text, const std::string& reason) {
   std::string names;
   for (const Card& card : cards()) names += fmt::format("{}{}", names.empty() ? "" : ", ", card.name);
-  throw DeviceError(fmt::format(
-      "[device] \"{}\": {}; write cpu, cpu:SIZE, cuda, cuda:N, virtual:cpu, virtual:cpu:SIZE, "
-      "virtual:SIZE, virtual:CARD or virtual:CARD,cudnn=VERSION, with SIZE such as 16GiB and CARD one of {}",
-      text, reason, names));
+  throw DeviceError(
+      fmt::format("[device] \"{}\": {}; write cpu, cpu:SIZE, cuda, cuda:N, virtual:cpu, virtual:cpu:SIZE, "
+                  "virtual:SIZE, virtual:CARD, virtual:CARD,SIZE or virtual:CARD,cudnn=VERSION, with SIZE such as "
+                  "16GiB and CARD one "
+                  "of {}",
+                  text, reason, names));
 }
 
 /// A SIZE after the colon; a text that is no size is refused as `what`.
@@ -50,16 +52,21 @@ std::shared_ptr<Backend> open_virtual(std::string_view text, std::string_view ta
   };
   if (target == "cpu") return make(0, 0, cpu_decisions());
   if (const auto size = after(target, "cpu:")) return make(size_in(text, *size, "a size"), 0, cpu_decisions());
-  const std::size_t comma = target.find(',');
+  std::size_t comma = target.find(',');
   if (const Card* card = find_card(target.substr(0, comma))) {
+    memory::Bytes capacity = card->capacity;
     std::string_view version;
-    if (comma != std::string_view::npos) {
-      const auto named = after(target.substr(comma + 1), "cudnn=");
-      if (!named || named->empty())
-        refuse(text, "behind a card's name there may only be cudnn=VERSION, as in cudnn=9.19.0");
-      version = *named;
+    while (comma != std::string_view::npos) {
+      target.remove_prefix(comma + 1);
+      comma = target.find(',');
+      const std::string_view option = target.substr(0, comma);
+      const auto named = after(option, "cudnn=");
+      if (named && !named->empty())
+        version = *named;
+      else
+        capacity = size_in(text, option, "a size, and behind a card's name there may also be cudnn=VERSION");
     }
-    return make(card->capacity, card->context, card_decisions(*card, version));
+    return make(capacity, card->context, card_decisions(*card, version));
   }
   return make(size_in(text, target, "a card or a size"), 0, estimated_decisions());
 }

@@ -45,7 +45,7 @@ std::vector<std::string> read_virtual_devices(const std::string& text) {
   for (std::size_t begin = 0; begin <= text.size();) {
     const std::size_t end = std::min(text.find(',', begin), text.size());
     const std::string part = text.substr(begin, end - begin);
-    if (part.starts_with("cudnn=") && !devices.empty())
+    if (!part.starts_with("virtual:") && !devices.empty())  // more about the one before: its size, cudnn=VERSION
       devices.back() += ',' + part;
     else
       devices.push_back(part);

@@ -42,6 +42,20 @@ TEST_CASE("device: every form opens what it names") {
   }
 }
 
+TEST_CASE("device: a card with another memory, and its cuDNN in any order") {
+  const Device small = Device::open("virtual:h200,24GiB");
+  const Card& card = *find_card("h200");
+  CHECK(capacity_of(small) == 24 * GiB);
+  CHECK(small.allocator().source().free_bytes() == 24 * GiB - card.context);
+  CHECK(small.backend().decisions().source() == Device::open("virtual:h200").backend().decisions().source());
+  const Device both = Device::open("virtual:h200,cudnn=9.19.0,2GiB");
+  CHECK(capacity_of(both) == 2 * GiB);
+  CHECK(both.backend().decisions().cudnn() == Device::open("virtual:h200,cudnn=9.19.0").backend().decisions().cudnn());
+  CHECK_THROWS_AS(Device::open("virtual:h200,"), DeviceError);
+  CHECK_THROWS_AS(Device::open("virtual:h200,2GiB,"), DeviceError);
+  CHECK_THROWS_AS(Device::open("virtual:h200,cudnn="), DeviceError);
+}
+
 TEST_CASE("device: what names none is refused with the forms that do") {
   for (const char* text : {"",
                            " ",

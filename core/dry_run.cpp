@@ -1,0 +1,69 @@
+#include <mnemo/core/dry_run.h>
+
+#include <algorithm>
+
+#include <mnemo/core/random.h>
+
+namespace mnemo {
+
+namespace {
+
+/// Follows the bytes of everything but workspaces.
+class NeededBytes {
+ public:
+  explicit NeededBytes(memory::CachingAllocator& allocator)
+      : subscription_(allocator.subscribe([this](const memory::Event& event) { take(event); })) {}
+
+  memory::Bytes most() const { return most_; }
+
+ private:
+  void take(const memory::Event& event) {
+    using enum memory::EventKind;
+    const auto is_workspace = [](memory::Category category) { return category == memory::Category::workspace; };
+    if (event.kind == alloc && is_workspace(event.tag.category)) workspaces_ += event.size;
+    if (event.kind == free_requested && is_workspace(event.tag.category)) workspaces_ -= event.size;
+    if (event.kind == retag) {
+      workspaces_ +=
+          (is_workspace(event.tag.category) ? event.size : 0) - (is_workspace(event.before) ? event.size : 0);
+    }
+    most_ = std::max(most_, event.allocated - workspaces_);
+  }
+
+  memory::Bytes workspaces_ = 0;
+  memory::Bytes most_ = 0;
+  std::shared_ptr<void> subscription_;  // last: it ends before the rest goes
+};
+
+class RandomStateScope {
+ public:
+  RandomStateScope() : before_(random_state()) {}
+  ~RandomStateScope() { set_random_state(before_); }
+  RandomStateScope(const RandomStateScope&) = delete;
+  RandomStateScope& operator=(const RandomStateScope&) = delete;
+
+ private:
+  RandomState before_;
+};
+
+}  // namespace
+
+DryRun dry_run(const std::string& name, const std::function<void()>& program, const memory::AllocatorConfig& config) {
+  const Device device = Device::open(name, config);
+  memory::CachingAllocator& allocator = device.allocator();
+  const RandomStateScope random;
+  const DeviceScope on_device(device);
+  const NeededBytes needed(allocator);
+  DryRun run;
+  try {
+    program();
+  } catch (const OutOfMemory& error) {
+    if (error.details().device != device.name()) throw;
+    run.failure = error;
+  }
+  run.peak_allocated = allocator.peak().allocated;
+  run.peak_reserved = allocator.statistics().reserved_bytes.all.peak;
+  run.needed = needed.most();
+  return run;
+}
+
+}  // namespace mnemo
