@@ -2,12 +2,14 @@
 
 #include <cmath>
 #include <map>
+#include <optional>
 #include <set>
 
 #include <fmt/format.h>
 
 #include <mnemo/core/error.h>
 #include <mnemo/core/families.h>
+#include <mnemo/core/notes.h>
 #include <mnemo/memory/tag.h>
 
 namespace mnemo::optim {
@@ -81,7 +83,8 @@ std::vector<std::pair<Array*, Array>> Optimizer::missing_state() {
 }
 
 void Optimizer::step() {
-  const memory::PhaseScope phase(memory::Phase::optimizer);
+  std::optional<memory::PhaseScope> phase(memory::Phase::optimizer);
+  if (!parameters_.empty()) note_phase(parameters_.front().device());
   const memory::OpScope op("update");
   const memory::CategoryScope category(memory::Category::temporary);
   auto fresh = missing_state();
@@ -113,6 +116,8 @@ void Optimizer::step() {
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     if (gradients[i].defined()) ++states_[i].steps;
   }
+  phase.reset();
+  if (!parameters_.empty()) note_phase(parameters_.front().device());
 }
 
 SGD::SGD(std::vector<Tensor> parameters, SGDOptions options)

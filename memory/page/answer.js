@@ -1,7 +1,7 @@
 // The box on top: the answer that was given, and what the events say by themselves, with links to the moments.
 
 function momentLink(page, index, event, text) {
-  const link = element("a", {href: `#t=${Math.round(page.axis.xOf(index, event + page.runs[index].initial))}`}, text);
+  const link = element("a", {href: `#t=${Number(page.axis.xOf(index, event + page.runs[index].initial).toFixed(3))}`}, text);
   link.addEventListener("click", (click) => {
     click.preventDefault();
     page.show(page.axis.xOf(index, event + page.runs[index].initial));

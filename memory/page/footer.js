@@ -20,23 +20,35 @@ function aboutRun(page, run, index) {
 }
 
 /** The columns of a run as pieces of JSON; joined they are one object. */
-function jsonPieces(run) {
+async function jsonPieces(run, breath) {
   const pieces = [`{"header":${JSON.stringify(run.header)}`];
-  const list = (name, values) => {
+  const list = async (name, values) => {
     pieces.push(`,"${name}":[`);
-    for (let from = 0; from < values.length; from += 1 << 16) {
-      pieces.push((from ? "," : "") + values.slice(from, from + (1 << 16)).join(","));
+    for (let from = 0; from < values.length; from += 1 << 14) {
+      pieces.push((from ? "," : "") + values.slice(from, from + (1 << 14)).join(","));
+      if (breath.due()) await breath.take();
     }
     pieces.push("]");
   };
-  for (const name of ["kind", "subject", "category", "was", "allocated", "reserved"]) list(name, run[name]);
-  if (run.time) list("time", run.time);
+  const objects = async (name, values) => {
+    pieces.push(`,"${name}":[`);
+    for (let from = 0; from < values.length; from += 1 << 12) {
+      pieces.push((from ? "," : "") + JSON.stringify(values.slice(from, from + (1 << 12))).slice(1, -1));
+      if (breath.due()) await breath.take();
+    }
+    pieces.push("]");
+  };
+  for (const name of ["kind", "subject", "category", "was", "allocated", "reserved", "asked"]) await list(name, run[name]);
+  if (run.time) await list("time", run.time);
   pieces.push(`,"blocks":{"count":${run.blocks}`);
   for (const name of ["position", "size", "requested", "tag", "step", "stream", "born", "freed", "done"])
-    list(name, run[name]);
-  const rest = {retags: [...run.retags], segments: run.segmentEvents, ooms: run.ooms, markers: run.markers};
-  pieces.push(`},${JSON.stringify(rest).slice(1)}`);
-  return pieces;
+    await list(name, run[name]);
+  pieces.push("}");
+  await objects("retags", [...run.retags]);
+  await objects("segments", run.segmentEvents);
+  await objects("ooms", run.ooms);
+  await objects("markers", run.markers);
+  return [...pieces, "}"];
 }
 
 function save(name, type, pieces) {
@@ -45,17 +57,23 @@ function save(name, type, pieces) {
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }
 
-function reportJson(page) {
+async function reportJson(page) {
+  const breath = new Breath();
   const pieces = [`{"mnemo":${JSON.stringify(page.mnemo)},"names":${JSON.stringify(page.runs[0].names)},"text":${
       JSON.stringify(page.text)},"runs":[`];
-  page.runs.forEach((run, index) => pieces.push(index ? "," : "", ...jsonPieces(run)));
+  for (const [index, run] of page.runs.entries()) {
+    if (index > 0) pieces.push(",");
+    for (const piece of await jsonPieces(run, breath)) pieces.push(piece);
+  }
   return [...pieces, "]}\n"];
 }
 
-function curveCsv(run) {
-  const pieces = [`event,allocated,reserved,${run.names.categories.join(",")}\n`];
+async function curveCsv(run) {
+  const breath = new Breath();
+  const pieces = [`event,allocated,reserved,requested,${run.names.categories.join(",")}\n`];
   const sums = run.names.categories.map(() => 0);
   for (let row = 0; row < run.rows; ++row) {
+    if (row % 256 === 0 && breath.due()) await breath.take();
     const exact = row === 0 || row % CHECKPOINT === 0 ? run.categoriesAt(row) : null;
     if (exact)
       exact.forEach((bytes, i) => (sums[i] = bytes));
@@ -65,7 +83,7 @@ function curveCsv(run) {
       if (run.kind[row] === KIND.retag) sums[run.was[row]] -= size;
     }
     if (row >= run.initial)
-      pieces.push(`${run.event(row)},${run.allocated[row]},${run.reserved[row]},${sums.join(",")}\n`);
+      pieces.push(`${run.event(row)},${run.allocated[row]},${run.reserved[row]},${run.asked[row]},${sums.join(",")}\n`);
   }
   return pieces;
 }
@@ -77,17 +95,27 @@ function drawFooter(page) {
   about.append(element(
       "div", {className: "about"}, element("h3", {}, "this page"),
       element("dl", {}, ...more.flatMap(([key, value]) => [element("dt", {}, key), element("dd", {}, value)]))));
-  const button = (id, text, action) => {
+  const button = (id, text, file, type, make) => {
     const made = element("button", {type: "button", id}, text);
-    made.addEventListener("click", action);
+    made.addEventListener("click", async () => {
+      made.disabled = true;
+      try {
+        save(file, type, await make());
+      } finally {
+        made.disabled = false;
+      }
+    });
     byId("downloads").append(made);
   };
-  button(
-      "save-json", "download the data (JSON)", () => save("mnemo-report.json", "application/json", reportJson(page)));
+  button("save-json", "the data (JSON)", "mnemo-report.json", "application/json", () => reportJson(page));
   page.runs.forEach((run, index) => {
-    const which = page.runs.length > 1 ? ` of ${"AB"[index]}` : "";
-    button(
-        `save-csv-${index}`, `download the curves${which} (CSV)`,
-        () => save(`mnemo-curves${which.trim().replace(" ", "-")}.csv`, "text/csv", curveCsv(run)));
+    const two = page.runs.length > 1;
+    const add = (id, text, ending, type, make) => button(
+        `save-${id}-${index}`, two ? `${text} of ${"AB"[index]}` : text,
+        `mnemo-${id}${two ? `-of-${"AB"[index]}` : ""}.${ending}`, type, make);
+    add("curves", "the curves (CSV)", "csv", "text/csv", () => curveCsv(run));
+    add("snapshot", "a snapshot for pytorch.org/memory_viz", "pickle", "application/octet-stream",
+        () => new Snapshot(run).pieces());
+    add("trace", "a trace for ui.perfetto.dev", "json", "application/json", () => new Trace(run).pieces());
   });
 }
