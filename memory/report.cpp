@@ -84,10 +84,7 @@ Json to_json(const ReportText& text) {
     }
     sweeps.push_back({{"title", sweep.title}, {"axis", sweep.axis}, {"capacity", sweep.capacity}, {"points", points}});
   }
-  return {{"answer", text.answer},
-          {"sums", sums},
-          {"sweeps", sweeps},
-          {"footer", text.footer}};
+  return {{"answer", text.answer}, {"sums", sums}, {"sweeps", sweeps}, {"footer", text.footer}};
 }
 
 template <class Enum>

@@ -12,8 +12,8 @@
 
 namespace mnemo::memory {
 
-/// A table of texts, shown as they are; every row has as many cells as there are columns. A cell such as
-/// "25,690,112 B" is a size: the page writes it in units that people read, and sorts by it.
+/// A table of texts; every row has as many cells as there are columns. A cell such as "25,690,112 B" is a size, which
+/// the page writes in units that people read; by these and by numbers such as "25,690,112" columns can be sorted.
 struct ReportTable {
   std::vector<std::string> columns = {};
   std::vector<std::vector<std::string>> rows = {};
@@ -50,8 +50,8 @@ struct ReportPoint {
 };
 /// Points along one axis, the others being fixed. Those with the same `axis` are shown side by side.
 struct ReportSweep {
-  std::string title;      ///< "size 224": what is fixed
-  Bytes capacity = 0;     ///< 0: no line
+  std::string title;   ///< "size 224": what is fixed
+  Bytes capacity = 0;  ///< 0: no line
   std::vector<ReportPoint> points = {};
   std::string axis = {};  ///< "batch": what is varied
 };

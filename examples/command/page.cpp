@@ -32,8 +32,9 @@ memory::ReportTable layers_of(const memory::Recording& recording) {
   for (const memory::LayerRow& row : memory::explain(recording).layers) {
     const memory::OutputNote& output = row.output;
     table.rows.push_back({row.module, row.op, output.shape.empty() ? "" : output.shape + " " + output.dtype,
-                          output.formula, size(output.measured), size(row.parameters), size(row.saved),
-                          size(row.workspace), size(row.at_peak), row.algorithm});
+                          output.formula, output.measured == 0 ? "" : memory::grouped(output.measured),
+                          size(row.parameters), size(row.saved), size(row.workspace), size(row.at_peak),
+                          row.algorithm});
   }
   return table;
 }

@@ -64,10 +64,11 @@ std::string about(const Sweep& sweep, const std::vector<Point>& shown) {
   std::string text = fmt::format("Of {} points of the sweep, {}. ", rows.size(),
                                  misfits == 0 ? "all fit" : fmt::format("{} do not fit", misfits));
   if (sweep.rises.empty())
-    return text + fmt::format("Nowhere does less need more. Shown below is the run with the largest peak: batch {}, "
-                              "size {}.",
-                              shown[0].first, shown[0].second);
-  return text + fmt::format("Less needs more at {} of them. Shown below are the two runs where it needs most more. {}",
+    return text + fmt::format(
+                      "Nowhere does less need more. Shown below is the run with the largest peak: batch {}, "
+                      "size {}.",
+                      shown[0].first, shown[0].second);
+  return text + fmt::format("At {} of them less needs more. Shown below are the two sides of the largest rise: {}.",
                             sweep.rises.size(), sentence(sweep.rises.front()));
 }
 

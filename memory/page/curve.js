@@ -134,7 +134,12 @@ class CurveGround {
     const [first, last] = [axis.rowAt(0, begin), axis.rowAt(0, end)];
     if (last - first > MOST_NAMED) return;
     const spans = [];
+    let phase = run.phaseIndex(first);
     for (let row = first; row <= last; ++row) {
+      if (run.phases[phase + 1]?.row === row) {
+        ++phase;
+        spans.push({module: "", row});
+      }
       if (run.kind[row] !== KIND.alloc) continue;
       const module = run.texts[run.tags[run.tag[run.subject[row]]][3]];
       if (spans.at(-1)?.module !== module) spans.push({module, row});

@@ -4,7 +4,7 @@
 const LAYER_CATEGORIES =
     ["parameter", "gradient", "optimizer_state", "saved_activation", "live_activation", "temporary"];
 
-const SIZE_TEXT = /^[\d,]+ B$/;  // how a table that was given writes bytes
+const NUMBER_TEXT = /^[\d,]+( B)?$/;  // how a table that was given writes numbers, and bytes
 
 class Layers {
   constructor(page, holder) {
@@ -30,10 +30,10 @@ class Layers {
 
   drawGiven(run) {
     const {columns, rows} = run.header.layers;
-    const bytes = (text) => Number(text.replace(/[^0-9]/g, ""));
-    const sizes = columns.map((_, i) => rows.some((row) => SIZE_TEXT.test(row[i])) &&
-                                  rows.every((row) => row[i] === "" || SIZE_TEXT.test(row[i])));
-    const most = columns.map((_, i) => (sizes[i] ? Math.max(...rows.map((row) => bytes(row[i]))) : 0));
+    const number = (text) => Number(text.replace(/[^0-9]/g, ""));
+    const numeric = columns.map((_, i) => rows.some((row) => row[i] !== "") &&
+                                    rows.every((row) => row[i] === "" || NUMBER_TEXT.test(row[i])));
+    const most = columns.map((_, i) => (numeric[i] ? Math.max(...rows.map((row) => number(row[i]))) : 0));
     this.note.textContent = `${grouped(rows.length)} layers and ops, at the peak of allocated (event ${
         grouped(run.header.peak.event)}, ${bytesText(run.header.peak.bytes)}) and in its step`;
     this.head.replaceChildren(element("tr", {}, ...columns.map((title, i) => {
@@ -42,17 +42,17 @@ class Layers {
         [this.sort, this.up] = [i, this.sort === i && !this.up];
         this.drawGiven(run);
       });
-      return element("th", {className: sizes[i] ? "number" : ""}, button);
+      return element("th", {className: numeric[i] ? "number" : ""}, button);
     })));
     const compare = (a, b) => {
       const [left, right] = [a[this.sort], b[this.sort]];
-      return (sizes[this.sort] ? bytes(right) - bytes(left) : left.localeCompare(right)) * (this.up ? -1 : 1);
+      return (numeric[this.sort] ? number(right) - number(left) : left.localeCompare(right)) * (this.up ? -1 : 1);
     };
     const sorted = this.sort < 0 ? rows : [...rows].sort(compare);
     this.body.replaceChildren(...sorted.slice(0, 2000).map((row) => element("tr", {}, ...row.map((text, i) => {
-      if (!sizes[i]) return element("td", {className: columns[i] === "module" ? "path" : ""}, text);
-      if (text === "") return element("td", {className: "number"});
-      return sizeCell(bytes(text), most[i], color("a"));
+      if (!numeric[i]) return element("td", {className: columns[i] === "module" ? "path" : ""}, text);
+      if (!text.endsWith(" B")) return element("td", {className: "number"}, text);
+      return sizeCell(number(text), most[i], color("a"));
     }))));
   }
 

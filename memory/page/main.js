@@ -146,8 +146,7 @@ class Page {
       const name = this.runs.length > 1 ? `${"AB"[index]} ` : "";
       const kind = "ab"[index];
       return [
-        line(kind, `${name}allocated`), line(`${kind}-reserved`, `${name}reserved`),
-        line(`${kind} asked`, `${name}requested`)
+        line(kind, `${name}allocated`), line(`${kind}-reserved`, "reserved"), line(`${kind} asked`, "requested")
       ];
     }));
     byId("bands").append(...[...this.runs[0].names.categories, "cached"].map((name) => {

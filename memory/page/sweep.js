@@ -132,7 +132,8 @@ class Sweep {
       line(v, "grid");
       write(label, {x: left - 6, y: y(v) + 4}, {"text-anchor": "end"});
     }
-    const limits = [...CARDS.filter((bytes) => bytes < most && bytes !== capacity), ...(capacity > 0 && capacity <= most ? [capacity] : [])];
+    const limits = CARDS.filter((bytes) => bytes < most && Math.abs(bytes - capacity) > most / 16);
+    if (capacity > 0 && capacity <= most) limits.push(capacity);
     const notes = [];
     for (const limit of limits) {
       const own = limit === capacity;

@@ -113,18 +113,19 @@ Json sums(const Recording& recording) {
 /// Along batch: over 24 GiB and 40 GiB, then it does not fit into 64 GiB. Along size: 96 needs more than 128.
 ReportText sweep_text() {
   ReportText text;
-  text.sweeps = {{"size 64",
-                  64 * GiB,
-                  {{"4", 10 * GiB, 12 * GiB},
-                   {"8", 20 * GiB, 24 * GiB},
-                   {"12", 30 * GiB, 36 * GiB},
-                   {"16", 40 * GiB, 44 * GiB},
-                   {"32", 70 * GiB, 70 * GiB, false}},
-                  "batch"},
-                 {"batch 8",
-                  64 * GiB,
-                  {{"64", 20 * GiB, 22 * GiB}, {"96", 32 * GiB, 33 * GiB, true, "96: FFT"}, {"128", 28 * GiB, 34 * GiB}},
-                  "size"}};
+  text.sweeps = {
+      {"size 64",
+       64 * GiB,
+       {{"4", 10 * GiB, 12 * GiB},
+        {"8", 20 * GiB, 24 * GiB},
+        {"12", 30 * GiB, 36 * GiB},
+        {"16", 40 * GiB, 44 * GiB},
+        {"32", 70 * GiB, 70 * GiB, false}},
+       "batch"},
+      {"batch 8",
+       64 * GiB,
+       {{"64", 20 * GiB, 22 * GiB}, {"96", 32 * GiB, 33 * GiB, true, "96: FFT"}, {"128", 28 * GiB, 34 * GiB}},
+       "size"}};
   return text;
 }
 
@@ -146,15 +147,15 @@ void write_pages(const std::string& folder) {
   const std::vector<ReportRun> two = {{training(8 * MiB, 30 * MiB, 0), "before"},
                                       {training(6 * MiB, 44 * MiB, 130 * MiB), "after"}};
   write(folder + "/two.html", two);
-  const ReportText text{
-      .answer = {kHostile},
-      .sums = {{"peak", 100, 70, {{kHostile, 20, kHostile, kHostile}, {"less", -50}}}},
-      .sweeps = {{kHostile,
-                  24 * GiB,
-                  {{"1", 4 * GiB, 5 * GiB, true, kHostile}, {"2", 24 * GiB, 25 * GiB, false}},
-                  kHostile}},
-      .footer = {{kHostile, kHostile}}};
-  write(folder + "/hostile.html", {{hostile_run(), kHostile, {{"module", kHostile}, {{kHostile, "3,145,728 B"}}}}}, text);
+  const ReportText text{.answer = {kHostile},
+                        .sums = {{"peak", 100, 70, {{kHostile, 20, kHostile, kHostile}, {"less", -50}}}},
+                        .sweeps = {{kHostile,
+                                    24 * GiB,
+                                    {{"1", 4 * GiB, 5 * GiB, true, kHostile}, {"2", 24 * GiB, 25 * GiB, false}},
+                                    kHostile}},
+                        .footer = {{kHostile, kHostile}}};
+  write(folder + "/hostile.html", {{hostile_run(), kHostile, {{"module", kHostile}, {{kHostile, "3,145,728 B"}}}}},
+        text);
   write(folder + "/sweep.html", {{training(6 * MiB, 44 * MiB, 0), "batch 8"}}, sweep_text());
   write(folder + "/million.html", {{random_run(1'000'000, ""), "million"}});
 }
