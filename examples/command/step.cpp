@@ -6,6 +6,7 @@
 #include <utility>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "command/command.h"
 #include "command/numbers.h"
@@ -130,7 +131,10 @@ int show(const StepOptions& options) {
     refuse_size(error, plan);
   }
   if (watchers.file) watchers.file->stop();
-  if (watchers.page) write_page(options.report, {{watchers.page->recording(), plan.workload.spec.name}});
+  if (watchers.page) {
+    const std::string name = fmt::format("{}, batch {}", plan.workload.spec.name, fmt::join(plan.batches, ", "));
+    write_page(options.report, {{watchers.page->recording(), name}});
+  }
   result.statistics = device.allocator().statistics();
   if (device.backend().conv_passes() > 0) result.decisions = device.backend().decisions().source();
   result.estimated_workspaces = device.backend().estimated_plans();

@@ -4,8 +4,8 @@
 class Axis {
   constructor(runs, mode, unit) {
     this.runs = runs;
-    this.timed = unit === "time" && Axis.canBeTimed(runs);
-    this.anchors = mode === "phase" && runs.length === 2 ? this.match(runs[0], runs[1]) : [[0, 0]];
+    this.timed = unit === 'time' && Axis.canBeTimed(runs);
+    this.anchors = mode === 'phase' && runs.length === 2 ? this.match(runs[0], runs[1]) : [[0, 0]];
     this.from = this.place(runs[0], runs[0].first);
     this.to = Math.max(...runs.map((run, index) => this.xOf(index, run.rows - 1)), this.from + 1);
   }

@@ -40,8 +40,11 @@ class CurveData {
       end = pixel === width ? last : Math.min(last, axis.rowAt(index, from + ((to - from) * pixel) / width));
       if (end <= begin) continue;
       // What is requested follows what is allocated: it needs no extremes of its own.
-      const found = [run.extremes.allocated, run.extremes.reserved].map((values) => values.range(begin, end));
-      rows.push(...found.flatMap(({least, most}) => [least, most]).sort((a, b) => a - b));
+      const {least, most} = run.extremes.allocated.range(begin, end);
+      const found = [least, most];
+      const reserved = run.extremes.reserved.range(begin, end);
+      if (run.reserved[reserved.least] !== run.reserved[reserved.most]) found.push(reserved.least, reserved.most);
+      rows.push(...found.sort((a, b) => a - b));
     }
     rows.push(last);
     return rows;

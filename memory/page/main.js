@@ -285,7 +285,8 @@ class Page {
       const label = `peak${this.runs.length > 1 ? ` ${"AB"[index]}` : ""} ${bytesText(run.header.peak.bytes)}`;
       const wide = context.measureText(label).width;
       const crossed = run.ooms.length > 0 && Math.abs(toX(this.axis.xOf(index, run.ooms[0].row)) - x) < 24;
-      const left = crossed || x + 9 + wide > area.x + area.w ? x - 9 - wide : x + 9;
+      const before = crossed || x + 9 + wide > area.x + area.w;
+      const left = before && x - 12 - wide > area.x ? x - 9 - wide : x + 9;
       context.fillStyle = color("veil");
       context.fillRect(left - 3, y - 18, wide + 6, 15);
       context.fillStyle = color("ab"[index]);

@@ -14,7 +14,7 @@ function pairBlocks(lists, chosen) {
   for (const queue of waiting.values()) queue.reverse();  // blocks come in the order of their birth
   const pair = (a, b) => {
     const [size, other] = [a?.size ?? 0, b?.size ?? 0];
-    return {...([a, b][chosen] ?? a ?? b), size, other, change: other - size, only: a && b ? "" : a ? "A" : "B"};
+    return {...([a, b][chosen] ?? a ?? b), size, other, change: other - size, only: a && b ? '' : a ? 'A' : 'B'};
   };
   const pairs = lists[0].map((entry) => pair(entry, waiting.get(key(entry))?.pop()));
   for (const queue of waiting.values()) pairs.push(...queue.map((entry) => pair(undefined, entry)));

@@ -13,7 +13,7 @@ class Pickle {
 
   room(count) {
     if (this.used + count <= this.bytes.length) return;
-    this.pieces.push(this.bytes.subarray(0, this.used));
+    this.pieces.push(new Blob([this.bytes.subarray(0, this.used)]));
     this.bytes = new Uint8Array(Math.max(1 << 16, count));
     this.used = 0;
   }

@@ -18,7 +18,8 @@ class Shapes {
     for (const {tag, text} of run.markers) {
       const note = /^output (\S+) \(([\d, ]*)\) (\w+)$/.exec(text);
       if (!note || !(note[3] in ELEMENT_BYTES)) continue;
-      const bytes = note[2].split(",").reduce((product, size) => product * (size.trim() ? Number(size) : 1), ELEMENT_BYTES[note[3]]);
+      const bytes = note[2].split(',').reduce(
+          (product, size) => product * (size.trim() ? Number(size) : 1), ELEMENT_BYTES[note[3]]);
       const key = `${run.texts[run.tags[tag][3]]}\n${note[1]}`;
       if (!this.notes.has(key)) this.notes.set(key, new Map());
       this.notes.get(key).set(bytes, `(${note[2]}) ${note[3]}`);
@@ -29,6 +30,6 @@ class Shapes {
   of(block) {
     const {run} = this;
     const [, , op, module] = run.tags[run.tag[block]];
-    return this.notes.get(`${run.texts[module]}\n${run.texts[op]}`)?.get(run.requested[block]) ?? "";
+    return this.notes.get(`${run.texts[module]}\n${run.texts[op]}`)?.get(run.requested[block]) ?? '';
   }
 }

@@ -14,9 +14,9 @@ class Snapshot {
 
   entry(name, value) {
     this.out.text(name);
-    if (typeof value === "string")
+    if (typeof value === 'string')
       this.out.text(value);
-    else if (typeof value === "boolean")
+    else if (typeof value === 'boolean')
       this.out.boolean(value);
     else
       this.out.number(value);
@@ -35,17 +35,17 @@ class Snapshot {
   async pieces() {
     const {run, out} = this;
     const lives = await joinedSegments(run, this.breath);
-    this.expandable = lives.expandable || run.header.allocator.includes("expandable_segments:True");
+    this.expandable = lives.expandable || run.header.allocator.includes('expandable_segments:True');
     out.beginDictionary();
-    out.text("segments");
+    out.text('segments');
     await this.writeSegments(lives.segments);
-    out.text("device_traces");
+    out.text('device_traces');
     out.beginList();
     await this.writeTrace();
     out.endList();
-    out.text("allocator_settings");
+    out.text('allocator_settings');
     this.dictionary({PYTORCH_CUDA_ALLOC_CONF: run.header.allocator});
-    out.text("mnemo");
+    out.text('mnemo');
     this.dictionary({device: run.header.device, capacity: run.header.capacity, timed: run.header.timed});
     out.endDictionary();
     return out.finish();
@@ -57,10 +57,10 @@ class Snapshot {
     const [, phase, op, module] = run.tags[tag];
     const key = `${phase} ${op} ${module} ${step}`;
     const known = this.frames.get(key);
-    out.text("frames");
+    out.text('frames');
     if (known !== undefined) return out.again(known);
     out.beginList();
-    this.dictionary({name: run.texts[op] || "(no op)", filename: run.texts[module] || "(no module)", line: 0});
+    this.dictionary({name: run.texts[op] || '(no op)', filename: run.texts[module] || '(no module)', line: 0});
     this.dictionary({name: run.names.phases[phase], filename: `step ${step}`, line: 0});
     out.endList();
     this.frames.set(key, out.remember());
@@ -69,14 +69,14 @@ class Snapshot {
   writeBlock(begin, size, block) {
     const {run, out} = this;
     const last = run.rows - 1;
-    const state = block === null ? "inactive" : run.freed[block] > last ? "active_allocated" : "active_pending_free";
+    const state = block === null ? 'inactive' : run.freed[block] > last ? 'active_allocated' : 'active_pending_free';
     out.beginDictionary();
-    this.entry("address", BASE_ADDRESS + begin);
-    this.entry("size", size);
-    this.entry("requested_size", block === null ? 0 : run.requested[block]);
-    this.entry("state", state);
+    this.entry('address', BASE_ADDRESS + begin);
+    this.entry('size', size);
+    this.entry('requested_size', block === null ? 0 : run.requested[block]);
+    this.entry('state', state);
     if (block === null)
-      this.emptyList("frames");
+      this.emptyList('frames');
     else
       this.writeFrames(run.tagAt(block, last), run.stepAt(block, last));
     out.endDictionary();
@@ -96,22 +96,21 @@ class Snapshot {
       for (; next < blocks.length && run.position[blocks[next]] < end; ++next) inside.push(blocks[next]);
       const sum = (list, field) => list.reduce((total, block) => total + run[field][block], 0);
       const largest = inside.reduce((most, block) => Math.max(most, run.size[block]), 0);
-      const small =
-          largest <= SMALL.block && (end - begin === SMALL.segment || (this.expandable && largest > 0));
+      const small = largest <= SMALL.block && (end - begin === SMALL.segment || (this.expandable && largest > 0));
       out.beginDictionary();
-      this.entry("device", 0);
-      this.entry("address", BASE_ADDRESS + begin);
-      this.entry("total_size", end - begin);
-      this.entry("allocated_size", sum(inside.filter((block) => !waits.has(block)), "size"));
-      this.entry("active_size", sum(inside, "size"));
-      this.entry("requested_size", sum(inside, "requested"));
-      this.entry("stream", stream);
-      this.entry("segment_type", small ? "small" : "large");
-      out.text("segment_pool_id");
+      this.entry('device', 0);
+      this.entry('address', BASE_ADDRESS + begin);
+      this.entry('total_size', end - begin);
+      this.entry('allocated_size', sum(inside.filter((block) => !waits.has(block)), 'size'));
+      this.entry('active_size', sum(inside, 'size'));
+      this.entry('requested_size', sum(inside, 'requested'));
+      this.entry('stream', stream);
+      this.entry('segment_type', small ? 'small' : 'large');
+      out.text('segment_pool_id');
       out.pair(0, 0);
-      this.entry("is_expandable", this.expandable);
-      this.emptyList("frames");
-      out.text("blocks");
+      this.entry('is_expandable', this.expandable);
+      this.emptyList('frames');
+      out.text('blocks');
       out.beginList();
       let at = begin;
       for (const [index, block] of inside.entries()) {
@@ -132,10 +131,10 @@ class Snapshot {
     out.beginList();
     // With categories but none of them "unknown" a misspelt name in the viewer keeps the file from opening.
     out.beginDictionary();
-    this.entry("action", "snapshot");
-    for (const field of ["addr", "size", "stream", "time_us"]) this.entry(field, 0);
-    this.emptyList("frames");
-    this.entry("category", "unknown");
+    this.entry('action', 'snapshot');
+    for (const field of ['addr', 'size', 'stream', 'time_us']) this.entry(field, 0);
+    this.emptyList('frames');
+    this.entry('category', 'unknown');
     out.endDictionary();
     let count = 1;
     for (let row = run.initial; row < run.rows; ++row) {
@@ -158,32 +157,32 @@ class Snapshot {
     out.beginDictionary();
     if (kind === KIND.oom) {
       const {size, stream, tag, step} = run.ooms[subject];
-      this.entry("action", "oom");
-      this.entry("device_free", Math.max(0, run.header.capacity - run.reserved[row]));
-      this.entry("size", size);
-      this.entry("stream", stream);
-      this.entry("time_us", time);
+      this.entry('action', 'oom');
+      this.entry('device_free', Math.max(0, run.header.capacity - run.reserved[row]));
+      this.entry('size', size);
+      this.entry('stream', stream);
+      this.entry('time_us', time);
       this.writeFrames(tag, step);
     } else if (ofSegment) {
       const {position, size, stream, tag, step} = run.segmentEvents[subject];
-      const names = this.expandable ? ["segment_map", "segment_unmap"] : ["segment_alloc", "segment_free"];
-      this.entry("action", names[kind - KIND.segmentAlloc]);
-      this.entry("addr", BASE_ADDRESS + position);
-      this.entry("size", size);
-      this.entry("stream", stream);
-      this.entry("time_us", time);
+      const names = this.expandable ? ['segment_map', 'segment_unmap'] : ['segment_alloc', 'segment_free'];
+      this.entry('action', names[kind - KIND.segmentAlloc]);
+      this.entry('addr', BASE_ADDRESS + position);
+      this.entry('size', size);
+      this.entry('stream', stream);
+      this.entry('time_us', time);
       this.writeFrames(tag, step);
     } else {
       const tag = run.tagAt(subject, row);
-      this.entry("action", ["alloc", "free_requested", "free_completed"][kind]);
-      this.entry("addr", BASE_ADDRESS + run.position[subject]);
-      this.entry("size", run.requested[subject]);
-      this.entry("stream", run.stream[subject]);
-      this.entry("time_us", time);
+      this.entry('action', ['alloc', 'free_requested', 'free_completed'][kind]);
+      this.entry('addr', BASE_ADDRESS + run.position[subject]);
+      this.entry('size', run.requested[subject]);
+      this.entry('stream', run.stream[subject]);
+      this.entry('time_us', time);
       this.writeFrames(tag, run.stepAt(subject, row));
       // An allocation has the colour of what its block was held for last.
       const shown = kind === KIND.alloc ? run.tagAt(subject, run.rows) : tag;
-      this.entry("category", run.names.categories[run.tags[shown][0]]);
+      this.entry('category', run.names.categories[run.tags[shown][0]]);
     }
     out.endDictionary();
   }

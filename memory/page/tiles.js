@@ -27,7 +27,9 @@ function squarify(items, rectangle) {
     let at = 0;
     for (let i = begin; i < end; ++i) {
       const long = side * (items[i].size / sum);
-      placed.push(w >= h ? {item: items[i], x, y: y + at, w: thick, h: long} : {item: items[i], x: x + at, y, w: long, h: thick});
+      placed.push(
+          w >= h ? {item: items[i], x, y: y + at, w: thick, h: long} :
+                   {item: items[i], x: x + at, y, w: long, h: thick});
       at += long;
     }
     if (w >= h) {
@@ -46,11 +48,11 @@ function squarify(items, rectangle) {
 class Tiles {
   constructor(page, holder) {
     Object.assign(this, {page, placed: []});
-    this.canvas = element("canvas", {id: "tiles"});
-    this.canvas.setAttribute("aria-label", "What is alive, as areas");
-    this.canvas.addEventListener("mousemove", (event) => this.hover(event));
-    this.canvas.addEventListener("mouseleave", (event) => showTip(event, null));
-    this.canvas.addEventListener("click", (event) => {
+    this.canvas = element('canvas', {id: 'tiles'});
+    this.canvas.setAttribute('aria-label', 'What is alive, as areas');
+    this.canvas.addEventListener('mousemove', (event) => this.hover(event));
+    this.canvas.addEventListener('mouseleave', (event) => showTip(event, null));
+    this.canvas.addEventListener('click', (event) => {
       const module = this.at(event)?.item.module;
       if (module) page.look.set({find: module});
     });
@@ -67,17 +69,18 @@ class Tiles {
       if (!categories.has(entry.slot)) categories.set(entry.slot, {slot: entry.slot, size: 0, items: new Map()});
       const category = categories.get(entry.slot);
       category.size += entry.size;
-      const name = by === "category" ? "" : by === "none" ? entry.block : groupName(entry, by);
+      const name = by === 'category' ? '' : by === 'none' ? entry.block : groupName(entry, by);
       const item = category.items.get(name);
       if (item) {
         item.size += entry.size;
         ++item.count;
       } else
-        category.items.set(name, {...entry, count: 1, name: by === "none" ? placeName(entry) : name});
+        category.items.set(name, {...entry, count: 1, name: by === 'none' ? placeName(entry) : name});
     }
     const bySize = (a, b) => b.size - a.size;
-    this.placed = squarify([...categories.values()].sort(bySize), {x: 0, y: 0, w: width, h: TILES_HEIGHT})
-                      .flatMap(({item, ...rectangle}) => squarify(this.cut([...item.items.values()].sort(bySize)), rectangle));
+    this.placed =
+        squarify([...categories.values()].sort(bySize), {x: 0, y: 0, w: width, h: TILES_HEIGHT})
+            .flatMap(({item, ...rectangle}) => squarify(this.cut([...item.items.values()].sort(bySize)), rectangle));
     for (const tile of this.placed) this.paint(context, tile);
     this.total = this.placed.reduce((sum, {item}) => sum + item.size, 0);
   }
@@ -89,7 +92,7 @@ class Tiles {
     const count = rest.reduce((sum, item) => sum + item.count, 0);
     const name = `${grouped(rest.length)} smaller ones`;
     // Their sum may be large; a layout begins with the largest.
-    return [...items.slice(0, MOST_TILES), {...rest[0], size, count, name, module: ""}].sort((a, b) => b.size - a.size);
+    return [...items.slice(0, MOST_TILES), {...rest[0], size, count, name, module: ''}].sort((a, b) => b.size - a.size);
   }
 
   paint(context, {item, x, y, w, h}) {
@@ -102,7 +105,7 @@ class Tiles {
     context.rect(x, y, w - 3, h - 1);
     context.clip();
     context.fillStyle = color(`on-${name}`);
-    context.font = `11px ${color("font")}`;
+    context.font = `11px ${color('font')}`;
     context.fillText(item.name || words(name), x + 4, y + 12);
     if (h >= 30) context.fillText(bytesText(item.size), x + 4, y + 26);
     context.restore();

@@ -353,6 +353,13 @@ def a_million_events(page):
     check('loads without a stall', worst_loading <= SPEED * STALL)
     check('and draws without one', [name for name, ms in times.items() if ms > SPEED * STALL], [])
     check('and loads soon', loading < SPEED * 10)
+    for name in ('Snapshot', 'Trace'):
+        page.browser.script('window.stalls.length = 0;')
+        page.browser.call('POST', '/execute/async', {'script': f'const done = arguments[0]; new {name}(mnemo.runs[0]).pieces().then(() => done());', 'args': []})
+        page.browser.settle()
+        worst = max(page.value('window.stalls'), default=0)
+        print(f'{name}: longest stall {worst:.0f} ms', flush=True)
+        check(f'{name} is made without a stall', worst <= SPEED * STALL)
 
 
 def without_the_library(page):
