@@ -87,8 +87,8 @@ void write_page(const std::string& path, const Sweep& sweep, const std::string& 
     Subject subject = read_subject(run, common);
     runs.push_back({std::move(subject.recording), std::move(subject.name)});
   }
-  memory::ReportText text{.answer = {about(sweep, shown)}, .sweeps = charts(sweep, true)};
-  for (memory::ReportSweep& chart : charts(sweep, false)) text.sweeps.push_back(std::move(chart));
+  memory::ReportText text{.answer = {about(sweep, shown)}, .sweeps = charts(sweep, false)};
+  for (memory::ReportSweep& chart : charts(sweep, true)) text.sweeps.push_back(std::move(chart));
   write_page(path, std::move(runs), std::move(text));
 }
 

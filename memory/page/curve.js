@@ -149,7 +149,7 @@ class CurveGround {
     }
     spans.forEach(({module, row}, i) => {
       const from = Math.max(area.x, toX(axis.xOf(0, row)));
-      const to = toX(axis.xOf(0, spans[i + 1]?.row ?? last));
+      const to = toX(axis.xOf(0, spans[i + 1]?.row ?? Math.min(last, run.phaseEnd)));
       if (!module || to - from < context.measureText(module).width + 8) return;
       context.fillStyle = color("line");
       context.fillRect(from, area.y + 17, 1, 14);

@@ -72,11 +72,10 @@ class DygraphsCurve {
     };
   }
 
-  /** Draws [from, to] of the axis. */
-  draw(from, to) {
+  /** Draws [from, to] of the axis; with less than its pixels coarsely, for a quick beginning. */
+  draw(from, to, pixels = this.holder.clientWidth - MARGIN.left - MARGIN.right) {
     const {page} = this;
-    const width = Math.max(100, this.holder.clientWidth - MARGIN.left - MARGIN.right);
-    const file = page.data.table(page.axis, from, to, width);
+    const file = page.data.table(page.axis, from, to, Math.max(20, pixels));
     const shown = {dateWindow: [from, to], valueRange: [0, page.data.top()]};
     if (!this.graph) {
       this.graph = new Dygraph(

@@ -120,7 +120,9 @@ class Page {
     this.buildTabs();
     this.buildLegends();
     this.listen();
+    await breath.take();
     look.listeners.push((changed) => this.draw(changed));
+    this.curve.draw(...this.range(), 20);  // the library takes its time to begin
     for (const part of ["curve", "stacks", "cursor", "view"]) {
       await breath.take();
       this.drawPart(part);
@@ -272,6 +274,7 @@ class Page {
     const toX = (x) => area.x + ((x - from) / (to - from)) * area.w;
     const inside = (x) => x >= area.x - 1 && x <= area.x + area.w + 1;
     context.font = `11px ${color("font")}`;
+    const labels = [];
     this.runs.forEach((run, index) => {
       const x = toX(this.peakOf(index));
       if (run.rows === 0 || !inside(x)) return;
@@ -287,10 +290,13 @@ class Page {
       const crossed = run.ooms.length > 0 && Math.abs(toX(this.axis.xOf(index, run.ooms[0].row)) - x) < 24;
       const before = crossed || x + 9 + wide > area.x + area.w;
       const left = before && x - 12 - wide > area.x ? x - 9 - wide : x + 9;
+      const covered = labels.some((other) => Math.abs(other.left - left) < wide + 6 && Math.abs(other.y - y) < 16);
+      const base = covered ? y + 16 : y - 6;  // below its point, where another label is above it
+      labels.push({left, y});
       context.fillStyle = color("veil");
-      context.fillRect(left - 3, y - 18, wide + 6, 15);
+      context.fillRect(left - 3, base - 12, wide + 6, 15);
       context.fillStyle = color("ab"[index]);
-      context.fillText(label, left, y - 6);
+      context.fillText(label, left, base);
     });
     this.runs.forEach((run, index) => {
       let last = -Infinity;
