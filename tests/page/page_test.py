@@ -288,6 +288,11 @@ def two_runs(page):
     for sum_ in page.value('mnemo.views.difference.sums'):
         check(f'{sum_["title"]} adds up', sum_['from'] + sum(part['bytes'] for part in sum_['parts']), sum_['to'])
     check('nothing left over', page.text('#sum-check').endswith('unexplained 0 B'))
+    given = {'title': 'peak', 'from': 10, 'to': 9, 'parts': [{'label': 'a', 'bytes': 1, 'where': 'x', 'evidence': ''},
+             {'label': 'a', 'bytes': 2, 'where': 'y', 'evidence': ''}, {'label': 'b', 'bytes': -4, 'where': 'x', 'evidence': ''}]}
+    sums = page.browser.script('return byCause(arguments[0]);', given)
+    check('a given sum is shown by cause first', [[(part['label'], part['bytes']) for part in sum_['parts']] for sum_ in sums],
+          [[('b', -4), ('a', 3)], [('a', 1), ('a', 2), ('b', -4)]])
     back = page.value('[5, 20, 40].map((row) => mnemo.axis.rowAt(1, mnemo.axis.xOf(1, row)))')
     check('every event of B has its place', back, [5, 20, 40])
     page.browser.dark(True)
@@ -302,6 +307,8 @@ def hostile_names(page):
         page.open('hostile', f'view={view}')
         check(f'{view}: no name became an element', page.value("document.querySelectorAll('img, b:not([class])').length"), 0)
         check(f'{view}: nor ran', page.value('window.hit === undefined'))
+        if view == 'layers':
+            check('a size that was given is one that people read', page.text('#layers tbody td:last-child'), '3.00 MiB')
     check('the title is text', page.text('#title'), "</script><img src=x onerror='window.hit=1'><b>bold</b>")
 
 
