@@ -44,8 +44,8 @@ int show(const ExplainOptions& options) {
     complain(subject.out_of_memory->what());
     code = out_of_memory;
   }
-  if (!runs.empty()) write_page(options.report, std::move(runs));
   if (options.json) print_json(objects.size() == 1 ? objects.front() : Json{{"explanations", objects}});
+  if (!runs.empty()) write_page(options.report, std::move(runs));
   return code;
 }
 

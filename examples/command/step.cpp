@@ -131,10 +131,8 @@ int show(const StepOptions& options) {
     refuse_size(error, plan);
   }
   if (watchers.file) watchers.file->stop();
-  if (watchers.page) {
-    const std::string name = fmt::format("{}, batch {}", plan.workload.spec.name, fmt::join(plan.batches, ", "));
-    write_page(options.report, {{watchers.page->recording(), name}});
-  }
+  std::optional<memory::Recording> recording;
+  if (watchers.page) recording = watchers.page->recording();
   result.statistics = device.allocator().statistics();
   if (device.backend().conv_passes() > 0) result.decisions = device.backend().decisions().source();
   result.estimated_workspaces = device.backend().estimated_plans();
@@ -142,6 +140,10 @@ int show(const StepOptions& options) {
     print_json(to_json(result));
   else
     print(text(result));
+  if (recording) {
+    const std::string name = fmt::format("{}, batch {}", plan.workload.spec.name, fmt::join(plan.batches, ", "));
+    write_page(options.report, {{*recording, name}});
+  }
   if (!result.out_of_memory) return fine;
   complain(result.out_of_memory->what());
   return out_of_memory;
