@@ -69,4 +69,8 @@ void tell_plan(ConvPass pass, const ConvPlan& plan, const Device& device) {
       fmt::format("plan {} {} {} {}", memory::current_tag().op, name(pass), engine, plan.workspace)));
 }
 
+void tell_phase(const Device& device) {
+  device.allocator().marker(memory::intern(fmt::format("phase {}", name(memory::current_tag().phase))));
+}
+
 }  // namespace mnemo

@@ -12,6 +12,8 @@ namespace mnemo {
 void tell_output(const Array& output);
 /// "plan conv2d forward eng46_k2=0 17563664": how the current op is computed, with its workspace in bytes.
 void tell_plan(ConvPass pass, const ConvPlan& plan, const Device& device);
+/// "phase optimizer": here the current phase begins, also where it allocates nothing. Told each time.
+void tell_phase(const Device& device);
 
 // Nothing but a comparison where nobody ever listened.
 inline void note_output(const Array& output) {
@@ -19,6 +21,9 @@ inline void note_output(const Array& output) {
 }
 inline void note_plan(ConvPass pass, const ConvPlan& plan, const Device& device) {
   if (device.allocator().latest_subscription() != 0) tell_plan(pass, plan, device);
+}
+inline void note_phase(const Device& device) {
+  if (device.allocator().latest_subscription() != 0) tell_phase(device);
 }
 
 }  // namespace mnemo

@@ -140,6 +140,7 @@ class ChromeTrace {
         instant("out of memory", event.requested);
         break;
       case EventKind::marker:
+        enter_phase(event.tag);
         instant(event.tag.op, 0);
         break;
       case EventKind::free_completed:

@@ -27,10 +27,12 @@ void check(std::span<const ReportRun> runs, const ReportText& text) {
                               total, sum.to));
     }
   }
-  for (const auto& row : text.layers.rows) {
-    if (row.size() != text.layers.columns.size()) {
-      throw Error(fmt::format("[write_report] a row of {} cells in a table of {} columns", row.size(),
-                              text.layers.columns.size()));
+  for (const ReportRun& run : runs) {
+    for (const auto& row : run.layers.rows) {
+      if (row.size() != run.layers.columns.size()) {
+        throw Error(fmt::format("[write_report] a row of {} cells in a table of {} columns", row.size(),
+                                run.layers.columns.size()));
+      }
     }
   }
 }
@@ -55,6 +57,7 @@ Json to_json(const ReportRun& run, const ReportData& data) {
           {"peak", to_json(run.recording.peak())},
           {"peak_reserved", to_json(run.recording.peak_reserved())},
           {"end", {{"allocated", data.allocated}, {"reserved", data.reserved}, {"categories", data.categories}}},
+          {"layers", {{"columns", run.layers.columns}, {"rows", run.layers.rows}}},
           {"texts", data.texts},
           {"tags", data.tags}};
 }
@@ -79,13 +82,9 @@ Json to_json(const ReportText& text) {
                         {"fits", point.fits},
                         {"note", point.note}});
     }
-    sweeps.push_back({{"title", sweep.title}, {"capacity", sweep.capacity}, {"points", points}});
+    sweeps.push_back({{"title", sweep.title}, {"axis", sweep.axis}, {"capacity", sweep.capacity}, {"points", points}});
   }
-  return {{"answer", text.answer},
-          {"sums", sums},
-          {"layers", {{"columns", text.layers.columns}, {"rows", text.layers.rows}}},
-          {"sweeps", sweeps},
-          {"footer", text.footer}};
+  return {{"answer", text.answer}, {"sums", sums}, {"sweeps", sweeps}, {"footer", text.footer}};
 }
 
 template <class Enum>

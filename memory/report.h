@@ -12,9 +12,17 @@
 
 namespace mnemo::memory {
 
+/// A table of texts; every row has as many cells as there are columns. A cell such as "25,690,112 B" is a size, which
+/// the page writes in units that people read; by these and by numbers such as "25,690,112" columns can be sorted.
+struct ReportTable {
+  std::vector<std::string> columns = {};
+  std::vector<std::vector<std::string>> rows = {};
+};
+
 struct ReportRun {
   Recording recording;
-  std::string name;  ///< of the file, or "batch 8"
+  std::string name;         ///< of the file, or "batch 8"
+  ReportTable layers = {};  ///< empty: the page makes one from the events
 };
 
 /// One cause of a change: its label, where it happened, and why it is believed.
@@ -32,31 +40,26 @@ struct ReportSum {
   std::vector<ReportPart> parts = {};
 };
 
-/// A table of texts, shown as they are; every row has as many cells as there are columns.
-struct ReportTable {
-  std::vector<std::string> columns = {};
-  std::vector<std::vector<std::string>> rows = {};
-};
-
 /// One point of a sweep over batch sizes, resolutions, ...
 struct ReportPoint {
-  std::string label;
-  Bytes allocated = 0;
+  std::string label;    ///< the number that was varied, or any text
+  Bytes allocated = 0;  ///< the peak; where it does not fit, what it needs at least
   Bytes reserved = 0;
   bool fits = true;
   std::string note = {};  ///< what is remarkable about it, if anything is
 };
+/// Points along one axis, the others being fixed. Those with the same `axis` are shown side by side.
 struct ReportSweep {
-  std::string title;
+  std::string title;   ///< "size 224": what is fixed
   Bytes capacity = 0;  ///< 0: no line
   std::vector<ReportPoint> points = {};
+  std::string axis = {};  ///< "batch": what is varied
 };
 
 /// What others have found out about the runs. All of it may be empty: the page then says what it can work out itself.
 struct ReportText {
   std::vector<std::string> answer = {};                          ///< paragraphs; the first one is the sentence on top
   std::vector<ReportSum> sums = {};                              ///< of two runs: the differences
-  ReportTable layers = {};                                       ///< empty: the page makes one from the events
   std::vector<ReportSweep> sweeps = {};                          ///< a strip of small charts
   std::vector<std::pair<std::string, std::string>> footer = {};  ///< more of what is needed to repeat the runs
 };

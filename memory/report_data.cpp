@@ -34,11 +34,10 @@ class Columns {
         add_tag(event.tag);
         break;
       case EventKind::segment_alloc:
-        add_place(event);
-        append_signed(stream_, event.stream);
-        break;
       case EventKind::segment_free:
         add_place(event);
+        add_tag(event.tag);
+        append_signed(stream_, event.stream);
         break;
       case EventKind::oom:
         append(size_, static_cast<std::uint64_t>(event.size));

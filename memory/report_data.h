@@ -18,9 +18,9 @@ namespace mnemo::memory {
 ///   place   of alloc, segment_alloc, segment_free: position minus the one before in this column, signed
 ///   size    of the same and of oom
 ///   slack   of alloc and oom: size minus what was requested, signed
-///   tag     of alloc, retag, oom, marker: index into `tags`
+///   tag     of alloc, retag, segment_alloc, segment_free, oom, marker: index into `tags`
 ///   step    of the same: minus the one before in this column, signed
-///   stream  of alloc, segment_alloc, oom, signed
+///   stream  of alloc, segment_alloc, segment_free, oom, signed
 ///   block   of free_requested, free_completed, retag: how many allocs ago the block was made (0: by the latest)
 ///   time    of every recorded event, when timed: microseconds since the one before, signed
 struct ReportData {

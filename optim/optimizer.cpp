@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <map>
+#include <optional>
 #include <set>
 
 #include <fmt/format.h>
@@ -9,6 +10,7 @@
 #include <mnemo/autograd/transaction.h>
 #include <mnemo/core/error.h>
 #include <mnemo/core/families.h>
+#include <mnemo/core/notes.h>
 #include <mnemo/memory/tag.h>
 
 namespace mnemo::optim {
@@ -102,7 +104,8 @@ std::vector<std::pair<Array*, Array>> Optimizer::missing_state() {
 }
 
 void Optimizer::step() {
-  const memory::PhaseScope phase(memory::Phase::optimizer);
+  std::optional<memory::PhaseScope> phase(memory::Phase::optimizer);
+  if (!parameters_.empty()) note_phase(parameters_.front().device());
   const memory::OpScope op("update");
   const memory::CategoryScope category(memory::Category::temporary);
   auto fresh = missing_state();
@@ -136,6 +139,8 @@ void Optimizer::step() {
     if (gradients[i].defined()) ++states_[i].steps;
   }
   Transaction::commit_all();
+  phase.reset();
+  if (!parameters_.empty()) note_phase(parameters_.front().device());
 }
 
 SGD::SGD(std::vector<Tensor> parameters, SGDOptions options)

@@ -6,6 +6,7 @@
 
 #include "command/command.h"
 #include "command/explain.h"
+#include "command/page.h"
 
 namespace mnemo::command {
 
@@ -15,6 +16,7 @@ struct DiffOptions {
   std::string a, b;
   RunOptions run = {};
   std::vector<std::string> given;
+  std::string report;  ///< a page, or none
   bool json = false;
 };
 
@@ -30,6 +32,7 @@ int show(const DiffOptions& options) {
   } else {
     print(text(difference, a, b));
   }
+  if (!options.report.empty()) write_page(options.report, {{a.recording, a.name}, {b.recording, b.name}});
   int code = fine;
   for (const Subject* subject : {&a, &b}) {
     if (!subject->out_of_memory) continue;
@@ -54,6 +57,7 @@ void add_diff(CLI::App& app, Action& action) {
   verb->add_option("A", options->a, "A recording, or a model with its options.")->required();
   verb->add_option("B", options->b, "The other one.")->required();
   add_run_options(*verb, options->run);
+  add_page_option(*verb, options->report);
   verb->add_flag("--json", options->json, "One JSON object on stdout.");
   verb->callback([&action, options, verb] {
     options->given = given_options(*verb);

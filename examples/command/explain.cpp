@@ -3,9 +3,13 @@
 #include "command/explain.h"
 
 #include <memory>
+#include <utility>
 #include <vector>
 
+#include <fmt/format.h>
+
 #include "command/command.h"
+#include "command/page.h"
 
 namespace mnemo::command {
 
@@ -15,12 +19,16 @@ struct ExplainOptions {
   std::vector<std::string> subjects;
   RunOptions run = {};
   std::vector<std::string> given;
+  std::string report;  ///< a page, or none
   bool json = false;
 };
 
 int show(const ExplainOptions& options) {
+  if (!options.report.empty() && options.subjects.size() > 2)
+    throw UsageError(fmt::format("--report: a page shows one run or two, not {}", options.subjects.size()));
   int code = fine;
   std::vector<Json> objects;
+  std::vector<memory::ReportRun> runs;
   for (const std::string& wanted : options.subjects) {
     const Subject subject = read_subject(wanted, options.given);
     const memory::Explanation explanation = memory::explain(subject.recording);
@@ -31,11 +39,13 @@ int show(const ExplainOptions& options) {
     } else {
       print((&wanted == &options.subjects.front() ? "" : "\n\n") + text(explanation, subject));
     }
+    if (!options.report.empty()) runs.push_back({subject.recording, subject.name});
     if (!subject.out_of_memory) continue;
     complain(subject.out_of_memory->what());
     code = out_of_memory;
   }
   if (options.json) print_json(objects.size() == 1 ? objects.front() : Json{{"explanations", objects}});
+  if (!runs.empty()) write_page(options.report, std::move(runs));
   return code;
 }
 
@@ -52,6 +62,7 @@ void add_explain(CLI::App& app, Action& action) {
                    "\"resnet18 --batch 8\".")
       ->required();
   add_run_options(*verb, options->run);
+  add_page_option(*verb, options->report);
   verb->add_flag("--json", options->json, "One JSON object on stdout.");
   verb->callback([&action, options, verb] {
     options->given = given_options(*verb);

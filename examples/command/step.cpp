@@ -6,9 +6,11 @@
 #include <utility>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "command/command.h"
 #include "command/numbers.h"
+#include "command/page.h"
 #include "training/recorded_run.h"
 
 namespace mnemo::command {
@@ -27,6 +29,7 @@ struct StepOptions {
   bool has_allocator = false;
   std::string seed = "0";
   std::string record;  ///< a file, or empty
+  std::string report;  ///< a page, or none
   bool json = false;
 };
 
@@ -84,9 +87,8 @@ void train(const Plan& plan, const StepOptions& options, const Device& device, S
                                plan.workload.spec.sizes.text(), plan.size));
 }
 
-/// Writes down what happens on the device, if that was asked for.
-std::optional<memory::Recorder> recorder_of(const StepOptions& options, const Plan& plan, const Device& device) {
-  if (options.record.empty()) return std::nullopt;
+/// What a recording of these steps says about itself.
+memory::RecordingAbout about(const Plan& plan, const Device& device) {
   const training::RunPlan run{.spec = plan.workload.spec,
                               .dtype = plan.workload.dtype,
                               .policy = plan.workload.policy,
@@ -97,8 +99,19 @@ std::optional<memory::Recorder> recorder_of(const StepOptions& options, const Pl
                               .seed = plan.seed,
                               .device = device,
                               .command = "mnemo step " + plan.workload.spec.name};
-  return memory::record(device.allocator(), options.record, training::about(run));
+  return training::about(run);
 }
+
+/// Writes down what happens on the device, to a file and for a page, as far as that was asked for.
+struct Watchers {
+  std::optional<memory::Recorder> file, page;
+
+  Watchers(const StepOptions& options, const Plan& plan, const Device& device) {
+    memory::CachingAllocator& allocator = device.allocator();
+    if (!options.record.empty()) file.emplace(memory::record(allocator, options.record, about(plan, device)));
+    if (!options.report.empty()) page.emplace(memory::record(allocator, memory::Ring{}, about(plan, device)));
+  }
+};
 
 int show(const StepOptions& options) {
   const Plan plan = read(options);
@@ -109,7 +122,7 @@ int show(const StepOptions& options) {
                     .decisions = {},
                     .rule = plan.rule,
                     .parameters = models::parameter_count(plan.workload.spec)};
-  std::optional<memory::Recorder> recorder = recorder_of(options, plan, device);
+  Watchers watchers(options, plan, device);
   try {
     train(plan, options, device, result);
   } catch (const OutOfMemory& error) {
@@ -117,7 +130,9 @@ int show(const StepOptions& options) {
   } catch (const ShapeError& error) {
     refuse_size(error, plan);
   }
-  if (recorder) recorder->stop();
+  if (watchers.file) watchers.file->stop();
+  std::optional<memory::Recording> recording;
+  if (watchers.page) recording = watchers.page->recording();
   result.statistics = device.allocator().statistics();
   if (device.backend().conv_passes() > 0) result.decisions = device.backend().decisions().source();
   result.estimated_workspaces = device.backend().estimated_plans();
@@ -125,6 +140,10 @@ int show(const StepOptions& options) {
     print_json(to_json(result));
   else
     print(text(result));
+  if (recording) {
+    const std::string name = fmt::format("{}, batch {}", plan.workload.spec.name, fmt::join(plan.batches, ", "));
+    write_page(options.report, {{*recording, name}});
+  }
   if (!result.out_of_memory) return fine;
   complain(result.out_of_memory->what());
   return out_of_memory;
@@ -148,6 +167,7 @@ void add_step(CLI::App& app, Action& action) {
       "--allocator", options->allocator, "Allocator options; with --policy pytorch they are expandable_segments:True.");
   verb->add_option("--seed", options->seed, "Of all random numbers. (0)");
   verb->add_option("--record", options->record, "Also write everything that happens to memory to this file.");
+  add_page_option(*verb, options->report);
   verb->add_flag("--json", options->json, "One JSON object on stdout.");
   verb->callback([&action, options, allocator] {
     options->has_allocator = allocator->count() > 0;

@@ -9,7 +9,9 @@
 
 #include "command/command.h"
 #include "command/numbers.h"
+#include "command/page.h"
 #include "command/ranges.h"
+#include "command/specification.h"
 
 namespace mnemo::command {
 
@@ -20,7 +22,8 @@ struct SweepOptions {
   std::string device = "virtual:h200";
   std::string batch, size;  ///< empty: the model's own
   std::string optimizer = "sgd";
-  std::string csv, svg;
+  std::string csv, svg, report;
+  std::vector<std::string> given = {};  ///< all of these that are options of one run
   bool json = false;
 };
 
@@ -53,6 +56,7 @@ int show(const SweepOptions& options) {
   find_rises(sweep);
   if (!options.csv.empty()) write_file(options.csv, csv(sweep));
   if (!options.svg.empty()) write_file(options.svg, svg(sweep));
+  if (!options.report.empty()) write_page(options.report, sweep, options.workload.model, options.given);
   if (options.json)
     print_json(to_json(sweep));
   else
@@ -77,8 +81,12 @@ void add_sweep(CLI::App& app, Action& action) {
   verb->add_option("--optimizer", options->optimizer, "sgd (without momentum) or adam. (sgd)");
   verb->add_option("--csv", options->csv, "Also write the table to this file.");
   verb->add_option("--svg", options->svg, "Also write the curves as a picture to this file.");
+  add_page_option(*verb, options->report);
   verb->add_flag("--json", options->json, "One JSON object on stdout.");
-  verb->callback([&action, options] { action = [options] { return show(*options); }; });
+  verb->callback([&action, options, verb] {
+    options->given = given_options(*verb);
+    action = [options] { return show(*options); };
+  });
 }
 
 }  // namespace mnemo::command

@@ -24,17 +24,6 @@ std::string place(const memory::Tag& tag) {
   return fmt::format("{}{}{}", memory::name(tag.phase), *tag.module ? " of " : "", tag.module);
 }
 
-std::string sentence(const Rise& rise) {
-  const Cliff& cliff = rise.cliff;
-  const std::string where = fmt::format("{} {}, {} from {} down to {}", rise.along_batch ? "size" : "batch", rise.fixed,
-                                        rise.along_batch ? "batch" : "size", cliff.from, cliff.to);
-  if (cliff.out_of_memory)
-    return fmt::format("{}: the step no longer fits, it needs at least {} instead of {}", where,
-                       memory::format_bytes(cliff.after), memory::format_bytes(cliff.before));
-  return fmt::format("{}: the peak rises by {}, from {} to {}; {}", where, memory::format_bytes(cliff.bytes()),
-                     memory::format_bytes(cliff.before), memory::format_bytes(cliff.after), cause(cliff));
-}
-
 Json to_json(const SurveyRow& row) {
   const bool fits = !row.out_of_memory;
   const auto known = [fits](memory::Bytes bytes) { return fits ? Json(bytes) : Json(nullptr); };
@@ -59,6 +48,17 @@ Json to_json(const Rise& rise) {
 }
 
 }  // namespace
+
+std::string sentence(const Rise& rise) {
+  const Cliff& cliff = rise.cliff;
+  const std::string where = fmt::format("{} {}, {} from {} down to {}", rise.along_batch ? "size" : "batch", rise.fixed,
+                                        rise.along_batch ? "batch" : "size", cliff.from, cliff.to);
+  if (cliff.out_of_memory)
+    return fmt::format("{}: the step no longer fits, it needs at least {} instead of {}", where,
+                       memory::format_bytes(cliff.after), memory::format_bytes(cliff.before));
+  return fmt::format("{}: the peak rises by {}, from {} to {}; {}", where, memory::format_bytes(cliff.bytes()),
+                     memory::format_bytes(cliff.before), memory::format_bytes(cliff.after), cause(cliff));
+}
 
 std::string text(const Sweep& sweep) {
   const DeviceSurvey& device = sweep.device();

@@ -1,15 +1,25 @@
-// Two runs on one axis. The axis counts the events of the first run; the second one is laid over it event by event, or
-// stretched so that the same phases of the same steps begin together.
+// Two runs on one axis. The axis counts the events of the first run, or its microseconds where they are known; the
+// second run is laid over it as it is, or stretched so that the same phases of the same steps begin together.
 
 class Axis {
-  constructor(runs, mode) {
+  constructor(runs, mode, unit) {
     this.runs = runs;
-    this.anchors = mode === "phase" && runs.length === 2 ? this.match(runs[0], runs[1]) : [[0, 0]];
-    this.from = runs[0].event(runs[0].first);
+    this.timed = unit === 'time' && Axis.canBeTimed(runs);
+    this.anchors = mode === 'phase' && runs.length === 2 ? this.match(runs[0], runs[1]) : [[0, 0]];
+    this.from = this.place(runs[0], runs[0].first);
     this.to = Math.max(...runs.map((run, index) => this.xOf(index, run.rows - 1)), this.from + 1);
   }
 
-  /** Pairs (event of the second run, event of the first) at which a phase begins in both. */
+  static canBeTimed(runs) {
+    return runs.every((run) => run.clock !== null);
+  }
+
+  /** Where a row is on its own run's axis. */
+  place(run, row) {
+    return this.timed ? run.clock[row] : run.event(row);
+  }
+
+  /** Pairs (place in the second run, place in the first) at which a phase begins in both. */
   match(a, b) {
     const pairs = [[0, 0]];
     let next = 0;
@@ -18,11 +28,11 @@ class Axis {
       while (at < a.phases.length && (a.phases[at].phase !== span.phase || a.phases[at].step !== span.step)) ++at;
       if (at === a.phases.length || at - next > 64) continue;
       next = at + 1;
-      const pair = [b.event(span.row), a.event(a.phases[at].row)];
+      const pair = [this.place(b, span.row), this.place(a, a.phases[at].row)];
       const last = pairs.at(-1);
       if (pair[0] > last[0] && pair[1] > last[1]) pairs.push(pair);
     }
-    const end = [b.event(b.rows - 1), a.event(a.rows - 1)];
+    const end = [this.place(b, b.rows - 1), this.place(a, a.rows - 1)];
     if (pairs.length > 1 && end[0] > pairs.at(-1)[0] && end[1] > pairs.at(-1)[1]) pairs.push(end);
     return pairs;
   }
@@ -46,20 +56,39 @@ class Axis {
   }
 
   xOf(index, row) {
-    const event = this.runs[index].event(row);
-    return index === 0 ? event : this.map(event, 0);
+    const place = this.place(this.runs[index], row);
+    return index === 0 ? place : this.map(place, 0);
   }
 
   /** The row of a run at a place on the axis: its last event there. */
   rowAt(index, x) {
     const run = this.runs[index];
-    const event = index === 0 ? x : this.map(x, 1);
-    return run.clamp(Math.floor(event + 1e-6) + run.initial);
+    const place = (index === 0 ? x : this.map(x, 1)) + 1e-6;
+    if (!this.timed) return run.clamp(Math.floor(place) + run.initial);
+    let low = 0;
+    let high = run.rows;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (run.clock[middle] <= place)
+        low = middle + 1;
+      else
+        high = middle;
+    }
+    return run.clamp(low - 1);
   }
 
   /** Whether the run has events there. */
   covers(index, x) {
     const run = this.runs[index];
     return x >= this.xOf(index, run.first) - 1e-6 && x <= this.xOf(index, run.rows - 1) + 1e-6;
+  }
+
+  /** The nearest place that a mouse should mean. */
+  snap(x) {
+    return this.timed ? this.xOf(0, this.rowAt(0, x)) : Math.round(x);
+  }
+
+  label(x) {
+    return this.timed ? timeText(x) : grouped(x);
   }
 }

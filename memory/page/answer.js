@@ -1,7 +1,7 @@
 // The box on top: the answer that was given, and what the events say by themselves, with links to the moments.
 
 function momentLink(page, index, event, text) {
-  const link = element("a", {href: `#t=${Math.round(page.axis.xOf(index, event + page.runs[index].initial))}`}, text);
+  const link = element("a", {href: `#t=${Number(page.axis.xOf(index, event + page.runs[index].initial).toFixed(3))}`}, text);
   link.addEventListener("click", (click) => {
     click.preventDefault();
     page.show(page.axis.xOf(index, event + page.runs[index].initial));
@@ -73,7 +73,12 @@ function describeDifference(page) {
 
 function drawAnswer(page) {
   const box = byId("answer");
-  page.text.answer.forEach((paragraph, i) => box.append(element("p", {className: i === 0 ? "lead" : ""}, paragraph)));
+  page.text.answer.forEach((paragraph, i) => {
+    const line = element("p", {className: i === 0 ? "lead" : ""}, paragraph);
+    if (i === 0 && page.text.sums.length > 0 && page.views) line.append(" ", viewLink(page, "difference", "All parts"));
+    box.append(line);
+  });
+  if (page.text.sweeps.length > 0 && page.views) box.append(element("p", {}, viewLink(page, "sweep", "All points of the sweep")));
   if (page.runs.length === 2 && page.runs.every((run) => run.rows > 0) && page.text.answer.length === 0)
     box.append(describeDifference(page));
   page.runs.forEach((run, index) => {

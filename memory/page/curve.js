@@ -1,10 +1,12 @@
-// The curves of allocated and reserved: what is drawn in them at any zoom, and with what behind.
+// The curves of allocated, reserved and requested: what is drawn in them at any zoom, and with what behind.
 
 const MARGIN = {
   left: 84,
   right: 12
 };
 const CURVE_HEIGHT = 250;
+const CURVES = ["allocated", "reserved", "asked"];  // of every run, in this order
+const MOST_NAMED = 4000;                           // rows in sight, at most, when layers are named
 
 /** The curves' y axis: as many powers of two as are legible. */
 function byteTicks(from, to, most) {
@@ -32,19 +34,23 @@ class CurveData {
       return rows;
     }
     rows.push(first);
-    for (let pixel = 0; pixel < width; ++pixel) {
-      const begin = first + Math.floor(((last - first) * pixel) / width);
-      const end = first + Math.floor(((last - first) * (pixel + 1)) / width);
+    let end = first;
+    for (let pixel = 1; pixel <= width; ++pixel) {
+      const begin = end;
+      end = pixel === width ? last : Math.min(last, axis.rowAt(index, from + ((to - from) * pixel) / width));
       if (end <= begin) continue;
-      const allocated = run.extremes.allocated.range(begin, end);
+      // What is requested follows what is allocated: it needs no extremes of its own.
+      const {least, most} = run.extremes.allocated.range(begin, end);
+      const found = [least, most];
       const reserved = run.extremes.reserved.range(begin, end);
-      rows.push(...[allocated.least, allocated.most, reserved.least, reserved.most].sort((a, b) => a - b));
+      if (run.reserved[reserved.least] !== run.reserved[reserved.most]) found.push(reserved.least, reserved.most);
+      rows.push(...found.sort((a, b) => a - b));
     }
     rows.push(last);
     return rows;
   }
 
-  /** [x, allocated, reserved, ...] for every x at which some run has something to say. */
+  /** [x, allocated, reserved, requested, ...] for every x at which some run has something to say. */
   table(axis, from, to, width) {
     const xs = [axis.from, axis.to, from, to];
     this.runs.forEach((run, index) => {
@@ -59,7 +65,7 @@ class CurveData {
       const line = [x];
       this.runs.forEach((run, index) => {
         const row = axis.covers(index, x) ? axis.rowAt(index, x) : -1;
-        line.push(row < 0 ? null : run.allocated[row], row < 0 ? null : run.reserved[row]);
+        for (const name of CURVES) line.push(row < 0 ? null : run[name][row]);
       });
       table.push(line);
     }
@@ -90,22 +96,24 @@ class CurveGround {
     context.clip();
     context.font = `11px ${color("font")}`;
     this.paintPhases(context, area, toX, this.page.runs[0]);
+    this.paintModules(context, area, toX, this.page.runs[0]);
     for (const capacity of this.page.data.capacities()) this.paintCapacity(context, area, toY(capacity), capacity);
     context.restore();
   }
 
-  /** Phases of less than a pixel are not drawn one by one. */
+  /** Phases of less than a pixel are not drawn one by one; short ones are widened so that they can be seen. */
   paintPhases(context, area, toX, run) {
     const phases = run.phases;
     const names = run.names.phases;
+    const {axis} = this.page;
     const [begin, end] = this.page.range();
-    const rowAt = (x) => run.clamp(Math.floor(begin + ((x - area.x) / area.w) * (end - begin)) + run.initial);
+    const rowAt = (x) => axis.rowAt(0, begin + ((x - area.x) / area.w) * (end - begin));
     let drawnTo = area.x;
     for (let i = Math.max(0, run.phaseIndex(rowAt(area.x))); i < phases.length && drawnTo < area.x + area.w; ++i) {
-      const from = Math.max(toX(run.event(phases[i].row)), drawnTo);
-      // Phases are known from allocations: the last one ends with the last of these.
-      const last = i + 1 < phases.length ? phases[i + 1].row : run.born[run.blocks - 1];
-      const to = Math.min(toX(run.event(last)), area.x + area.w);
+      const from = Math.max(toX(axis.xOf(0, phases[i].row)), drawnTo);
+      const last = i + 1 < phases.length ? phases[i + 1].row : run.phaseEnd;
+      const short = phases.length < area.w / 8 && last > phases[i].row ? 3 : 0;
+      const to = Math.min(Math.max(toX(axis.xOf(0, last)), from + short), area.x + area.w);
       if (to - from < 1) {
         drawnTo = Math.max(drawnTo, from) + 1;
         i = Math.max(i, run.phaseIndex(rowAt(drawnTo)) - 1);
@@ -120,6 +128,34 @@ class CurveGround {
       context.fillStyle = color("soft");
       context.fillText(label, from + 4, area.y + 12);
     }
+  }
+
+  /** Which module allocates, where so few events are in sight that there is room for names. */
+  paintModules(context, area, toX, run) {
+    const {axis} = this.page;
+    const [begin, end] = this.page.range();
+    const [first, last] = [axis.rowAt(0, begin), axis.rowAt(0, end)];
+    if (last - first > MOST_NAMED) return;
+    const spans = [];
+    let phase = run.phaseIndex(first);
+    for (let row = first; row <= last; ++row) {
+      if (run.phases[phase + 1]?.row === row) {
+        ++phase;
+        spans.push({module: "", row});
+      }
+      if (run.kind[row] !== KIND.alloc) continue;
+      const module = run.texts[run.tags[run.tag[run.subject[row]]][3]];
+      if (spans.at(-1)?.module !== module) spans.push({module, row});
+    }
+    spans.forEach(({module, row}, i) => {
+      const from = Math.max(area.x, toX(axis.xOf(0, row)));
+      const to = toX(axis.xOf(0, spans[i + 1]?.row ?? Math.min(last, run.phaseEnd)));
+      if (!module || to - from < context.measureText(module).width + 8) return;
+      context.fillStyle = color("line");
+      context.fillRect(from, area.y + 17, 1, 14);
+      context.fillStyle = color("soft");
+      context.fillText(module, from + 4, area.y + 27);
+    });
   }
 
   paintCapacity(context, area, y, capacity) {

@@ -12,11 +12,11 @@ class DygraphsCurve {
     const {runs} = page;
     const names = runs.flatMap((run, index) => {
       const prefix = runs.length > 1 ? `${"AB"[index]} ` : "";
-      return [`${prefix}allocated`, `${prefix}reserved`];
+      return CURVES.map((name) => prefix + name);
     });
-    const colors = runs.flatMap((run, index) => [color("ab"[index]), color(`${"ab"[index]}-reserved`)]);
-    const series = Object.fromEntries(
-        names.map((name, i) => [name, i % 2 === 0 ? {strokeWidth: 2} : {strokeWidth: 1.5, strokePattern: [6, 3]}]));
+    const colors = runs.flatMap((run, index) => CURVES.map((_, i) => color(`${"ab"[index]}${i === 1 ? "-reserved" : ""}`)));
+    const strokes = [{strokeWidth: 2}, {strokeWidth: 1.5, strokePattern: [6, 3]}, {strokeWidth: 1, strokePattern: [1, 2]}];
+    const series = Object.fromEntries(names.map((name, i) => [name, strokes[i % CURVES.length]]));
     return {
       labels: ["event", ...names],
       colors,
@@ -29,7 +29,7 @@ class DygraphsCurve {
       gridLineColor: color("grid"),
       axisLineColor: color("line"),
       axes: {
-        x: {axisLabelFormatter: (x) => grouped(x), pixelsPerLabel: 90},
+        x: {axisLabelFormatter: (x) => page.axis.label(x), pixelsPerLabel: 90},
         y: {axisLabelWidth: MARGIN.left - 6, ticker: (from, to, pixels) => byteTicks(from, to, pixels / 34)},
       },
       underlayCallback: (context, area, graph) =>
@@ -72,11 +72,10 @@ class DygraphsCurve {
     };
   }
 
-  /** Draws [from, to] of the axis. */
-  draw(from, to) {
+  /** Draws [from, to] of the axis; with less than its pixels coarsely, for a quick beginning. */
+  draw(from, to, pixels = this.holder.clientWidth - MARGIN.left - MARGIN.right) {
     const {page} = this;
-    const width = Math.max(100, this.holder.clientWidth - MARGIN.left - MARGIN.right);
-    const file = page.data.table(page.axis, from, to, width);
+    const file = page.data.table(page.axis, from, to, Math.max(20, pixels));
     const shown = {dateWindow: [from, to], valueRange: [0, page.data.top()]};
     if (!this.graph) {
       this.graph = new Dygraph(

@@ -52,18 +52,18 @@ class PlainCurve {
     }
     for (let i = 0; i <= 5; ++i) {
       const x = from + ((to - from) * i) / 5;
-      const label = grouped(x);
+      const label = this.page.axis.label(x);
       context.fillText(
           label, Math.min(toX(x), area.x + area.w - context.measureText(label).width), area.y + area.h + 16);
     }
   }
 
   drawSeries(context, table, series, toX, toY) {
-    const run = "ab"[(series - 1) >> 1];
-    const reserved = series % 2 === 0;
-    context.strokeStyle = color(reserved ? `${run}-reserved` : run);
-    context.lineWidth = reserved ? 1.5 : 2;
-    context.setLineDash(reserved ? [6, 3] : []);
+    const run = "ab"[Math.floor((series - 1) / CURVES.length)];
+    const which = (series - 1) % CURVES.length;
+    context.strokeStyle = color(which === 1 ? `${run}-reserved` : run);
+    context.lineWidth = [2, 1.5, 1][which];
+    context.setLineDash([[], [6, 3], [1, 2]][which]);
     context.beginPath();
     let last = null;
     for (const line of table) {

@@ -83,6 +83,7 @@ async function decodeRun(index, header, names) {
     writer.add(row);
     if (row % 4096 === 0 && breath.due()) await breath.take();
   }
+  run.makeClock();
   for (const name of ["allocated", "reserved"]) {
     run.extremes[name] = new Extremes(run[name]);
     await breath.take();
@@ -93,7 +94,7 @@ async function decodeRun(index, header, names) {
 /** Replays the events, as the program's own ledger did. */
 class RunWriter {
   constructor(run, from) {
-    Object.assign(this, {run, from, place: 0, step: 0, block: 0, time: 0, allocated: 0, reserved: 0});
+    Object.assign(this, {run, from, place: 0, step: 0, block: 0, time: 0, allocated: 0, reserved: 0, asked: 0});
     this.categories = new Float64Array(run.names.categories.length);
     this.tagNow = new Uint32Array(run.blocks);
     this.segments = new Segments();
@@ -127,6 +128,7 @@ class RunWriter {
         run.born[block] = row;
         run.subject[row] = block;
         this.hold((run.category[row] = run.tags[tag][0]), size);
+        this.asked += run.requested[block];
         run.enterPhase(row, run.tags[tag][1], this.step);
         break;
       }
@@ -134,6 +136,7 @@ class RunWriter {
         const block = (run.subject[row] = this.block - 1 - from.block.next());
         run.freed[block] = row;
         this.hold((run.category[row] = run.tags[this.tagNow[block]][0]), -run.size[block]);
+        this.asked -= run.requested[block];
         break;
       }
       case KIND.freeCompleted:
@@ -155,7 +158,9 @@ class RunWriter {
         const position = this.readPlace();
         const size = from.size.next();
         run.subject[row] = run.segmentEvents.length;
-        run.segmentEvents.push({row, grows, position, size, stream: grows ? from.stream.signed() : 0});
+        const tag = this.readTag();
+        run.segmentEvents.push({row, grows, position, size, tag, step: this.step, stream: from.stream.signed()});
+        run.enterPhase(row, run.tags[tag][1], this.step);
         this.reserved += grows ? size : -size;
         this.segments.apply(run.segmentEvents.at(-1));
         const since = run.segmentEvents.length - run.segmentMarks.at(-1).next;
@@ -169,15 +174,20 @@ class RunWriter {
         const requested = size - from.slack.signed();
         run.subject[row] = run.ooms.length;
         run.ooms.push({row, size, requested, tag: this.readTag(), step: this.step, stream: from.stream.signed()});
+        run.enterPhase(row, run.tags[run.ooms.at(-1).tag][1], this.step);
         break;
       }
-      case KIND.marker:
+      case KIND.marker: {
+        const tag = this.readTag();
         run.subject[row] = run.markers.length;
-        run.markers.push({row, text: run.texts[run.tags[this.readTag()][2]]});
+        run.markers.push({row, tag, step: this.step, text: run.texts[run.tags[tag][2]]});
+        run.enterPhase(row, run.tags[tag][1], this.step);
         break;
+      }
     }
     run.allocated[row] = this.allocated;
     run.reserved[row] = this.reserved;
+    run.asked[row] = this.asked;
     if (run.time && row >= run.initial) run.time[row - run.initial] = this.time += from.time.signed();
   }
 }

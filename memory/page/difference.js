@@ -1,9 +1,22 @@
 // The difference of two runs as a waterfall: from A through every part to B, and nothing left over.
 
+/** A sum as it was given, by its parts in every layer, and before it the same with one part for each cause. */
+function byCause(sum) {
+  const causes = new Map();
+  for (const {label, bytes} of sum.parts) {
+    const cause = causes.get(label) ?? {label, bytes: 0, where: "", count: 0};
+    causes.set(label, {...cause, bytes: cause.bytes + bytes, count: cause.count + 1});
+  }
+  if (causes.size === sum.parts.length) return [sum];
+  const parts = [...causes.values()].map((cause) => ({...cause, evidence: cause.count > 1 ? `in ${grouped(cause.count)} places` : ""}));
+  parts.sort((a, b) => Math.abs(b.bytes) - Math.abs(a.bytes));
+  return [{...sum, title: `${sum.title}, by cause`, parts}, {...sum, title: `${sum.title}, by cause and layer`}];
+}
+
 class Difference {
   constructor(page, holder) {
     Object.assign(this, {page, holder});
-    this.sums = page.text.sums.length > 0 ? page.text.sums : page.runs.length === 2 ? this.ownSums() : [];
+    this.sums = [...page.text.sums.flatMap(byCause), ...(page.runs.length === 2 ? this.ownSums() : [])];
     this.choice =
         element("select", {id: "sum"}, ...this.sums.map((sum, index) => element("option", {value: index}, sum.title)));
     this.choice.addEventListener("change", () => this.drawSum());

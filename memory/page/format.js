@@ -28,6 +28,12 @@ function grouped(number) {
   return Math.round(number).toLocaleString("en-US");
 }
 
+/** Microseconds: 1500 -> "1.5 ms". */
+function timeText(microseconds) {
+  const [unit, by] = Math.abs(microseconds) < 1e3 ? ["\u00b5s", 1] : Math.abs(microseconds) < 1e6 ? ["ms", 1e3] : ["s", 1e6];
+  return `${Number((microseconds / by).toPrecision(6))} ${unit}`;
+}
+
 /** "saved_activation" -> "saved activation". */
 function words(name) {
   return name.replaceAll("_", " ");

@@ -76,7 +76,7 @@ class Segments {
 class Run {
   constructor(header, names, kind, blocks) {
     const rows = kind.length;
-    Object.assign(this, {header, names, kind, blocks, rows, texts: header.texts, tags: header.tags});
+    Object.assign(this, {clock: null, header, names, kind, blocks, rows, texts: header.texts, tags: header.tags});
     this.initial = header.initial;
     this.first = Math.max(0, this.initial - 1);    // the first row to be shown
     this.subject = new Int32Array(rows).fill(-1);  // the block, or the index in segmentEvents, ooms or markers
@@ -84,6 +84,7 @@ class Run {
     this.was = new Uint8Array(rows);
     this.allocated = new Float64Array(rows);
     this.reserved = new Float64Array(rows);
+    this.asked = new Float64Array(rows);  // what was requested of the blocks that are held
     this.time = header.timed ? new Float64Array(header.events) : null;
     for (const field of ["position", "size", "requested", "step", "stream"]) this[field] = new Float64Array(blocks);
     this.tag = new Uint32Array(blocks);
@@ -96,12 +97,27 @@ class Run {
     this.ooms = [];
     this.markers = [];
     this.phases = [];
+    this.phaseEnd = 0;  // the last row of which the phase is known
   }
 
   enterPhase(row, phase, step) {
     const last = this.phases.at(-1);
-    if (row < this.initial || (last && last.phase === phase && last.step === step)) return;
-    this.phases.push({row, phase, step});
+    if (row < this.initial) return;
+    this.phaseEnd = row;
+    if (!last || last.phase !== phase || last.step !== step) this.phases.push({row, phase, step});
+  }
+
+  /** Microseconds that grow with every row: events of the same one share it. */
+  makeClock() {
+    if (!this.time || this.time.length === 0) return;
+    this.clock = new Float64Array(this.rows);
+    for (let row = 0; row < this.initial; ++row)
+      this.clock[row] = Math.min(0, this.time[0]) - 1 + row / this.initial;
+    for (let begin = 0, end = 0; begin < this.time.length; begin = end) {
+      while (end < this.time.length && this.time[end] <= this.time[begin]) ++end;
+      for (let i = begin; i < end; ++i)
+        this.clock[this.initial + i] = this.time[begin] + (i - begin) / (end - begin);
+    }
   }
   addRetag(block, retag) {
     const list = this.retags.get(block);
@@ -126,6 +142,16 @@ class Run {
       tag = retag.tag;
     }
     return tag;
+  }
+
+  /** The step of that tag. */
+  stepAt(block, row) {
+    let step = this.step[block];
+    for (const retag of this.retags.get(block) ?? []) {
+      if (retag.row > row) break;
+      step = retag.step;
+    }
+    return step;
   }
 
   /** Bytes per category after `row`, from the sums that were kept. */
@@ -211,8 +237,8 @@ class Run {
       return `out of memory: ${bytesText(requested)} for ${this.placeText(tag)}`;
     }
     if (kind === KIND.segmentAlloc || kind === KIND.segmentFree) {
-      const {size, grows} = this.segmentEvents[subject];
-      return `${grows ? "obtains" : "gives back"} a segment of ${bytesText(size)}`;
+      const {size, grows, tag} = this.segmentEvents[subject];
+      return `${grows ? "obtains" : "gives back"} a segment of ${bytesText(size)} for ${this.placeText(tag)}`;
     }
     const what = `${bytesText(this.size[subject])}, ${words(this.names.categories[this.category[row]])}, ` +
         this.placeText(this.tagAt(subject, row));

@@ -1,38 +1,59 @@
-// The table of layers: the one that was given, else what every module held at the peak and its largest workspace.
+// The table of layers: the one that was given with the run, else what every module held at the peak and its largest
+// workspace.
 
 const LAYER_CATEGORIES =
     ["parameter", "gradient", "optimizer_state", "saved_activation", "live_activation", "temporary"];
 
+const NUMBER_TEXT = /^[\d,]+( B)?$/;  // how a table that was given writes numbers, and bytes
+
 class Layers {
   constructor(page, holder) {
-    Object.assign(this, {page, holder, drawn: -1});
+    Object.assign(this, {page, holder, drawn: -1, sort: -1, up: false});
     this.head = element("thead");
     this.body = element("tbody");
-    this.given = page.text.layers.columns.length > 0;
     this.note = element("span", {className: "soft"});
     holder.append(
-        element(
-            "div", {className: "bar"}, this.note, element("span", {className: "grow"}),
-            this.given ? "" : runChoice(page)),
+        element("div", {className: "bar"}, this.note, element("span", {className: "grow"}), runChoice(page)),
         element("div", {className: "scroll"}, element("table", {id: "layers"}, this.head, this.body)));
   }
 
   draw() {
-    if (this.drawn === this.page.chosen()) return;
-    this.drawn = this.page.chosen();
-    if (this.given)
-      this.drawGiven();
+    const index = this.page.chosen();
+    if (this.drawn === index) return;
+    this.drawn = index;
+    const run = this.page.runs[index];
+    if (run.header.layers.columns.length > 0)
+      this.drawGiven(run);
     else
-      this.drawOwn(this.page.runs[this.drawn]);
+      this.drawOwn(run);
   }
 
-  drawGiven() {
-    const {columns, rows} = this.page.text.layers;
-    const numeric =
-        columns.map((_, i) => rows.every((row) => /^[-+\u2212\u00b1]?[\d.,]*( ?[KMGT]?i?B)?$/.test(row[i])));
-    const cell = (tag) => (text, i) => element(tag, {className: numeric[i] ? "number" : ""}, text);
-    this.head.replaceChildren(element("tr", {}, ...columns.map(cell("th"))));
-    this.body.replaceChildren(...rows.map((row) => element("tr", {}, ...row.map(cell("td")))));
+  drawGiven(run) {
+    const {columns, rows} = run.header.layers;
+    const number = (text) => Number(text.replace(/[^0-9]/g, ""));
+    const numeric = columns.map((_, i) => rows.some((row) => row[i] !== "") &&
+                                    rows.every((row) => row[i] === "" || NUMBER_TEXT.test(row[i])));
+    const most = columns.map((_, i) => (numeric[i] ? Math.max(...rows.map((row) => number(row[i]))) : 0));
+    this.note.textContent = `${grouped(rows.length)} layers and ops, at the peak of allocated (event ${
+        grouped(run.header.peak.event)}, ${bytesText(run.header.peak.bytes)}) and in its step`;
+    this.head.replaceChildren(element("tr", {}, ...columns.map((title, i) => {
+      const button = element("button", {type: "button"}, title + (this.sort === i ? (this.up ? " \u25b4" : " \u25be") : ""));
+      button.addEventListener("click", () => {
+        [this.sort, this.up] = [i, this.sort === i && !this.up];
+        this.drawGiven(run);
+      });
+      return element("th", {className: numeric[i] ? "number" : ""}, button);
+    })));
+    const compare = (a, b) => {
+      const [left, right] = [a[this.sort], b[this.sort]];
+      return (numeric[this.sort] ? number(right) - number(left) : left.localeCompare(right)) * (this.up ? -1 : 1);
+    };
+    const sorted = this.sort < 0 ? rows : [...rows].sort(compare);
+    this.body.replaceChildren(...sorted.slice(0, 2000).map((row) => element("tr", {}, ...row.map((text, i) => {
+      if (!numeric[i]) return element("td", {className: columns[i] === "module" ? "path" : ""}, text);
+      if (!text.endsWith(" B")) return element("td", {className: "number"}, text);
+      return sizeCell(number(text), most[i], color("a"));
+    }))));
   }
 
   drawOwn(run) {

@@ -9,7 +9,7 @@ class Page {
     this.look.read();
     this.data = new CurveData(runs);
     this.ground = new CurveGround(this);
-    this.axis = new Axis(runs, this.look.align);
+    this.axis = new Axis(runs, this.look.align, this.look.axis);
   }
 
   /** The run that single views show. */
@@ -44,7 +44,7 @@ class Page {
     const area = this.area();
     const [from, to] = this.range();
     const x = from + ((event.clientX - byId("curve").getBoundingClientRect().left - area.x) / area.w) * (to - from);
-    return Math.round(Math.max(from, Math.min(to, x)));
+    return this.axis.snap(Math.max(from, Math.min(to, x)));
   }
 
   pin(x) {
@@ -120,7 +120,9 @@ class Page {
     this.buildTabs();
     this.buildLegends();
     this.listen();
+    await breath.take();
     look.listeners.push((changed) => this.draw(changed));
+    this.curve.draw(...this.range(), 20);  // the library takes its time to begin
     for (const part of ["curve", "stacks", "cursor", "view"]) {
       await breath.take();
       this.drawPart(part);
@@ -144,7 +146,10 @@ class Page {
     const line = (kind, text) => element("span", {className: "key"}, element("i", {className: `stroke ${kind}`}), text);
     byId("legend").append(...this.runs.flatMap((run, index) => {
       const name = this.runs.length > 1 ? `${"AB"[index]} ` : "";
-      return [line("ab"[index], `${name}allocated`), line(`${"ab"[index]}-reserved`, `${name}reserved`)];
+      const kind = "ab"[index];
+      return [
+        line(kind, `${name}allocated`), line(`${kind}-reserved`, "reserved"), line(`${kind} asked`, "requested")
+      ];
     }));
     byId("bands").append(...[...this.runs[0].names.categories, "cached"].map((name) => {
       const patch = element("i", {className: `patch ${name === "cached" ? "hatched" : ""}`});
@@ -156,6 +161,20 @@ class Page {
     byId("align-box").hidden = this.runs.length === 1;
     byId("align").value = this.look.align;
     byId("align").addEventListener("change", () => this.look.set({align: byId("align").value}));
+    byId("axis-box").hidden = !Axis.canBeTimed(this.runs);
+    byId("axis").addEventListener("change", () => this.changeAxis(byId("axis").value));
+    this.nameAxis();
+  }
+
+  nameAxis() {
+    byId("axis").value = this.axis.timed ? "time" : "event";
+    byId("curves-title").textContent = this.axis.timed ? "Memory over time" : "Memory, event by event";
+  }
+  /** Keeps the same moments in sight. */
+  changeAxis(unit) {
+    const axis = new Axis(this.runs, this.look.align, unit);
+    const moved = (x) => (x === null ? null : axis.xOf(0, this.axis.rowAt(0, x)));
+    this.look.set({axis: unit, t: moved(this.look.t), from: moved(this.look.from), to: moved(this.look.to)});
   }
 
   listen() {
@@ -205,15 +224,17 @@ class Page {
 
   draw(changed) {
     const any = (...keys) => keys.some((key) => changed.has(key));
-    if (changed.has("align")) {
-      this.axis = new Axis(this.runs, this.look.align);
+    if (any("align", "axis")) {
+      this.axis = new Axis(this.runs, this.look.align, this.look.axis);
       byId("align").value = this.look.align;
+      this.nameAxis();
     }
     if (changed.has("view") && !this.views[this.look.view]) this.look.view = "alive";
-    if (any("from", "to", "align")) this.drawPart("curve");
-    if (any("from", "to", "align", "solo")) this.drawPart("stacks");
-    this.drawPart("cursor", any("t", "hover", "align", "run"));
-    if (any("t", "hover", "align", "run", "view", "group", "sort", "find", "scale")) this.drawPart("view");
+    if (any("from", "to", "align", "axis")) this.drawPart("curve");
+    if (any("from", "to", "align", "axis", "solo")) this.drawPart("stacks");
+    this.drawPart("cursor", any("t", "hover", "align", "axis", "run"));
+    if (any("t", "hover", "align", "axis", "run", "view", "group", "form", "sort", "find", "scale", "scales"))
+      this.drawPart("view");
   }
 
   drawPart(part, moved = true) {
@@ -253,6 +274,7 @@ class Page {
     const toX = (x) => area.x + ((x - from) / (to - from)) * area.w;
     const inside = (x) => x >= area.x - 1 && x <= area.x + area.w + 1;
     context.font = `11px ${color("font")}`;
+    const labels = [];
     this.runs.forEach((run, index) => {
       const x = toX(this.peakOf(index));
       if (run.rows === 0 || !inside(x)) return;
@@ -266,11 +288,15 @@ class Page {
       const label = `peak${this.runs.length > 1 ? ` ${"AB"[index]}` : ""} ${bytesText(run.header.peak.bytes)}`;
       const wide = context.measureText(label).width;
       const crossed = run.ooms.length > 0 && Math.abs(toX(this.axis.xOf(index, run.ooms[0].row)) - x) < 24;
-      const left = crossed || x + 9 + wide > area.x + area.w ? x - 9 - wide : x + 9;
+      const before = crossed || x + 9 + wide > area.x + area.w;
+      const left = before && x - 12 - wide > area.x ? x - 9 - wide : x + 9;
+      const covered = labels.some((other) => Math.abs(other.left - left) < wide + 6 && Math.abs(other.y - y) < 16);
+      const base = covered ? y + 16 : y - 6;  // below its point, where another label is above it
+      labels.push({left, y});
       context.fillStyle = color("veil");
-      context.fillRect(left - 3, y - 18, wide + 6, 15);
+      context.fillRect(left - 3, base - 12, wide + 6, 15);
       context.fillStyle = color("ab"[index]);
-      context.fillText(label, left, y - 6);
+      context.fillText(label, left, base);
     });
     this.runs.forEach((run, index) => {
       let last = -Infinity;

@@ -41,7 +41,7 @@ class AddressMap {
     const run = (this.run = page.runs[page.chosen()]);
     const row = (this.row = page.row(page.chosen()));
     this.scale.value = page.look.scale;
-    this.event.textContent = `event ${grouped(run.event(row))}: ${run.eventText(row)}`;
+    this.event.textContent = `event ${grouped(run.event(row))}${run.time && row >= run.initial ? ` (${run.timeText(row)})` : ""}: ${run.eventText(row)}`;
     const {held, waiting} = run.aliveAt(row);
     this.blocks = held.concat(waiting).sort((a, b) => run.position[a] - run.position[b]);
     this.segments = this.joined(run.segmentsAt(row));

@@ -8,10 +8,13 @@ const DEFAULTS = {
   run: 0,
   solo: "",
   group: "none",
+  form: "table",
   sort: "size",
   find: "",
   align: "phase",
-  scale: "each"
+  axis: "event",
+  scale: "each",
+  scales: "same"
 };
 
 class Look {
@@ -39,11 +42,17 @@ class Look {
     const given = new URLSearchParams();
     for (const [key, usual] of Object.entries(DEFAULTS)) {
       if (this[key] !== usual)
-        given.set(key, typeof this[key] === "number" ? String(Math.round(this[key])) : this[key]);
+        given.set(key, typeof this[key] === "number" ? this.numberText(key) : this[key]);
     }
     const hash = given.toString();
     if (hash === window.location.hash.slice(1)) return;
     window.history.replaceState(null, "", hash ? `#${hash}` : window.location.pathname + window.location.search);
+  }
+
+  /** Places between events are those of a second run, or of time. */
+  numberText(key) {
+    const whole = key !== "t" && this.axis !== "time";
+    return String(Number(this[key].toFixed(whole ? 0 : 3)));
   }
 
   /** Takes new values and has everything drawn anew that depends on them, once, before the next frame. */

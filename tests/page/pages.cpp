@@ -1,8 +1,12 @@
 // The pages that the browser test opens, and what they have to show, written to the folder that is given.
 #include <cstdio>
 #include <fstream>
+#include <map>
 #include <string>
 
+#include <fmt/format.h>
+#include <mnemo/memory/chrome_trace.h>
+#include <mnemo/memory/memory_viz.h>
 #include <mnemo/memory/recorder.h>
 #include <mnemo/memory/report.h>
 #include <mnemo/memory/timeline.h>
@@ -24,15 +28,17 @@ void write(const std::string& file, const std::vector<ReportRun>& runs, const Re
 }
 
 /// Random events with blocks alive before, streams, retags and errors.
-Recording random_run(int operations, const char* options) {
+Recording random_run(int operations, const char* options, bool timed = false) {
   RecordedWorkload workload(options, 256 * MiB);
   workload.run(100);
-  Recorder recorder = record(workload.allocator(), Ring{1 << 21}, {.device = "test", .metadata = {{"seed", "1"}}});
+  Recorder recorder = record(workload.allocator(), Ring{1 << 21},
+                             {.device = "test", .metadata = {{"seed", "1"}, {"name", kHostile}}, .timed = timed});
   workload.run(operations);
   return recorder.recording();
 }
 
-/// Two steps of five layers that keep what they make until backward; the device is too small for the third.
+/// Two steps of five layers that keep what they make until backward; the device is too small for the third. An
+/// optimizer that allocates nothing ends each.
 Recording training(Bytes size, Bytes workspace, Bytes capacity) {
   VirtualDevice device("", capacity);
   Recorder recorder = record(device.allocator, Ring{}, {.device = "virtual:test", .context = 300 * MiB});
@@ -46,6 +52,7 @@ Recording training(Bytes size, Bytes workspace, Bytes capacity) {
         tag.module = layer;
         tag.category = Category::live_activation;
         kept.push_back(device.malloc(size * step));
+        device.allocator.marker(intern(fmt::format("output conv3d ({}, 1024) uint8", size * step / 1024)));
         tag.category = Category::workspace;
         device.free(device.malloc(workspace));
         device.allocator.retag(kept.back(), Category::saved_activation);
@@ -55,6 +62,10 @@ Recording training(Bytes size, Bytes workspace, Bytes capacity) {
         device.free(device.malloc(size));
         device.free(kept.back());
       }
+      tag.phase = Phase::optimizer;
+      device.allocator.marker("phase optimizer");
+      tag.phase = Phase::forward;
+      device.allocator.marker("phase forward");
     }
   } catch (const OutOfMemory&) {
   }
@@ -75,6 +86,12 @@ Recording hostile_run() {
   return recording;
 }
 
+Bytes requested(const LiveState& state) {
+  Bytes bytes = 0;
+  for (const auto& [position, block] : state.blocks()) bytes += block.waiting ? 0 : block.requested;
+  return bytes;
+}
+
 /// The ledger's sums after some of the events.
 Json sums(const Recording& recording) {
   Json result = Json::array();
@@ -85,6 +102,7 @@ Json sums(const Recording& recording) {
                         {"allocated", timeline.allocated()},
                         {"reserved", timeline.reserved()},
                         {"categories", timeline.categories()},
+                        {"requested", requested(timeline.state())},
                         {"blocks", timeline.state().blocks().size()},
                         {"segments", timeline.state().segments().size()}});
     }
@@ -92,23 +110,53 @@ Json sums(const Recording& recording) {
   return result;
 }
 
+/// Along batch: over 24 GiB and 40 GiB, then it does not fit into 64 GiB. Along size: 96 needs more than 128.
+ReportText sweep_text() {
+  ReportText text;
+  text.sweeps = {
+      {"size 64",
+       64 * GiB,
+       {{"4", 10 * GiB, 12 * GiB},
+        {"8", 20 * GiB, 24 * GiB},
+        {"12", 30 * GiB, 36 * GiB},
+        {"16", 40 * GiB, 44 * GiB},
+        {"32", 70 * GiB, 70 * GiB, false}},
+       "batch"},
+      {"batch 8",
+       64 * GiB,
+       {{"64", 20 * GiB, 22 * GiB}, {"96", 32 * GiB, 33 * GiB, true, "96: FFT"}, {"128", 28 * GiB, 34 * GiB}},
+       "size"}};
+  return text;
+}
+
 void write_pages(const std::string& folder) {
-  const Recording one = random_run(2500, "");
-  const Recording ranges = random_run(1500, "expandable_segments:True");
-  write(folder + "/one.html", {{one, "one"}});
-  write(folder + "/ranges.html", {{ranges, "ranges"}});
-  const Json expected = {{"one", sums(one)}, {"ranges", sums(ranges)}};
+  const std::map<std::string, Recording> runs{{"one", random_run(2500, "")},
+                                              {"ranges", random_run(1500, "expandable_segments:True")},
+                                              {"timed", random_run(1500, "", true)}};
+  Json expected;
+  for (const auto& [name, recording] : runs) {
+    const std::string file = folder + "/" + name;
+    write(file + ".html", {{recording, name}});
+    expected[name] = sums(recording);
+    // What other programs get, to be held against what the page lets them have.
+    std::ofstream snapshot(file + ".pickle", std::ios::binary), trace(file + ".trace.json", std::ios::binary);
+    write_memory_viz(recording, snapshot);
+    write_chrome_trace(recording, trace);
+  }
   std::ofstream(folder + "/sums.json") << expected.dump();
   const std::vector<ReportRun> two = {{training(8 * MiB, 30 * MiB, 0), "before"},
                                       {training(6 * MiB, 44 * MiB, 130 * MiB), "after"}};
   write(folder + "/two.html", two);
-  const ReportText text{
-      .answer = {kHostile},
-      .sums = {{"peak", 100, 70, {{kHostile, 20, kHostile, kHostile}, {"less", -50}}}},
-      .layers = {{"module", kHostile}, {{kHostile, "3.00 MiB"}}},
-      .sweeps = {{kHostile, 24 * GiB, {{"1", 4 * GiB, 5 * GiB, true, kHostile}, {"2", 24 * GiB, 25 * GiB, false}}}},
-      .footer = {{kHostile, kHostile}}};
-  write(folder + "/hostile.html", {{hostile_run(), kHostile}}, text);
+  const ReportText text{.answer = {kHostile},
+                        .sums = {{"peak", 100, 70, {{kHostile, 20, kHostile, kHostile}, {"less", -50}}}},
+                        .sweeps = {{kHostile,
+                                    24 * GiB,
+                                    {{"1", 4 * GiB, 5 * GiB, true, kHostile}, {"2", 24 * GiB, 25 * GiB, false}},
+                                    kHostile}},
+                        .footer = {{kHostile, kHostile}}};
+  write(folder + "/hostile.html", {{hostile_run(), kHostile, {{"module", kHostile}, {{kHostile, "3,145,728 B"}}}}},
+        text);
+  write(folder + "/sweep.html", {{training(6 * MiB, 44 * MiB, 0), "batch 8"}}, sweep_text());
   write(folder + "/million.html", {{random_run(1'000'000, ""), "million"}});
 }
 
