@@ -35,4 +35,7 @@
 #include <mnemo/nn/layers.h>
 #include <mnemo/nn/module.h>
 #include <mnemo/nn/sequential.h>
+#include <mnemo/optim/clip.h>
 #include <mnemo/optim/optimizer.h>
+#include <mnemo/optim/scaler.h>
+#include <mnemo/optim/step_in_backward.h>
