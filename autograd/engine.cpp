@@ -118,6 +118,7 @@ class Run {
     Array gradient = hooked(*node, std::move(entry.grad));
     entry.grad = {};
     keep(*node, std::move(gradient));
+    if (node->consumer) node->consumer();
   }
 
   void run(std::int64_t slot) {

@@ -59,6 +59,8 @@ class Node {
   std::uint64_t sequence;       ///< order of recording: backward runs the latest first
   std::vector<NodeRef> inputs;  ///< null where an input takes no part
   std::vector<GradHook> hooks;
+  /// Takes a leaf's gradient as soon as one backward has completed it: updates the parameter, say, and frees it.
+  std::function<void()> consumer;
   Array grad;               ///< of a leaf, or of a node whose gradient was asked for
   bool keeps_grad = false;  ///< a node that is no leaf keeps its gradient too
   std::int64_t slot = -1;   ///< the engine's place for it while a backward runs

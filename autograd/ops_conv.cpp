@@ -1,3 +1,4 @@
+#include <mnemo/autograd/autocast.h>
 #include <mnemo/autograd/ops.h>
 #include <mnemo/autograd/record.h>
 #include <mnemo/core/families.h>
@@ -8,6 +9,8 @@ namespace {
 
 Tensor convolution(const char* op, int spatial_rank, const Tensor& x, const Tensor& weight, const Tensor& bias,
                    const ConvOptions& options) {
+  if (const OperandCast cast(op, {&x, &weight, &bias}); cast)
+    return convolution(op, spatial_rank, cast(x), cast(weight), cast(bias), options);
   const Operation operation(op);
   const ConvProblem problem = conv_problem(op, x.array(), weight.array(), bias.array(), spatial_rank, options);
   Array y = conv(problem, x.array(), weight.array(), bias.array());

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <mnemo/autograd/autocast.h>
 #include <mnemo/autograd/ops.h>
 #include <mnemo/autograd/record.h>
 #include <mnemo/core/error.h>
@@ -11,6 +12,7 @@
 namespace mnemo {
 
 Tensor cross_entropy(const Tensor& logits, const Tensor& targets, const CrossEntropyOptions& options) {
+  if (const OperandCast cast("cross_entropy", {&logits}); cast) return cross_entropy(cast(logits), targets, options);
   const Operation operation("cross_entropy");
   // A value that no target has stands for "none is ignored".
   const std::int64_t ignored = options.ignore_index.value_or(std::numeric_limits<std::int64_t>::min());
@@ -45,6 +47,7 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& targets, const CrossEnt
 }
 
 Tensor mse_loss(const Tensor& prediction, const Tensor& target) {
+  if (const OperandCast cast("mse_loss", {&prediction, &target}); cast) return mse_loss(cast(prediction), cast(target));
   const Operation operation("mse_loss");
   check_floating("mse_loss", prediction.array());
   check_floating("mse_loss", target.array());

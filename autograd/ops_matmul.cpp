@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <mnemo/autograd/autocast.h>
 #include <mnemo/autograd/ops.h>
 #include <mnemo/autograd/record.h>
 #include <mnemo/core/error.h>
@@ -9,6 +10,7 @@
 namespace mnemo {
 
 Tensor matmul(const Tensor& a, const Tensor& b) {
+  if (const OperandCast cast("matmul", {&a, &b}); cast) return matmul(cast(a), cast(b));
   check_same_device("matmul", a.array(), b.array());
   if ((a.rank() == 1 && b.rank() >= 1) || (b.rank() == 1 && a.rank() >= 1)) {
     if (a.size(-1) != b.size(b.rank() == 1 ? 0 : -2)) {
@@ -31,6 +33,7 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
 }
 
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  if (const OperandCast cast("linear", {&x, &weight, &bias}); cast) return linear(cast(x), cast(weight), cast(bias));
   const Operation operation("linear");
   check_floating("linear", x.array());
   check_same_device("linear", x.array(), weight.array());

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <mnemo/autograd/autocast.h>
 #include <mnemo/autograd/ops.h>
 #include <mnemo/autograd/record.h>
 #include <mnemo/core/error.h>
@@ -117,7 +118,9 @@ Tensor dropout(const Tensor& x, double p, bool training) {
 namespace {
 
 Tensor softmax_over(const Tensor& x, int axis, bool logarithm) {
-  const Operation operation(logarithm ? "log_softmax" : "softmax");
+  const char* op = logarithm ? "log_softmax" : "softmax";
+  if (const OperandCast cast(op, {&x}); cast) return softmax_over(cast(x), axis, logarithm);
+  const Operation operation(op);
   Array y = softmax(x.array(), axis, logarithm);
   Saved saved = save_if(needs_grad(x), y);
   return record({&x}, std::move(y), [axis, logarithm, y = std::move(saved)](Backward& back) {

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <mnemo/autograd/autocast.h>
 #include <mnemo/autograd/ops.h>
 #include <mnemo/autograd/record.h>
 #include <mnemo/core/error.h>
@@ -36,6 +37,7 @@ Dims kept_shape(const Shape& shape, unsigned axes) {
 }
 
 Tensor sum_over(const char* op, const Tensor& x, unsigned axes, bool keep, bool divide) {
+  if (const OperandCast cast(op, {&x}); cast) return sum_over(op, cast(x), axes, keep, divide);
   const Operation operation(op);
   std::int64_t count = 1;
   for (int axis = 0; axis < x.rank(); ++axis) count *= (axes >> axis & 1u) ? x.size(axis) : 1;

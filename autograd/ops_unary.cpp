@@ -1,4 +1,5 @@
 // Element by element: the arithmetic and its derivative stand in core/functors.h.
+#include <mnemo/autograd/autocast.h>
 #include <mnemo/autograd/ops.h>
 #include <mnemo/autograd/ops_unary.h>
 #include <mnemo/autograd/record.h>
@@ -7,6 +8,7 @@
 namespace mnemo {
 
 Tensor unary(UnaryOp op, const Tensor& x, const Scalars& scalars) {
+  if (const OperandCast cast(name(op), {&x}); cast) return unary(op, cast(x), scalars);
   const Operation operation(name(op));
   Array y = map(op, x.array(), scalars);
   const bool keep = needs_grad(x) && saves(op) != Saves::nothing;

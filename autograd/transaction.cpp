@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include <fmt/format.h>
+
+#include <mnemo/core/error.h>
 #include <mnemo/core/families.h>
 #include <mnemo/memory/tag.h>
 
@@ -25,6 +28,12 @@ Array copy_of(const Array& array) {
 
 Transaction::Transaction(const std::vector<Tensor>& parameters, const std::vector<Tensor>& buffers)
     : random_(random_state()) {
+  for (const Tensor& parameter : parameters) {
+    if (!parameter.requires_grad() || !parameter.node()->consumer) continue;
+    fail<GradError>("transaction", fmt::format("parameter {} is updated during backward, which cannot be taken back; "
+                                               "use the optimizer's step() in transactions",
+                                               parameter.shape().text()));
+  }
   const memory::OpScope op("transaction");
   const memory::CategoryScope category(memory::Category::other);
   for (const Tensor& parameter : parameters) {

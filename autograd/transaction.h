@@ -27,7 +27,8 @@ namespace mnemo {
 /// Transactions belong to their thread and nest.
 class Transaction {
  public:
-  /// Throws OutOfMemory when there is no room for the buffers' copies; undefined tensors are passed over.
+  /// Throws OutOfMemory when there is no room for the buffers' copies, and GradError for a parameter that is updated
+  /// during backward; undefined tensors are passed over.
   explicit Transaction(const std::vector<Tensor>& parameters, const std::vector<Tensor>& buffers = {});
   ~Transaction();
   Transaction(const Transaction&) = delete;

@@ -1,6 +1,7 @@
 // The whole of mnemo: what a training program includes.
 #pragma once
 
+#include <mnemo/autograd/autocast.h>
 #include <mnemo/autograd/ops.h>
 #include <mnemo/autograd/record.h>
 #include <mnemo/autograd/tensor.h>
@@ -41,4 +42,7 @@
 #include <mnemo/nn/module.h>
 #include <mnemo/nn/sequential.h>
 #include <mnemo/nn/transaction.h>
+#include <mnemo/optim/clip.h>
 #include <mnemo/optim/optimizer.h>
+#include <mnemo/optim/scaler.h>
+#include <mnemo/optim/step_in_backward.h>

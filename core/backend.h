@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <cmath>
 #include <memory>
 #include <optional>
 #include <span>
@@ -103,7 +104,13 @@ struct CrossEntropyCall {
 struct UpdateSlot {
   Array parameter, gradient, first,
       second;  ///< first: momentum or first moment; second: second moment; undefined where unused
+  /// Moments of Adam that are uint8 are codes (core/dynamic_map.h): these are the largest magnitudes, float32, one for
+  /// each kMomentBlock elements in the order of memory. Undefined otherwise.
+  Array first_largest = {}, second_largest = {};
+  /// int32, one element: how many of the parameter's steps `found` has skipped; or undefined.
+  Array skipped = {};
 };
+inline constexpr std::int64_t kMomentBlock = 2048;
 struct UpdateCall {
   enum class Rule : std::uint8_t { sgd, adam } rule = Rule::sgd;
   double lr = 1e-3;
@@ -117,6 +124,26 @@ struct UpdateCall {
   // adam
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
   double bias_correction1 = 1, bias_correction2 = 1;  ///< 1 - beta^step
+  // loss scaling; float32, one element each, on the device: a step that is skipped is never waited for
+  Array scale = {};        ///< gradients are divided by it; undefined: they are taken as they are
+  Array found = {};        ///< not 0: the step is counted in every slot's `skipped`, and changes nothing else
+  std::int64_t count = 1;  ///< which step of the parameters this is, the skipped ones counted
+  /// The numbers of a slot of which `skipped` steps did not happen.
+  UpdateCall without(std::int64_t skipped) const {
+    UpdateCall call = *this;
+    const double happened = static_cast<double>(count - skipped);
+    call.first_step = count - skipped == 1;
+    call.bias_correction1 = 1 - std::pow(beta1, happened);
+    call.bias_correction2 = 1 - std::pow(beta2, happened);
+    return call;
+  }
+};
+
+/// How a loss scale follows what was found: `scale *= backoff` where something was not finite, `scale *= growth` after
+/// `interval` good steps in a row (unless that overflows).
+struct ScaleRule {
+  double growth = 2, backoff = 0.5;
+  std::int64_t interval = 2000;
 };
 
 /// One device. Arrays given to a family are on this device; `out` arrays may be strided unless said otherwise.
@@ -188,6 +215,15 @@ class Backend {
   /// out[i][index[i][j][k]][k] += x[i][j][k], in order of j.
   virtual void scatter_add(const Array& x, int axis, const Array& index, const Array& out) = 0;
   virtual void update(const UpdateCall& call, std::span<const UpdateSlot> slots) = 0;
+
+  /// Gradients (dense) are divided by `scale` (undefined: left alone); found = 1 where any element is not finite.
+  /// scale, found: float32, one element.
+  virtual void unscale(std::span<const Array> gradients, const Array& scale, const Array& found) = 0;
+  /// scale, found: float32, good_steps: int32, one element each.
+  virtual void update_scale(const ScaleRule& rule, const Array& found, const Array& scale, const Array& good_steps) = 0;
+  /// out (float32, one element) = (sum of |x|^p)^(1/p) over all elements of all arrays (dense); p infinite: the
+  /// largest.
+  virtual void norm(std::span<const Array> arrays, double p, const Array& out) = 0;
 
  private:
   std::string name_;

@@ -40,6 +40,9 @@ class VirtualBackend final : public Backend {
   void gather(const Array&, int, const Array&, const Array&) override {}
   void scatter_add(const Array&, int, const Array&, const Array&) override {}
   void update(const UpdateCall&, std::span<const UpdateSlot>) override {}
+  void unscale(std::span<const Array>, const Array&, const Array&) override {}
+  void update_scale(const ScaleRule&, const Array&, const Array&, const Array&) override {}
+  void norm(std::span<const Array>, double, const Array&) override {}
 };
 
 /// The decisions of a GPU whose library has not been asked: convolutions without a workspace, marked as estimated;

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <map>
+#include <numeric>
 #include <optional>
 #include <set>
 
@@ -82,35 +83,79 @@ void Optimizer::set_lr(double lr) {
 
 void Optimizer::zero_grad(bool set_to_none) {
   for (Tensor& parameter : parameters_) parameter.zero_grad(set_to_none);
+  for (State& state : states_) state.stepped = false;
 }
 
-std::vector<std::pair<Array*, Array>> Optimizer::missing_state() {
+std::int64_t Optimizer::steps(std::size_t parameter) const {
+  const State& state = states_.at(parameter);
+  return state.steps - (state.skipped.defined() ? static_cast<std::int64_t>(state.skipped.values<double>()[0]) : 0);
+}
+
+std::vector<std::size_t> Optimizer::all() const {
+  std::vector<std::size_t> which(parameters_.size());
+  std::iota(which.begin(), which.end(), std::size_t{0});
+  return which;
+}
+
+Optimizer::Missing Optimizer::missing_state(std::span<const std::size_t> which, bool scaled) {
   const memory::CategoryScope category(memory::Category::optimizer_state);
-  std::vector<std::pair<Array*, Array>> fresh;
-  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+  Missing fresh;
+  const auto add = [&](Array& place, Array zeros) {
+    fill(zeros, 0);
+    fresh.emplace_back(&place, std::move(zeros));
+  };
+  if (scaled) {
+    // One block per device, of which each parameter has an element.
+    std::map<Backend*, std::vector<std::size_t>> lacking;
+    for (std::size_t i = 0; i < parameters_.size(); ++i) {
+      if (!states_[i].skipped.defined()) lacking[&parameters_[i].device().backend()].push_back(i);
+    }
+    for (const auto& [backend, parameters] : lacking) {
+      const auto count = static_cast<std::int64_t>(parameters.size());
+      const Array counts = full({count}, 0, DType::int32, parameters_[parameters.front()].device());
+      for (std::int64_t i = 0; i < count; ++i)
+        fresh.emplace_back(&states_[parameters[static_cast<std::size_t>(i)]].skipped, counts.slice(0, i, i + 1));
+    }
+  }
+  for (const std::size_t i : which) {
     State& state = states_[i];
     if (state.steps > 0 || !parameters_[i].grad().defined()) continue;
     const Array& parameter = parameters_[i].array();
     const memory::Block* block = parameter.storage()->block();
     const memory::ModuleScope module(block == nullptr ? "" : block->tag.module);  // whose state it is
+    const bool coded = in_8_bits(parameter);
     for (Array* moment : {&state.first, &state.second}) {
       if (moment->defined() || moments() < (moment == &state.first ? 1 : 2)) continue;
-      Array zeros = Array::like(parameter);
-      fill(zeros, 0);
-      fresh.emplace_back(moment, std::move(zeros));
+      add(*moment, Array::like(parameter, coded ? DType::uint8 : parameter.dtype()));
+      if (!coded) continue;
+      const std::int64_t blocks = (parameter.numel() + kMomentBlock - 1) / kMomentBlock;
+      add(moment == &state.first ? state.first_largest : state.second_largest,
+          Array(Shape{blocks}, DType::float32, parameter.device()));
     }
   }
   return fresh;
 }
 
-void Optimizer::step() {
+void Optimizer::step() { step(Scaling{}); }
+
+void Optimizer::step(const Scaling& scaling) {
+  if (in_backward_) {
+    fail<GradError>("optimizer",
+                    "the parameters were updated, and their gradients freed, during backward; leave step() out while "
+                    "step_in_backward() is in use");
+  }
+  step(all(), scaling);
+  Transaction::commit_all();
+}
+
+void Optimizer::step(std::span<const std::size_t> which, const Scaling& scaling) {
   std::optional<memory::PhaseScope> phase(memory::Phase::optimizer);
   if (!parameters_.empty()) note_phase(parameters_.front().device());
   const memory::OpScope op("update");
   const memory::CategoryScope category(memory::Category::temporary);
-  auto fresh = missing_state();
+  Missing fresh = missing_state(which, scaling.found.defined());
   std::vector<Array> gradients(parameters_.size());
-  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+  for (const std::size_t i : which) {
     const Array& parameter = parameters_[i].array();
     gradients[i] = parameters_[i].grad().array();
     if (!gradients[i].defined() || same_order(gradients[i].layout(), parameter.layout())) continue;
@@ -118,27 +163,30 @@ void Optimizer::step() {
     copy_into(gradients[i], same);
     gradients[i] = same;
   }
-  FreshState state(std::move(fresh));
+  FreshState made(std::move(fresh));
   // One pass per device and step count: a parameter that had no gradient at first is behind the others.
   std::map<std::pair<Backend*, std::int64_t>, std::vector<UpdateSlot>> passes;
-  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+  for (const std::size_t i : which) {
     if (!gradients[i].defined()) continue;
     const Array& parameter = parameters_[i].array();
-    passes[{&parameter.device().backend(), states_[i].steps + 1}].push_back(
-        {parameter, gradients[i], states_[i].first, states_[i].second});
+    const State& state = states_[i];
+    passes[{&parameter.device().backend(), state.steps + 1}].push_back(
+        {parameter, gradients[i], state.first, state.second, state.first_largest, state.second_largest, state.skipped});
   }
   // All memory is there: nothing fails from here on.
-  state.keep();
+  made.keep();
   for (const auto& [key, slots] : passes) {
     UpdateCall update = call(key.second);
     update.lr = lr_;
+    update.scale = scaling.scale;
+    update.found = scaling.found;
+    update.count = key.second;
     key.first->update(update, slots);
     for (const UpdateSlot& slot : slots) slot.parameter.storage()->changed_in_place();
   }
-  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+  for (const std::size_t i : which) {
     if (gradients[i].defined()) ++states_[i].steps;
   }
-  Transaction::commit_all();
   phase.reset();
   if (!parameters_.empty()) note_phase(parameters_.front().device());
 }

@@ -1,6 +1,7 @@
 // Optimizers: they take a list of parameters and change them from their gradients. State is made at the first step.
 #pragma once
 
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -8,6 +9,12 @@
 #include <mnemo/core/backend.h>
 
 namespace mnemo::optim {
+
+/// What a GradScaler knows of the gradients; float32, one element each, on their device.
+struct Scaling {
+  Array scale;  ///< they are multiplied by it; undefined: they are not
+  Array found;  ///< not 0: something is not finite, and the step is skipped; undefined: nothing is known
+};
 
 /// The base of every optimizer: the parameters, their state, and the step in one fused pass without temporaries.
 class Optimizer {
@@ -17,10 +24,17 @@ class Optimizer {
   Optimizer& operator=(const Optimizer&) = delete;
 
   /// Changes every parameter that has a gradient. Missing state is allocated before anything is changed, so that
-  /// an OutOfMemory leaves parameters and state as they were.
+  /// an OutOfMemory leaves parameters and state as they were. GradError while a StepInBackward lives.
   void step();
+  /// The same with scaled gradients, as a GradScaler asks for it: whether the step happens is decided on the device.
+  void step(const Scaling& scaling);
   /// Drops the gradients' memory, or fills it with zeros.
   void zero_grad(bool set_to_none = true);
+
+  /// How many steps have changed a parameter; waits for the device where a scaler may have skipped some.
+  std::int64_t steps(std::size_t parameter) const;
+  /// A StepInBackward lives: parameters change, and gradients go, during backward.
+  bool steps_in_backward() const { return in_backward_; }
 
   double lr() const { return lr_; }
   /// Throws ConfigError when negative or not a number.
@@ -33,21 +47,31 @@ class Optimizer {
 
   /// How many moments a parameter has: 0, 1 or 2.
   virtual int moments() const = 0;
+  /// Whether the moments of a parameter are codes of 8 bits, with one float32 for each kMomentBlock of them.
+  virtual bool in_8_bits(const Array& /*parameter*/) const { return false; }
   /// The numbers of the update for parameters that are at their `count`-th step (1: the first).
   virtual UpdateCall call(std::int64_t count) const = 0;
 
  private:
-  struct State {
-    Array first, second;
-    std::int64_t steps = 0;
-  };
+  friend class StepInBackward;
 
-  /// Zeros for the moments that parameters with a gradient lack, and where they belong.
-  std::vector<std::pair<Array*, Array>> missing_state();
+  struct State {
+    Array first, second, first_largest, second_largest;
+    std::int64_t steps = 0;  ///< the skipped ones counted
+    Array skipped;           ///< on the device, once a scaled step was asked for; see UpdateSlot
+    bool stepped = false;    ///< in backward, since zero_grad()
+  };
+  using Missing = std::vector<std::pair<Array*, Array>>;  ///< zeros, and where they belong
+
+  /// What parameters with a gradient lack.
+  Missing missing_state(std::span<const std::size_t> which, bool scaled);
+  void step(std::span<const std::size_t> which, const Scaling& scaling);
+  std::vector<std::size_t> all() const;
 
   std::vector<Tensor> parameters_;
   std::vector<State> states_;
   double lr_;
+  bool in_backward_ = false;
 };
 
 struct SGDOptions {
@@ -90,6 +114,17 @@ class Adam : public Optimizer {
 
  private:
   AdamOptions options_;
+};
+
+/// Adam whose moments are 8 bits each, with a float32 for each 2048 of them (Dettmers et al., arXiv 2110.02861):
+/// about 2 bytes of state per value instead of 8. Parameters of fewer than 4096 values keep moments as Adam does.
+class Adam8bit final : public Adam {
+ public:
+  static constexpr std::int64_t kSmallest = 4096;
+  using Adam::Adam;
+
+ private:
+  bool in_8_bits(const Array& parameter) const override { return parameter.numel() >= kSmallest; }
 };
 
 struct AdamWOptions {

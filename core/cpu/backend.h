@@ -41,6 +41,9 @@ class CpuBackend final : public Backend {
   void gather(const Array& x, int axis, const Array& index, const Array& out) override;
   void scatter_add(const Array& x, int axis, const Array& index, const Array& out) override;
   void update(const UpdateCall& call, std::span<const UpdateSlot> slots) override;
+  void unscale(std::span<const Array> gradients, const Array& scale, const Array& found) override;
+  void update_scale(const ScaleRule& rule, const Array& found, const Array& scale, const Array& good_steps) override;
+  void norm(std::span<const Array> arrays, double p, const Array& out) override;
 };
 
 }  // namespace mnemo::cpu

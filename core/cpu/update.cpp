@@ -3,6 +3,7 @@
 
 #include <mnemo/core/cpu/backend.h>
 #include <mnemo/core/cpu/elements.h>
+#include <mnemo/core/cpu/update.h>
 
 namespace mnemo::cpu {
 
@@ -43,10 +44,17 @@ void adam(const UpdateCall& call, std::int64_t count, C* parameter, const C* gra
   }
 }
 
+/// What the parameter sees of a scaled gradient.
+template <class C>
+void unscale_values(C* gradient, std::int64_t count, C inverse) {
+  for (std::int64_t i = 0; i < count; ++i) gradient[i] *= inverse;
+}
+
 template <class C>
 void update_slot(const UpdateCall& call, const UpdateSlot& slot) {
   // All arrays of a slot are dense with the same strides, so position i means the same element in each.
   const auto base = [](const Array& array) { return array.layout().offset; };
+  const C inverse = inverse_of<C>(call.scale);
   parallel_for(slot.parameter.numel(), kGrain, [&](std::int64_t begin, std::int64_t end) {
     C buffers[4][kBuffer];
     for (std::int64_t i = begin; i < end; i += kBuffer) {
@@ -55,11 +63,13 @@ void update_slot(const UpdateCall& call, const UpdateSlot& slot) {
       C* values[4] = {};
       for (int n = 0; n < 4; ++n) {
         if (!arrays[n]->defined()) continue;
-        values[n] = in_place<C>(*arrays[n], base(*arrays[n]) + i, 1);
+        const bool as_it_is = n != 1 || inverse == C{1};  // the gradient itself keeps its scale
+        values[n] = as_it_is ? in_place<C>(*arrays[n], base(*arrays[n]) + i, 1) : nullptr;
         if (values[n]) continue;
         load(*arrays[n], base(*arrays[n]) + i, 1, count, buffers[n]);
         values[n] = buffers[n];
       }
+      if (inverse != C{1}) unscale_values(values[1], count, inverse);
       if (call.rule == UpdateCall::Rule::sgd)
         sgd(call, count, values[0], values[1], values[2]);
       else
@@ -73,9 +83,18 @@ void update_slot(const UpdateCall& call, const UpdateSlot& slot) {
 
 }  // namespace
 
-void CpuBackend::update(const UpdateCall& call, std::span<const UpdateSlot> slots) {
+void CpuBackend::update(const UpdateCall& usual, std::span<const UpdateSlot> slots) {
+  const bool found = usual.found.defined() && *usual.found.data<float>() != 0;
   for (const UpdateSlot& slot : slots) {
-    if (slot.parameter.dtype() == DType::float64)
+    std::int32_t* skipped = slot.skipped.defined() ? slot.skipped.data<std::int32_t>() : nullptr;
+    if (found) {
+      ++*skipped;
+      continue;
+    }
+    const UpdateCall call = skipped ? usual.without(*skipped) : usual;
+    if (slot.first_largest.defined())
+      update_in_8_bits(call, slot);
+    else if (slot.parameter.dtype() == DType::float64)
       update_slot<double>(call, slot);
     else
       update_slot<float>(call, slot);

@@ -29,12 +29,11 @@ void add_specification(CLI::App& app, RunOptions& options) {
   app.add_option("--device", options.device, "cpu, virtual:cpu, virtual:h200, virtual:16GiB, ... (virtual:h200)");
   app.add_option("--batch", options.batch, "Batch size.");
   app.add_option("--size", options.size, "Edge length of the input.");
-  app.add_option("--optimizer", options.optimizer, "sgd (without momentum) or adam. (sgd)");
+  add_training(app, options.training);
   app.add_option("--steps", options.steps, "Training steps. (2)");
   app.add_option("--allocator", options.allocator,
                  "Allocator options; with --policy pytorch they are "
                  "expandable_segments:True.");
-  app.add_flag("--no-grad", options.no_grad, "The forward pass only, without recording gradients.");
   app.add_option("--seed", options.seed, "Of all random numbers. (0)");
 }
 
@@ -64,11 +63,9 @@ Device open(const RunOptions& options, const Workload& workload) {
 }
 
 training::RunPlan plan_of(const RunOptions& options, const std::string& command) {
-  const training::Rule rule = choose<training::Rule>("--optimizer", options.optimizer,
-                                                     {{"sgd", training::Rule::sgd}, {"adam", training::Rule::adam}});
   const Workload workload = read_workload(options.workload);
-  training::RunPlan plan{.spec = workload.spec, .dtype = workload.dtype, .policy = workload.policy};
-  plan.rule = options.no_grad ? training::Rule::nothing : rule;
+  training::RunPlan plan{
+      .spec = workload.spec, .training = read_training(options.training, workload.dtype), .policy = workload.policy};
   plan.batch = options.batch.empty() ? plan.spec.batch : read_count("--batch", options.batch);
   plan.size = options.size.empty() ? plan.spec.size : read_count("--size", options.size);
   plan.steps = read_count("--steps", options.steps);

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "command/training_options.h"
 #include "command/workload.h"
 #include "training/recorded_run.h"
 
@@ -18,11 +19,10 @@ struct RunOptions {
   WorkloadOptions workload = {};
   std::string device = "virtual:h200";
   std::string batch, size;  ///< empty: the model's own
-  std::string optimizer = "sgd";
+  TrainingOptions training = {};
   std::string steps = "2";
   std::string allocator;
   bool has_allocator = false;
-  bool no_grad = false;
   std::string seed = "0";
 };
 

@@ -11,6 +11,7 @@
 #include "command/command.h"
 #include "command/numbers.h"
 #include "command/page.h"
+#include "command/training_options.h"
 #include "training/recorded_run.h"
 
 namespace mnemo::command {
@@ -21,9 +22,8 @@ struct StepOptions {
   WorkloadOptions workload = {};
   std::string device = "cpu";
   std::string batch, size;  ///< empty: the model's own
-  std::string optimizer = "sgd";
+  TrainingOptions training = {};
   std::string steps = "1";
-  bool no_grad = false;
   bool empty_cache = false;
   std::string allocator;
   bool has_allocator = false;
@@ -39,19 +39,18 @@ struct Plan {
   std::vector<std::int64_t> batches;
   std::int64_t size;  ///< 0: the layer's own sizes
   std::int64_t steps;
-  training::Rule rule;
+  training::TrainerOptions training;
   std::uint64_t seed;
 };
 
 Plan read(const StepOptions& options) {
-  const training::Rule rule = choose<training::Rule>("--optimizer", options.optimizer,
-                                                     {{"sgd", training::Rule::sgd}, {"adam", training::Rule::adam}});
   Plan plan{.workload = read_workload(options.workload),
             .batches = {},
             .size = 0,
             .steps = read_count("--steps", options.steps),
-            .rule = options.no_grad ? training::Rule::nothing : rule,
+            .training = {},
             .seed = read_seed("--seed", options.seed)};
+  plan.training = read_training(options.training, plan.workload.dtype);
   const models::Spec& spec = plan.workload.spec;
   plan.batches = options.batch.empty() ? std::vector{spec.batch} : read_counts("--batch", options.batch);
   plan.size = options.size.empty() ? spec.size : read_count("--size", options.size);
@@ -71,7 +70,7 @@ void train(const Plan& plan, const StepOptions& options, const Device& device, S
   const DeviceScope on_device(device);
   const ConvPolicyScope policy(plan.workload.policy);
   manual_seed(plan.seed);
-  training::Trainer trainer(plan.workload.spec, plan.rule, plan.workload.dtype);
+  training::Trainer trainer(plan.workload.spec, plan.training);
   for (std::size_t i = 0; i < plan.batches.size(); ++i) {
     if (i > 0 && options.empty_cache) device.allocator().empty_cache();
     result.runs.push_back({plan.batches[i], plan.size, {}});
@@ -90,9 +89,8 @@ void train(const Plan& plan, const StepOptions& options, const Device& device, S
 /// What a recording of these steps says about itself.
 memory::RecordingAbout about(const Plan& plan, const Device& device) {
   const training::RunPlan run{.spec = plan.workload.spec,
-                              .dtype = plan.workload.dtype,
+                              .training = plan.training,
                               .policy = plan.workload.policy,
-                              .rule = plan.rule,
                               .batch = plan.batches.front(),
                               .size = plan.size,
                               .steps = plan.steps,
@@ -120,7 +118,7 @@ int show(const StepOptions& options) {
   StepResult result{.workload = &plan.workload,
                     .device = device.name(),
                     .decisions = {},
-                    .rule = plan.rule,
+                    .training = plan.training,
                     .parameters = models::parameter_count(plan.workload.spec)};
   Watchers watchers(options, plan, device);
   try {
@@ -159,9 +157,8 @@ void add_step(CLI::App& app, Action& action) {
   verb->add_option("--device", options->device, "cpu, cpu:2GiB, virtual:cpu, virtual:h200, virtual:16GiB, ... (cpu)");
   verb->add_option("--batch", options->batch, "Batch sizes in turn, such as 64,8,32,4.");
   verb->add_option("--size", options->size, "Edge length of the input.");
-  verb->add_option("--optimizer", options->optimizer, "sgd (without momentum) or adam. (sgd)");
+  add_training(*verb, options->training);
   verb->add_option("--steps", options->steps, "Steps for each batch size. (1)");
-  verb->add_flag("--no-grad", options->no_grad, "The forward pass only, without recording.");
   verb->add_flag("--empty-cache", options->empty_cache, "Empty the allocator's cache between the batch sizes.");
   CLI::Option* allocator = verb->add_option(
       "--allocator", options->allocator, "Allocator options; with --policy pytorch they are expandable_segments:True.");

@@ -25,7 +25,7 @@ struct StepResult {
   const Workload* workload = nullptr;
   std::string device;
   std::string decisions;  ///< where those about convolutions come from; "" without convolutions
-  training::Rule rule = training::Rule::sgd;
+  training::TrainerOptions training = {};
   std::int64_t parameters = 0;
   std::vector<StepRun> runs = {};
   memory::Statistics statistics = {};     ///< at the end

@@ -123,6 +123,9 @@ Json to_json(const StepResult& result) {
               {"retries", result.statistics.num_alloc_retries},
               {"ooms", result.statistics.num_ooms},
               {"estimated_workspaces", result.estimated_workspaces}};
+  if (result.training.amp) object["amp"] = name(*result.training.amp);
+  if (result.training.accumulate > 1) object["accumulate"] = result.training.accumulate;
+  if (result.training.step_in_backward) object["optimizer_in_backward"] = true;
   if (result.out_of_memory) object["oom"] = to_json(result.out_of_memory->details());
   return object;
 }
@@ -130,7 +133,7 @@ Json to_json(const StepResult& result) {
 std::string text(const StepResult& result) {
   std::string text =
       fmt::format("{} on {}: {} {} parameters, {}; sizes in MiB\n", result.workload->spec.name, result.device,
-                  grouped(result.parameters), name(result.workload->dtype), training::name(result.rule));
+                  grouped(result.parameters), name(result.workload->dtype), training::describe(result.training));
   if (!result.decisions.empty())
     text += fmt::format("convolutions: {}, policy {}\n", result.decisions, policy_text(result.workload->policy));
   text += '\n' + steps_table(result) + peak_table(result);

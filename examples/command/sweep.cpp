@@ -12,6 +12,7 @@
 #include "command/page.h"
 #include "command/ranges.h"
 #include "command/specification.h"
+#include "command/training_options.h"
 
 namespace mnemo::command {
 
@@ -50,8 +51,7 @@ int show(const SweepOptions& options) {
   const models::Spec& spec = workload.spec;
   const auto batches = options.batch.empty() ? std::vector{spec.batch} : read_range("--batch", options.batch, 1);
   const auto sizes = options.size.empty() ? std::vector{spec.size} : read_range("--size", options.size, 8);
-  const training::Rule rule = choose<training::Rule>("--optimizer", options.optimizer,
-                                                     {{"sgd", training::Rule::sgd}, {"adam", training::Rule::adam}});
+  const training::Rule rule = read_rule(options.optimizer);
   Sweep sweep{.survey = survey(workload, devices, batches, sizes, rule), .rule = rule};
   find_rises(sweep);
   if (!options.csv.empty()) write_file(options.csv, csv(sweep));
@@ -78,7 +78,7 @@ void add_sweep(CLI::App& app, Action& action) {
   verb->add_option("--batch", options->batch, "Batch sizes: A:B or A:B:STEP. (STEP 1)");
   verb->add_option("--size", options->size, "Edge lengths of the input: C:D or C:D:STEP. (STEP 8)");
   verb->add_option("--device", options->device, "A virtual device. (virtual:h200)");
-  verb->add_option("--optimizer", options->optimizer, "sgd (without momentum) or adam. (sgd)");
+  verb->add_option("--optimizer", options->optimizer, "sgd (without momentum), adam or adam8bit. (sgd)");
   verb->add_option("--csv", options->csv, "Also write the table to this file.");
   verb->add_option("--svg", options->svg, "Also write the curves as a picture to this file.");
   add_page_option(*verb, options->report);

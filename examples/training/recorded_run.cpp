@@ -16,8 +16,11 @@ memory::RecordingAbout about(const RunPlan& plan) {
   say("model", plan.spec.name);
   say("batch", fmt::format("{}", plan.batch));
   if (plan.size > 0) say("size", fmt::format("{}", plan.size));
-  say("dtype", name(plan.dtype));
-  say("optimizer", name(plan.rule));
+  say("dtype", name(plan.training.dtype));
+  say("optimizer", name(plan.training.rule));
+  if (plan.training.step_in_backward) say("updates", "in backward");
+  if (plan.training.amp) say("amp", name(*plan.training.amp));
+  if (plan.training.accumulate > 1) say("accumulate", fmt::format("{}", plan.training.accumulate));
   say("steps", fmt::format("{}", plan.steps));
   say("seed", fmt::format("{}", plan.seed));
   say("policy", describe(plan.policy));
@@ -39,7 +42,7 @@ RecordedRun record_run(const RunPlan& plan, memory::Ring ring) {
     std::optional<Trainer> trainer;
     {
       const memory::PhaseScope setup(memory::Phase::setup);
-      trainer.emplace(plan.spec, plan.rule, plan.dtype);
+      trainer.emplace(plan.spec, plan.training);
     }
     for (std::int64_t step = 0; step < plan.steps; ++step) trainer->step(plan.batch, plan.size);
     recording = recorder.recording();

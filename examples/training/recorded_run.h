@@ -16,9 +16,8 @@ namespace mnemo::training {
 /// What is run, and where.
 struct RunPlan {
   models::Spec spec;
-  DType dtype = DType::float32;
+  TrainerOptions training = {};
   ConvPolicy policy = {};
-  Rule rule = Rule::sgd;
   std::int64_t batch = 1;
   std::int64_t size = 0;  ///< 0: the model's own extents
   std::int64_t steps = 2;

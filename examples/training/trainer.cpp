@@ -13,6 +13,8 @@ std::unique_ptr<optim::Optimizer> make_optimizer(Rule rule, std::vector<Tensor> 
       return std::make_unique<optim::SGD>(std::move(parameters), optim::SGDOptions{.lr = 0.01});
     case Rule::adam:
       return std::make_unique<optim::Adam>(std::move(parameters), optim::AdamOptions{.lr = 0.001});
+    case Rule::adam8bit:
+      return std::make_unique<optim::Adam8bit>(std::move(parameters), optim::AdamOptions{.lr = 0.001});
     case Rule::nothing:
       break;
   }
@@ -27,15 +29,34 @@ const char* name(Rule rule) {
       return "sgd";
     case Rule::adam:
       return "adam";
+    case Rule::adam8bit:
+      return "adam8bit";
     case Rule::nothing:
       break;
   }
   return "no optimizer";
 }
 
-Trainer::Trainer(const models::Spec& spec, Rule rule, DType dtype) : spec_(spec), dtype_(dtype), model_(spec.make()) {
-  if (dtype != DType::float32) model_->to(dtype);
-  optimizer_ = make_optimizer(rule, model_->parameters());
+std::string describe(const TrainerOptions& options) {
+  std::string text = name(options.rule);
+  if (options.step_in_backward) text += " in backward";
+  if (options.amp) text += std::string(", autocast to ") + mnemo::name(*options.amp);
+  if (options.accumulate > 1) text += ", " + std::to_string(options.accumulate) + " batches per update";
+  return text;
+}
+
+Trainer::Trainer(const models::Spec& spec, const TrainerOptions& options)
+    : spec_(spec), options_(options), model_(spec.make()) {
+  if (options.dtype != DType::float32) model_->to(options.dtype);
+  optimizer_ = make_optimizer(options.rule, model_->parameters());
+  if (!optimizer_) return;
+  if (options.amp == DType::float16) scaler_.emplace();
+  if (!options.step_in_backward) return;
+  if (scaler_ || options.accumulate > 1) {
+    throw GradError("[trainer] a step in backward needs each gradient once, and unscaled: leave out " +
+                    std::string(scaler_ ? "float16 autocast (bfloat16 needs no scale)" : "the accumulation"));
+  }
+  in_backward_.emplace(*optimizer_);
 }
 
 StepReport Trainer::step(std::int64_t batch_size, std::int64_t edge) {
@@ -55,23 +76,39 @@ StepReport Trainer::step(std::int64_t batch_size, std::int64_t edge) {
 
 // A function of its own, so that all that belongs to the step is released at its end.
 void Trainer::run(std::int64_t batch_size, std::int64_t edge, StepReport& report) {
-  const memory::PhaseScope phase(memory::Phase::forward);
-  const models::Batch batch = models::random_batch(spec_, batch_size, edge, dtype_);
   const GradModeScope recording(optimizer_ != nullptr);
-  if (optimizer_) optimizer_->zero_grad();
-  report.before_forward = device_.allocator().allocated();
-  const Tensor output =
-      model_->forward(batch.input);  // stays until the end of the step, as in the loops that users write
-  report.after_forward = device_.allocator().allocated();
+  const double share = 1 / static_cast<double>(options_.accumulate);
+  const std::int64_t batches = optimizer_ ? options_.accumulate : 1;
   report.loss = std::numeric_limits<double>::quiet_NaN();
-  if (!optimizer_ && spec_.classes == 0) return;
-  const Tensor loss = models::loss(spec_, output, batch.targets);
-  if (optimizer_) {
-    loss.backward();
-    optimizer_->step();
+  for (std::int64_t i = 0; i < batches; ++i) {
+    const memory::PhaseScope phase(memory::Phase::forward);
+    const models::Batch batch = models::random_batch(spec_, batch_size, edge, options_.dtype);
+    if (optimizer_ && i == 0) optimizer_->zero_grad();
+    report.before_forward = device_.allocator().allocated();
+    Tensor output, loss;
+    {
+      const AutocastScope half(
+          AutocastState{.enabled = options_.amp.has_value(), .dtype = options_.amp.value_or(DType::bfloat16)});
+      output = model_->forward(batch.input);  // stays until the end of the step, as in the loops that users write
+      report.after_forward = device_.allocator().allocated();
+      if (!optimizer_ && spec_.classes == 0) return;
+      loss = models::loss(spec_, output, batch.targets);
+    }
+    if (optimizer_) {
+      if (batches > 1) loss = loss * share;
+      (scaler_ ? scaler_->scale(loss) : loss).backward();
+      if (i == batches - 1) update();
+    }
+    // Reading a value that a virtual device does not have would only be worth a warning.
+    if (!device_.is_virtual()) report.loss = i == 0 ? loss.item() : report.loss + loss.item();
   }
-  // Reading a value that a virtual device does not have would only be worth a warning.
-  if (!device_.is_virtual()) report.loss = loss.item();
+}
+
+void Trainer::update() {
+  if (in_backward_) return;
+  if (!scaler_) return optimizer_->step();
+  scaler_->step(*optimizer_);
+  scaler_->update();
 }
 
 }  // namespace mnemo::training

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "models/registry.h"
@@ -10,16 +11,28 @@
 namespace mnemo::training {
 
 enum class Rule {
-  sgd,      ///< without momentum, learning rate 0.01: no state
-  adam,     ///< learning rate 0.001: two values per parameter
-  nothing,  ///< no training: the forward pass without recording
+  sgd,       ///< without momentum, learning rate 0.01: no state
+  adam,      ///< learning rate 0.001: two values per parameter
+  adam8bit,  ///< the same in two bytes per parameter
+  nothing,   ///< no training: the forward pass without recording
 };
 const char* name(Rule rule);
+
+/// How a model is trained.
+struct TrainerOptions {
+  Rule rule = Rule::sgd;
+  DType dtype = DType::float32;   ///< of parameters and data
+  std::optional<DType> amp = {};  ///< autocast to this half type; with float16 the loss is scaled
+  std::int64_t accumulate = 1;    ///< batches whose gradients make one update, the mean of theirs
+  bool step_in_backward = false;  ///< parameters are updated, and their gradients freed, during backward
+};
+/// "adam in backward, autocast to bfloat16, 4 batches per update": all but the dtype.
+std::string describe(const TrainerOptions& options);
 
 /// Memory after a step, when everything that belonged to it is released, and at its peak. Bytes.
 struct StepReport {
   double loss = 0;                   ///< NaN on a virtual device, and where none was computed
-  memory::Bytes before_forward = 0;  ///< allocated with the input there
+  memory::Bytes before_forward = 0;  ///< allocated with the input there; of several batches the last
   memory::Bytes after_forward = 0;   ///< allocated with the output there
   memory::Bytes allocated = 0;
   memory::Bytes reserved = 0;
@@ -30,11 +43,13 @@ struct StepReport {
 /// A model on the current device with its optimizer.
 class Trainer {
  public:
-  /// Parameters and data have this dtype.
-  Trainer(const models::Spec& spec, Rule rule, DType dtype = DType::float32);
+  /// Throws GradError for a step in backward that accumulates gradients or scales the loss.
+  Trainer(const models::Spec& spec, const TrainerOptions& options);
+  Trainer(const models::Spec& spec, Rule rule, DType dtype = DType::float32)
+      : Trainer(spec, TrainerOptions{.rule = rule, .dtype = dtype}) {}
 
-  /// One step on random data: new input, forward, backward, update. Peaks are counted from its beginning. Without
-  /// training a regression computes no loss.
+  /// One step on random data: new input, forward, backward (`accumulate` times), update. Peaks are counted from its
+  /// beginning. Without training a regression computes no loss.
   StepReport step(std::int64_t batch_size, std::int64_t edge);
 
   models::Model& model() { return *model_; }
@@ -42,12 +57,15 @@ class Trainer {
 
  private:
   void run(std::int64_t batch_size, std::int64_t edge, StepReport& report);
+  void update();
 
   const models::Spec& spec_;
-  DType dtype_;
+  TrainerOptions options_;
   Device device_;  ///< the current one when it was made
   std::unique_ptr<models::Model> model_;
   std::unique_ptr<optim::Optimizer> optimizer_;  ///< null for Rule::nothing
+  std::optional<optim::GradScaler> scaler_;
+  std::optional<optim::StepInBackward> in_backward_;
   std::int64_t steps_ = 0;
 };
 

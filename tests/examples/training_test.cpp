@@ -1,0 +1,134 @@
+// The ways to train lean: --amp, --accumulate, --optimizer-in-backward and --optimizer adam8bit, and their bytes.
+#include <string>
+
+#include <doctest/doctest.h>
+
+#include "program.h"
+#include "training/trainer.h"
+
+using nlohmann::json;
+
+namespace {
+
+const json last_step(const json& object) { return object["runs"].back()["steps"].back(); }
+
+std::int64_t at_peak(const json& step, const char* category) { return step["peak"]["categories"].value(category, 0); }
+
+}  // namespace
+
+TEST_CASE("step: lean options have the bytes of cpu on virtual:cpu, and a loss that falls in line") {
+  for (const char* options :
+       {"--amp bf16", "--amp fp16 --optimizer adam", "--accumulate 3", "--optimizer adam --optimizer-in-backward",
+        "--optimizer adam8bit", "--amp bf16 --optimizer adam8bit --optimizer-in-backward"}) {
+    CAPTURE(options);
+    const std::string arguments = std::string("step simple-conv --batch 4 --steps 2 ") + options + " --device ";
+    json real = object_of(arguments + "cpu"), virtual_one = object_of(arguments + "virtual:cpu");
+    CHECK(real == object_of(arguments + "cpu"));
+    for (json& step : real["runs"][0]["steps"]) {
+      CHECK(step["loss"].get<double>() > 1);
+      CHECK(step["loss"].get<double>() < 4);
+      step["loss"] = nullptr;
+    }
+    real["device"] = "virtual:cpu";
+    CHECK(real == virtual_one);
+  }
+}
+
+TEST_CASE("step --optimizer adam8bit: the state of a large layer is two bytes per value and a float per 2048") {
+  const auto after = [](const char* optimizer) {
+    return last_step(object_of(std::string("step vgg16 --batch 1 --steps 2 --device virtual:h200 --optimizer ") +
+                               optimizer))["allocated"]
+        .get<std::int64_t>();
+  };
+  // Both keep parameters and gradients. Of the 138,357,544 values 5,224 (biases of the convolutions and of the last
+  // layer) and 1,728 (the first kernels) lie in tensors of fewer than 4096, where both rules keep the same.
+  const std::int64_t coded = 138'357'544 - 5'224 - 1'728;
+  const std::int64_t saved = after("adam") - after("adam8bit");
+  const double expected = static_cast<double>(coded) * (8 - 2 - 2 * 4.0 / 2048);
+  CHECK(static_cast<double>(saved) == doctest::Approx(expected).epsilon(1e-4));
+}
+
+TEST_CASE("step --optimizer-in-backward: the gradients are gone, the losses the same") {
+  const std::string arguments = "step resnet18 --optimizer adam --steps 2 --batch ";
+  const json usual = last_step(object_of(arguments + "8 --device virtual:h200")),
+             lean = last_step(object_of(arguments + "8 --device virtual:h200 --optimizer-in-backward"));
+  CHECK(usual["allocated"].get<std::int64_t>() - lean["allocated"].get<std::int64_t>() >= 4 * 11'689'512);
+  CHECK(lean["peak_allocated"] < usual["peak_allocated"]);
+  const std::string small = "step simple-conv --batch 4 --steps 3 --optimizer adam --device cpu";
+  const json one = object_of(small), other = object_of(small + " --optimizer-in-backward");
+  for (std::size_t i = 0; i < 3; ++i) CHECK(one["runs"][0]["steps"][i]["loss"] == other["runs"][0]["steps"][i]["loss"]);
+}
+
+TEST_CASE("step --accumulate: the activations of one batch, and the mean of the gradients") {
+  const json one = last_step(object_of("step resnet18 --batch 8 --steps 2 --device virtual:h200")),
+             four = last_step(object_of("step resnet18 --batch 8 --accumulate 4 --steps 2 --device virtual:h200")),
+             wide = last_step(object_of("step resnet18 --batch 32 --steps 2 --device virtual:h200"));
+  // At the most the gradients, each in a block, are there beside what one batch needs.
+  CHECK(four["peak_allocated"] <= one["peak_allocated"].get<std::int64_t>() + 4 * 11'689'512 + 62 * 512);
+  CHECK(four["peak_allocated"] < wide["peak_allocated"]);
+  // Two halves of a batch, by hand: the trainer's update is that of the mean of both losses.
+  using namespace mnemo;
+  const models::Spec& spec = *models::find_spec("mlp");
+  manual_seed(3);
+  training::Trainer trainer(spec, training::TrainerOptions{.accumulate = 2});
+  manual_seed(4);
+  trainer.step(4, spec.size);
+  manual_seed(3);
+  const auto model = spec.make();
+  manual_seed(4);
+  const models::Batch a = models::random_batch(spec, 4, spec.size);
+  Tensor loss = models::loss(spec, model->forward(a.input), a.targets) * 0.5;
+  loss.backward();
+  const models::Batch b = models::random_batch(spec, 4, spec.size);
+  loss = models::loss(spec, model->forward(b.input), b.targets) * 0.5;
+  loss.backward();
+  optim::SGD(model->parameters(), {.lr = 0.01}).step();
+  const auto expected = model->parameters(), got = trainer.model().parameters();
+  for (std::size_t i = 0; i < got.size(); ++i) CHECK(got[i].values<float>() == expected[i].values<float>());
+}
+
+TEST_CASE("step --amp on a card: half activations, float32 parameters, and their half copies while they are needed") {
+  for (const char* device : {"virtual:h200", "virtual:cpu"}) {
+    CAPTURE(device);
+    const std::string arguments = std::string("step resnet50 --batch 16 --steps 2 --device ") + device;
+    const json whole = last_step(object_of(arguments)), half = last_step(object_of(arguments + " --amp bf16"));
+    const double ratio = static_cast<double>(at_peak(half, "saved_activation")) /
+                         static_cast<double>(at_peak(whole, "saved_activation"));
+    CHECK(ratio > 0.45);
+    CHECK(ratio < 0.6);
+    CHECK(half["allocated"] == whole["allocated"]);  // parameters and gradients stay float32
+  }
+  const json object = object_of("explain resnet50 --batch 16 --device virtual:h200 --amp bf16");
+  CHECK(object["about"]["amp"] == "bfloat16");
+  int halves = 0, norms = 0;
+  for (const json& row : object["layers"]) {
+    if (row["op"] == "conv2d" || row["op"] == "linear" || row["op"] == "batch_norm") {
+      CHECK(row["dtype"] == "bfloat16");
+      norms += row["op"] == "batch_norm";
+      ++halves;
+    }
+    if (row["op"] == "cross_entropy") CHECK(row["dtype"] == "float32");
+  }
+  CHECK(halves == 53 + 1 + 53);
+  CHECK(norms == 53);
+}
+
+TEST_CASE("step refuses lean options that do not go together") {
+  for (const auto& [options, word] : std::vector<std::pair<std::string, std::string>>{
+           {"--amp bf16 --dtype float16", "--amp is for parameters in float32"},
+           {"--amp fp32", "--amp"},
+           {"--accumulate 0", "--accumulate"},
+           {"--accumulate 2 --optimizer-in-backward", "cannot be accumulated"},
+           {"--amp fp16 --optimizer-in-backward", "--amp bf16"},
+           {"--no-grad --accumulate 2", "updates nothing"},
+           {"--optimizer adam8", "did you mean adam8bit?"}}) {
+    CAPTURE(options);
+    const Answer answer = mnemo_command("step mlp --device virtual:cpu " + options);
+    CHECK(answer.code == 2);
+    CHECK(answer.err.find(word) != std::string::npos);
+  }
+  using namespace mnemo;
+  const models::Spec& spec = *models::find_spec("mlp");
+  CHECK_THROWS_AS(training::Trainer(spec, {.accumulate = 2, .step_in_backward = true}), GradError);
+  CHECK_THROWS_AS(training::Trainer(spec, {.amp = DType::float16, .step_in_backward = true}), GradError);
+}
