@@ -1,6 +1,7 @@
 // The whole of mnemo: what a training program includes.
 #pragma once
 
+#include <mnemo/autograd/checkpoint.h>
 #include <mnemo/autograd/ops.h>
 #include <mnemo/autograd/record.h>
 #include <mnemo/autograd/tensor.h>
