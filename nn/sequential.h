@@ -2,8 +2,11 @@
 #pragma once
 
 #include <memory>
+#include <optional>
+#include <string>
 #include <vector>
 
+#include <mnemo/autograd/checkpoint_plan.h>
 #include <mnemo/nn/module.h>
 
 namespace mnemo::nn {
@@ -55,7 +58,34 @@ class Sequential : public Module<Sequential> {
   }
 
   std::size_t size() const { return layers_.size(); }
+  /// Layers first to last - 1 as one stage of a chain. It shares them with this.
+  Stage stage(std::size_t first, std::size_t last) const {
+    const auto begin = layers_.begin();
+    return make_stage(std::to_string(first),
+                      [part = std::vector<AnyModule>(begin + static_cast<std::ptrdiff_t>(first),
+                                                     begin + static_cast<std::ptrdiff_t>(last))](Tensor x) mutable {
+                        for (AnyModule& layer : part) x = layer(x);
+                        return x;
+                      });
+  }
+  /// One stage per layer.
+  std::vector<Stage> stages() const {
+    std::vector<Stage> list;
+    for (std::size_t i = 0; i < layers_.size(); ++i) list.push_back(stage(i, i + 1));
+    return list;
+  }
+
+  /// From now on forward keeps the inputs of `segments` parts of equal length instead of what their layers save; the
+  /// last one, whose backward comes first, keeps it all. 1: everything is kept.
+  Sequential& checkpoint(std::size_t segments) { return checkpoint(even_segments(size(), segments)); }
+  /// The same by a plan for as many stages as there are layers.
+  Sequential& checkpoint(CheckpointPlan plan) {
+    plan_ = std::move(plan);
+    return *this;
+  }
+
   Tensor forward(Tensor x) {
+    if (plan_) return run_chain(*plan_, stages(), x);
     for (AnyModule& layer : layers_) x = layer(x);
     return x;
   }
@@ -65,6 +95,7 @@ class Sequential : public Module<Sequential> {
 
  private:
   std::vector<AnyModule> layers_;
+  std::optional<CheckpointPlan> plan_;
 };
 
 }  // namespace mnemo::nn

@@ -103,6 +103,15 @@ Tensor ResNet::forward(const Tensor& x) {                                       
   return fc(mean(y, {2, 3}));                                                          // (N, classes)
 }
 
+std::vector<Stage> ResNet::stages() {
+  std::vector<Stage> list{make_stage("stem", [this](const Tensor& x) { return maxpool(relu(bn1(conv1(x)))); })};
+  for (const nn::Sequential* layer : {&layer1, &layer2, &layer3, &layer4}) {
+    for (Stage& block : layer->stages()) list.push_back(std::move(block));
+  }
+  list.push_back(make_stage("head", [this](const Tensor& x) { return fc(mean(x, {2, 3})); }));
+  return list;
+}
+
 void ResNet::visit(nn::Visitor& v) {
   v.child("conv1", conv1), v.child("bn1", bn1), v.child("relu", relu), v.child("maxpool", maxpool);
   v.child("layer1", layer1), v.child("layer2", layer2), v.child("layer3", layer3), v.child("layer4", layer4);

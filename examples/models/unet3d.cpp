@@ -23,6 +23,38 @@ Tensor UNet3d::forward(const Tensor& x) {                           // (N, 1, S,
   return head(y);                                                   // (N, 3, S, S, S)
 }
 
+std::vector<Stage> UNet3d::stages() {
+  std::vector<Stage> list;
+  const auto add = [&](DoubleConv3d& block, std::size_t gives) {
+    list.push_back(make_stage("first", [&block](const Tensor& x) {
+      const memory::ModuleScope module(block.path);
+      return block.first(x);
+    }));
+    list.push_back({.name = "second",
+                    .run = [&block, gives](std::span<const Tensor> x) -> std::vector<Tensor> {
+                      Tensor y;
+                      {
+                        const memory::ModuleScope module(block.path);
+                        y = block.second(x[0]);
+                      }
+                      if (gives == 1) return {y};
+                      return {y, max_pool3d(y, {.kernel = 2})};  // the skip lies below
+                    },
+                    .gives = gives});
+  };
+  const auto join = [&] {
+    list.push_back({.name = "join",
+                    .run = [](std::span<const Tensor> x) -> std::vector<Tensor> {
+                      return {concat({upsample_nearest(x[1]), x[0]}, 1)};
+                    },
+                    .takes = 2});
+  };
+  add(encoder1, 2), add(encoder2, 2), add(bottom, 1);
+  join(), add(decoder2, 1), join(), add(decoder1, 1);
+  list.push_back(make_stage("head", [this](const Tensor& x) { return head(x); }));
+  return list;
+}
+
 void UNet3d::visit(nn::Visitor& v) {
   v.child("encoder1", encoder1), v.child("encoder2", encoder2), v.child("bottom", bottom);
   v.child("decoder2", decoder2), v.child("decoder1", decoder1), v.child("head", head);

@@ -44,7 +44,9 @@ StepReport Trainer::step(std::int64_t batch_size, std::int64_t edge) {
   allocator.reset_peak();
   const memory::StepScope step(++steps_);
   StepReport report;
+  const std::int64_t operations = operations_done();
   run(batch_size, edge, report);
+  report.operations = operations_done() - operations;
   const memory::Statistics statistics = allocator.statistics();
   report.allocated = statistics.allocated_bytes.all.current;
   report.reserved = statistics.reserved_bytes.all.current;
@@ -60,8 +62,8 @@ void Trainer::run(std::int64_t batch_size, std::int64_t edge, StepReport& report
   const GradModeScope recording(optimizer_ != nullptr);
   if (optimizer_) optimizer_->zero_grad();
   report.before_forward = device_.allocator().allocated();
-  const Tensor output =
-      model_->forward(batch.input);  // stays until the end of the step, as in the loops that users write
+  // Stays until the end of the step, as in the loops that users write.
+  const Tensor output = plan_ ? run_chain(*plan_, model_->stages(), batch.input) : model_->forward(batch.input);
   report.after_forward = device_.allocator().allocated();
   report.loss = std::numeric_limits<double>::quiet_NaN();
   if (!optimizer_ && spec_.classes == 0) return;

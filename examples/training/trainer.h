@@ -3,7 +3,9 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 
 #include "models/registry.h"
 
@@ -19,6 +21,7 @@ const char* name(Rule rule);
 /// Memory after a step, when everything that belonged to it is released, and at its peak. Bytes.
 struct StepReport {
   double loss = 0;                   ///< NaN on a virtual device, and where none was computed
+  std::int64_t operations = 0;       ///< core/work.h
   memory::Bytes before_forward = 0;  ///< allocated with the input there
   memory::Bytes after_forward = 0;   ///< allocated with the output there
   memory::Bytes allocated = 0;
@@ -37,6 +40,9 @@ class Trainer {
   /// training a regression computes no loss.
   StepReport step(std::int64_t batch_size, std::int64_t edge);
 
+  /// From now on the model runs by this plan of its stages; nothing: by its own forward.
+  void checkpoint(std::optional<CheckpointPlan> plan) { plan_ = std::move(plan); }
+
   models::Model& model() { return *model_; }
   const Device& device() const { return device_; }
 
@@ -47,6 +53,7 @@ class Trainer {
   DType dtype_;
   Device device_;  ///< the current one when it was made
   std::unique_ptr<models::Model> model_;
+  std::optional<CheckpointPlan> plan_;
   std::unique_ptr<optim::Optimizer> optimizer_;  ///< null for Rule::nothing
   std::int64_t steps_ = 0;
 };
