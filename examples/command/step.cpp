@@ -27,6 +27,7 @@ struct StepOptions {
   bool has_allocator = false;
   std::string seed = "0";
   std::string record;  ///< a file, or empty
+  std::string checkpoint = "none";
   bool json = false;
 };
 
@@ -38,6 +39,7 @@ struct Plan {
   std::int64_t steps;
   training::Rule rule;
   std::uint64_t seed;
+  training::CheckpointRequest checkpoint;
 };
 
 Plan read(const StepOptions& options) {
@@ -48,7 +50,10 @@ Plan read(const StepOptions& options) {
             .size = 0,
             .steps = read_count("--steps", options.steps),
             .rule = options.no_grad ? training::Rule::nothing : rule,
-            .seed = read_seed("--seed", options.seed)};
+            .seed = read_seed("--seed", options.seed),
+            .checkpoint = training::read_checkpoint_request(options.checkpoint)};
+  if (options.no_grad && plan.checkpoint.kind != training::CheckpointRequest::Kind::none)
+    throw UsageError("--no-grad keeps nothing for backward: there is nothing to --checkpoint");
   const models::Spec& spec = plan.workload.spec;
   plan.batches = options.batch.empty() ? std::vector{spec.batch} : read_counts("--batch", options.batch);
   plan.size = options.size.empty() ? spec.size : read_count("--size", options.size);
@@ -64,6 +69,19 @@ Device open(const StepOptions& options, const Workload& workload) {
   return Device::open(options.device, memory::AllocatorConfig::parse(options.allocator));
 }
 
+training::RunPlan run_plan(const Plan& plan, std::int64_t batch, const Device& device) {
+  return {.spec = plan.workload.spec,
+          .dtype = plan.workload.dtype,
+          .policy = plan.workload.policy,
+          .rule = plan.rule,
+          .batch = batch,
+          .size = plan.size,
+          .steps = plan.steps,
+          .seed = plan.seed,
+          .device = device,
+          .command = "mnemo step " + plan.workload.spec.name};
+}
+
 void train(const Plan& plan, const StepOptions& options, const Device& device, StepResult& result) {
   const DeviceScope on_device(device);
   const ConvPolicyScope policy(plan.workload.policy);
@@ -72,6 +90,10 @@ void train(const Plan& plan, const StepOptions& options, const Device& device, S
   for (std::size_t i = 0; i < plan.batches.size(); ++i) {
     if (i > 0 && options.empty_cache) device.allocator().empty_cache();
     result.runs.push_back({plan.batches[i], plan.size, {}});
+    if (plan.checkpoint.kind != training::CheckpointRequest::Kind::none) {
+      result.runs.back().checkpoints = training::choose_plan(run_plan(plan, plan.batches[i], device), plan.checkpoint);
+      trainer.checkpoint(result.runs.back().checkpoints->chosen.plan);
+    }
     for (std::int64_t step = 0; step < plan.steps; ++step) {
       result.runs.back().steps.push_back(trainer.step(plan.batches[i], plan.size));
     }
@@ -87,17 +109,8 @@ void train(const Plan& plan, const StepOptions& options, const Device& device, S
 /// Writes down what happens on the device, if that was asked for.
 std::optional<memory::Recorder> recorder_of(const StepOptions& options, const Plan& plan, const Device& device) {
   if (options.record.empty()) return std::nullopt;
-  const training::RunPlan run{.spec = plan.workload.spec,
-                              .dtype = plan.workload.dtype,
-                              .policy = plan.workload.policy,
-                              .rule = plan.rule,
-                              .batch = plan.batches.front(),
-                              .size = plan.size,
-                              .steps = plan.steps,
-                              .seed = plan.seed,
-                              .device = device,
-                              .command = "mnemo step " + plan.workload.spec.name};
-  return memory::record(device.allocator(), options.record, training::about(run));
+  return memory::record(device.allocator(), options.record,
+                        training::about(run_plan(plan, plan.batches.front(), device)));
 }
 
 int show(const StepOptions& options) {
@@ -148,6 +161,9 @@ void add_step(CLI::App& app, Action& action) {
       "--allocator", options->allocator, "Allocator options; with --policy pytorch they are expandable_segments:True.");
   verb->add_option("--seed", options->seed, "Of all random numbers. (0)");
   verb->add_option("--record", options->record, "Also write everything that happens to memory to this file.");
+  verb->add_option("--checkpoint", options->checkpoint,
+                   "none, a number of segments, auto (the least memory for 16 % more operations), or plan:SIZE (the "
+                   "fewest operations with at most SIZE allocated). (none)");
   verb->add_flag("--json", options->json, "One JSON object on stdout.");
   verb->callback([&action, options, allocator] {
     options->has_allocator = allocator->count() > 0;

@@ -56,14 +56,14 @@ CheckpointRequest read_checkpoint_request(std::string_view text) {
   constexpr std::string_view kPlan = "plan:";
   if (text == "none") return {};
   if (text == "auto") return {.kind = Kind::automatic};
-  if (text.starts_with(kPlan))
-    return {.kind = Kind::budget, .budget = memory::parse_bytes(text.substr(kPlan.size()))};
+  if (text.starts_with(kPlan)) return {.kind = Kind::budget, .budget = memory::parse_bytes(text.substr(kPlan.size()))};
   std::size_t segments = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), segments);
   if (error != std::errc{} || end != text.data() + text.size() || segments == 0) {
-    throw ConfigError(fmt::format("checkpoints are none, a number of segments, auto, or plan:SIZE such as plan:4GiB; "
-                                  "\"{}\" is none of these",
-                                  text));
+    throw ConfigError(
+        fmt::format("checkpoints are none, a number of segments, auto, or plan:SIZE such as plan:4GiB; "
+                    "\"{}\" is none of these",
+                    text));
   }
   return {.kind = Kind::segments, .segments = segments};
 }
@@ -75,9 +75,10 @@ double DryRun::extra(const DryRun& plain) const {
 Device CheckpointStudy::fresh_device() const {
   const std::string& name = run_.device.name();
   if (!name.starts_with("virtual:") && !name.starts_with("cpu")) {
-    throw ConfigError(fmt::format("checkpoints are planned on a virtual device, which is not known for {}; plan on "
-                                  "virtual:CARD, or give a number of segments",
-                                  name));
+    throw ConfigError(
+        fmt::format("checkpoints are planned for a CPU or a virtual device, and {} is neither; plan on "
+                    "the virtual one of its card",
+                    name));
   }
   return Device::open(name.starts_with("cpu") ? "virtual:" + name : name, run_.device.allocator().config());
 }
@@ -96,9 +97,7 @@ CheckpointStudy::CheckpointStudy(RunPlan run) : run_(std::move(run)) {
   try {
     plain_ = this->run(std::nullopt);
   } catch (const OutOfMemory&) {
-    plain_ = {.peak = std::numeric_limits<Bytes>::max(),
-              .activations = std::numeric_limits<Bytes>::max(),
-              .operations = planner_->work()};
+    plain_ = {.peak = DryRun::kTooMuch, .activations = DryRun::kTooMuch, .operations = planner_->work()};
   }
 }
 
@@ -168,9 +167,8 @@ ChosenPlan choose_plan(const RunPlan& run, const CheckpointRequest& request) {
                                     study.stages(), request.segments));
     return {study.run(even_segments(study.stages(), request.segments)), study.plain()};
   }
-  const std::optional<DryRun> found = request.kind == Kind::budget
-                                          ? study.within_budget(request.budget)
-                                          : study.within_extra(CheckpointRequest::kUsualExtra);
+  const std::optional<DryRun> found = request.kind == Kind::budget ? study.within_budget(request.budget)
+                                                                   : study.within_extra(CheckpointRequest::kUsualExtra);
   if (found) return {*found, study.plain()};
   Bytes least = std::numeric_limits<Bytes>::max();
   for (const DryRun& candidate : study.candidates()) least = std::min(least, candidate.peak);

@@ -1,5 +1,5 @@
-// Which plan of checkpoints a model trains by: what was asked for, and dry runs that choose. The planner proposes; what a
-// plan needs is measured on a virtual device, where allocator and workspaces count as they do in the run itself.
+// Which plan of checkpoints a model trains by: what was asked for, and dry runs that choose. The planner proposes; what
+// a plan needs is measured on a virtual device, where allocator and workspaces count as they do in the run itself.
 #pragma once
 
 #include <cstdint>
@@ -37,6 +37,8 @@ struct DryRun {
   memory::Bytes activations = 0;            ///< activations at most, saved and live ones
   std::int64_t operations = 0;              ///< of one step
 
+  bool fits() const { return peak != kTooMuch; }
+  static constexpr memory::Bytes kTooMuch = INT64_MAX;  ///< out of memory
   /// Operations beyond those of the other, as a part of them.
   double extra(const DryRun& plain) const;
 };
@@ -44,13 +46,13 @@ struct DryRun {
 /// Dry runs of one model at one batch size and resolution. `run.device` is virtual, or a CPU.
 class CheckpointStudy {
  public:
-  /// Throws ConfigError for a device whose virtual sibling is not known, and OutOfMemory where the model alone does not
+  /// Throws ConfigError for another device, and OutOfMemory where the model alone does not
   /// fit.
   explicit CheckpointStudy(RunPlan run);
 
   /// Throws OutOfMemory.
   DryRun run(std::optional<CheckpointPlan> plan) const;
-  /// Without checkpoints.
+  /// Without checkpoints; where that does not fit, its bytes are DryRun::kTooMuch and its operations the planner's.
   const DryRun& plain() const { return plain_; }
   std::size_t stages() const { return stages_; }
   /// sqrt(stages) equal segments.

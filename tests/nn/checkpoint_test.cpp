@@ -55,7 +55,7 @@ TEST_CASE("checkpointed training gives the same losses, parameters and statistic
     const auto prepare = [&](Sequential& net) { net.checkpoint(segments); };
     const Run run = train("cpu", prepare);
     CHECK(run.tensors == plain.tensors);
-    CHECK(run.peak < plain.peak);
+    if (segments <= 5) CHECK(run.peak < plain.peak);  // with one per layer, every layer's input is kept
     CHECK(train("virtual:cpu", prepare).peak == run.peak);
   }
   const auto nested = [](Sequential& net) {
