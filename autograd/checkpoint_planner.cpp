@@ -10,7 +10,8 @@ namespace mnemo {
 
 using memory::Bytes;
 
-CheckpointPlanner::CheckpointPlanner(std::vector<StageCosts> costs, int steps) : costs_(std::move(costs)) {
+CheckpointPlanner::CheckpointPlanner(std::vector<StageCosts> costs, int steps, Counts counts)
+    : costs_(std::move(costs)), counts_(counts) {
   const std::size_t n = costs_.size();
   if (n == 0) fail<Error>("checkpoint_planner", "a chain without stages has no plan");
   std::vector<Held> stack{{0, 0}};  // the input, which is there in any case
@@ -20,8 +21,10 @@ CheckpointPlanner::CheckpointPlanner(std::vector<StageCosts> costs, int steps) :
       fail<Error>("checkpoint_planner", fmt::format("stage {} takes {} tensors where there are {}", stage,
                                                     costs_[stage].takes, stack.size()));
     }
-    stack.resize(stack.size() - costs_[stage].takes);
-    for (const Bytes bytes : costs_[stage].outputs) stack.push_back({stage, bytes});
+    const std::vector<Held> taken(stack.end() - static_cast<std::ptrdiff_t>(costs_[stage].takes), stack.end());
+    stack.resize(stack.size() - taken.size());
+    for (const StageOutput& output : costs_[stage].outputs)
+      stack.push_back(output.taken ? taken.at(*output.taken) : Held{stage, output.bytes});
     stacks_.push_back(stack);
   }
   const Bytes plain = peak_of(no_checkpoints(n).parts, n - 1);
@@ -34,7 +37,7 @@ CheckpointPlanner::CheckpointPlanner(std::vector<StageCosts> costs, int steps) :
   }
 }
 
-std::int64_t CheckpointPlanner::steps_of(Bytes need) const { return (need + step_ - 1) / step_; }
+std::int64_t CheckpointPlanner::steps_of(Bytes need) const { return (need + step_ / 2) / step_; }
 
 /// What lies on the stack before `boundary` and was made by stage `since` or later.
 Bytes CheckpointPlanner::fresh(std::size_t since, std::size_t boundary) const {
@@ -44,10 +47,13 @@ Bytes CheckpointPlanner::fresh(std::size_t since, std::size_t boundary) const {
 }
 
 /// Gradients of all that lies on the stack behind the stage, when backward has come to it.
-Bytes CheckpointPlanner::waiting_gradients(std::size_t stage) const { return fresh(0, stage + 1); }
+Bytes CheckpointPlanner::waiting_gradients(std::size_t stage) const {
+  return counts_ == Counts::everything ? fresh(0, stage + 1) : 0;
+}
 
 /// Of the parameters of stages first to last - 1.
 Bytes CheckpointPlanner::gradients(std::size_t first, std::size_t last) const {
+  if (counts_ == Counts::activations) return 0;
   Bytes sum = 0;
   for (std::size_t i = first; i < last; ++i) sum += costs_[i].gradients;
   return sum;
@@ -69,8 +75,9 @@ Bytes CheckpointPlanner::skip_need(std::size_t first, std::size_t last, std::siz
 /// The most while the stage, the first of a subchain that ends in `last`, runs and is recorded, and in its backward.
 Bytes CheckpointPlanner::record_need(std::size_t stage, std::size_t last) const {
   const StageCosts& costs = costs_[stage];
+  if (counts_ == Counts::activations) return costs.recording;
   Bytes own = 0;
-  for (const Bytes bytes : costs.outputs) own += bytes;
+  for (const StageOutput& output : costs.outputs) own += output.bytes;
   return std::max(costs.recording + waiting_gradients(last),
                   costs.backward + waiting_gradients(stage) - own + gradients(stage + 1, last + 1));
 }
@@ -160,22 +167,33 @@ PlannedCheckpoints CheckpointPlanner::expect(CheckpointPlan plan) const {
 }
 
 std::optional<PlannedCheckpoints> CheckpointPlanner::within(Bytes budget) const {
-  if (budget < 0) return std::nullopt;
-  const std::int64_t steps = std::min(budget / step_, steps_);
   const std::size_t last = costs_.size() - 1;
-  if (cell(0, last, steps).work >= kNever) return std::nullopt;
-  return expect({parts(0, last, steps)});
+  std::int64_t tried = kNever;
+  for (std::int64_t steps = std::min(budget / step_, steps_); steps >= 0; --steps) {
+    const std::int64_t work = cell(0, last, steps).work;
+    if (work >= kNever) break;
+    if (work == tried) continue;  // the same plan, unless a better one was rounded away
+    tried = work;
+    PlannedCheckpoints planned = expect({parts(0, last, steps)});
+    if (planned.peak <= budget) return planned;
+  }
+  return std::nullopt;
 }
 
 std::vector<PlannedCheckpoints> CheckpointPlanner::frontier() const {
-  std::vector<PlannedCheckpoints> list;
-  std::int64_t least = kNever;
+  std::vector<PlannedCheckpoints> all, list;
+  std::int64_t before = kNever;
   for (std::int64_t steps = 0; steps <= steps_; ++steps) {
     const std::int64_t work = cell(0, costs_.size() - 1, steps).work;
-    if (work >= least) continue;
-    least = work;
-    list.push_back(*within(steps * step_));
-    while (list.size() > 1 && list[list.size() - 2].peak >= list.back().peak) list.erase(list.end() - 2);
+    if (work < before) all.push_back(expect({parts(0, costs_.size() - 1, steps)}));
+    before = work;
+  }
+  // Rounding may have put some of them into the wrong order.
+  std::stable_sort(all.begin(), all.end(), [](const PlannedCheckpoints& a, const PlannedCheckpoints& b) {
+    return a.peak != b.peak ? a.peak < b.peak : a.extra_work < b.extra_work;
+  });
+  for (PlannedCheckpoints& planned : all) {
+    if (list.empty() || planned.extra_work < list.back().extra_work) list.push_back(std::move(planned));
   }
   return list;
 }

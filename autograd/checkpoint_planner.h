@@ -26,8 +26,15 @@ struct PlannedCheckpoints {
 /// well.
 class CheckpointPlanner {
  public:
-  /// Budgets are rounded down, and needs up, to one of `steps` equal steps up to what a run without checkpoints needs.
-  explicit CheckpointPlanner(std::vector<StageCosts> costs, int steps = 1000);
+  /// Of what budgets are.
+  enum class Counts {
+    everything,   ///< gradients of activations and parameters too
+    activations,  ///< no gradients: for a budget that knows them apart
+  };
+
+  /// Bytes are counted in equal steps, about `steps` of them up to what a run without checkpoints needs. What is said of a
+  /// plan is exact; between plans that differ by less than the rounding, a slightly worse one may be found.
+  explicit CheckpointPlanner(std::vector<StageCosts> costs, int steps = 1000, Counts counts = Counts::everything);
 
   /// The one with the fewest operations that stays within the budget; nothing if none does.
   std::optional<PlannedCheckpoints> within(memory::Bytes budget) const;
@@ -67,6 +74,7 @@ class CheckpointPlanner {
   };
 
   std::vector<StageCosts> costs_;
+  Counts counts_;
   std::vector<std::vector<Held>> stacks_;  ///< before stage i; the chain's input is not there
   memory::Bytes step_ = 1;
   std::int64_t steps_ = 0;

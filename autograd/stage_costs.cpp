@@ -119,8 +119,11 @@ void measure_recorded(const Stage& stage, const std::vector<Tensor>& inputs, Sta
   for (const Tensor& input : inputs) known.insert(&*input.array().storage());
   for (const Tensor& output : outputs) {
     results.push_back(kind_of(output));
-    costs.outputs.push_back(block_size(output.array()));
-    if (known.insert(&*output.array().storage()).second) costs.saved -= costs.outputs.back();
+    costs.outputs.push_back({block_size(output.array())});
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      if (inputs[i].array().storage() == output.array().storage()) costs.outputs.back().taken = i;
+    }
+    if (known.insert(&*output.array().storage()).second) costs.saved -= costs.outputs.back().bytes;
   }
   if (!differentiable(outputs)) return;
   const Tensor root = joined(outputs);

@@ -18,6 +18,13 @@ class AnyModule {
   AnyModule(M module) : holder_(std::make_shared<Holder<M>>(std::move(module))) {}
 
   Tensor operator()(const Tensor& x) { return holder_->forward(x); }
+  /// The module as a chain: what its own `stages()` says, or a single stage. They share the module.
+  std::vector<Stage> stages() {
+    std::vector<Stage> list = holder_->stages();
+    for (Stage& stage : list)
+      stage.run = [holder = holder_, run = std::move(stage.run)](std::span<const Tensor> x) { return run(x); };
+    return list;
+  }
   /// As Visitor::child does for a module of known type.
   void accept(const std::string& name, Visitor& v) { holder_->accept(name, v); }
 
@@ -26,12 +33,19 @@ class AnyModule {
     virtual ~Concept() = default;
     virtual Tensor forward(const Tensor& x) = 0;
     virtual void accept(const std::string& name, Visitor& v) = 0;
+    virtual std::vector<Stage> stages() = 0;
   };
   template <class M>
   struct Holder final : Concept {
     explicit Holder(M m) : module(std::move(m)) {}
     Tensor forward(const Tensor& x) override { return module(x); }
     void accept(const std::string& name, Visitor& v) override { v.child(name, module); }
+    std::vector<Stage> stages() override {
+      if constexpr (requires { module.stages(); })
+        return module.stages();
+      else
+        return {make_stage("forward", [this](const Tensor& x) { return module(x); })};
+    }
     M module;
   };
 
@@ -58,6 +72,8 @@ class Sequential : public Module<Sequential> {
   }
 
   std::size_t size() const { return layers_.size(); }
+  /// Layer i, shared with this.
+  AnyModule layer(std::size_t i) const { return layers_.at(i); }
   /// Layers first to last - 1 as one stage of a chain. It shares them with this.
   Stage stage(std::size_t first, std::size_t last) const {
     const auto begin = layers_.begin();

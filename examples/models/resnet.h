@@ -27,7 +27,7 @@ struct ResNet : nn::Module<ResNet> {
 
   explicit ResNet(const ResNetOptions& options);
   Tensor forward(const Tensor& x);
-  /// The stem, each block, the head.
+  /// Each convolution, each normalization with what follows it, the head.
   std::vector<Stage> stages();
   void visit(nn::Visitor& v);
 };

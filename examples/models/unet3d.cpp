@@ -25,32 +25,36 @@ Tensor UNet3d::forward(const Tensor& x) {                           // (N, 1, S,
 
 std::vector<Stage> UNet3d::stages() {
   std::vector<Stage> list;
-  const auto add = [&](DoubleConv3d& block, std::size_t gives) {
-    list.push_back(make_stage("first", [&block](const Tensor& x) {
-      const memory::ModuleScope module(block.path);
-      return block.first(x);
-    }));
-    list.push_back({.name = "second",
-                    .run = [&block, gives](std::span<const Tensor> x) -> std::vector<Tensor> {
-                      Tensor y;
-                      {
-                        const memory::ModuleScope module(block.path);
-                        y = block.second(x[0]);
-                      }
-                      if (gives == 1) return {y};
-                      return {y, max_pool3d(y, {.kernel = 2})};  // the skip lies below
-                    },
-                    .gives = gives});
+  const auto add = [&list](DoubleConv3d& block) {
+    for (const auto& [conv, norm] : {std::pair(&block.conv1, &block.bn1), std::pair(&block.conv2, &block.bn2)}) {
+      list.push_back(make_stage("conv", [conv](const Tensor& x) { return (*conv)(x); }));
+      list.push_back(make_stage("norm", [norm, path = block.path](const Tensor& x) {
+        const memory::ModuleScope module(path);
+        return relu((*norm)(x));
+      }));
+    }
   };
-  const auto join = [&] {
+  // Goes on with the half and leaves the whole below, for the decoder.
+  const auto pool = [&list] {
+    Stage& last = list.back();
+    last.gives = 2;
+    last.run = [run = last.run](std::span<const Tensor> x) -> std::vector<Tensor> {
+      const Tensor y = run(x)[0];
+      return {y, max_pool3d(y, {.kernel = 2})};
+    };
+  };
+  const auto join = [&list] {
     list.push_back({.name = "join",
                     .run = [](std::span<const Tensor> x) -> std::vector<Tensor> {
                       return {concat({upsample_nearest(x[1]), x[0]}, 1)};
                     },
                     .takes = 2});
   };
-  add(encoder1, 2), add(encoder2, 2), add(bottom, 1);
-  join(), add(decoder2, 1), join(), add(decoder1, 1);
+  add(encoder1), pool();
+  add(encoder2), pool();
+  add(bottom);
+  join(), add(decoder2);
+  join(), add(decoder1);
   list.push_back(make_stage("head", [this](const Tensor& x) { return head(x); }));
   return list;
 }

@@ -11,9 +11,7 @@ struct DoubleConv3d : nn::Module<DoubleConv3d> {
   nn::BatchNorm3d bn1, bn2;
 
   DoubleConv3d(std::int64_t in, std::int64_t out);
-  Tensor first(const Tensor& x) { return relu(bn1(conv1(x))); }
-  Tensor second(const Tensor& x) { return relu(bn2(conv2(x))); }
-  Tensor forward(const Tensor& x) { return second(first(x)); }
+  Tensor forward(const Tensor& x) { return relu(bn2(conv2(relu(bn1(conv1(x)))))); }
   void visit(nn::Visitor& v) {
     v.child("conv1", conv1), v.child("bn1", bn1), v.child("conv2", conv2), v.child("bn2", bn2);
   }
@@ -27,7 +25,7 @@ struct UNet3d : nn::Module<UNet3d> {
   nn::Conv3d head{{.in = 16, .out = 3, .kernel = 1}};
 
   Tensor forward(const Tensor& x);
-  /// Every convolution with what follows it, and every joining of a skip with what comes from below.
+  /// Each convolution, each normalization with what follows it, and every joining of a skip with what comes from below.
   std::vector<Stage> stages();
   void visit(nn::Visitor& v);
 };

@@ -37,6 +37,17 @@ class ActivationPeak {
   std::shared_ptr<void> subscription_;
 };
 
+/// How many plans are tried.
+constexpr std::size_t kMostPlans = 100, kMostSegments = 16;
+
+/// Leaves `most` of the plans, evenly, with the first and the last.
+void thin(std::vector<CheckpointPlan>& plans, std::size_t most) {
+  if (plans.size() <= most) return;
+  std::vector<CheckpointPlan> left;
+  for (std::size_t i = 0; i < most; ++i) left.push_back(std::move(plans[i * (plans.size() - 1) / (most - 1)]));
+  plans = std::move(left);
+}
+
 /// The random numbers of the program as they were, at the end of the scope.
 class RandomGuard {
  public:
@@ -92,7 +103,9 @@ CheckpointStudy::CheckpointStudy(RunPlan run) : run_(std::move(run)) {
     const models::Batch batch = models::random_batch(run_.spec, run_.batch, run_.size, run_.dtype);
     const std::vector<Stage> stages = trainer.model().stages();
     stages_ = stages.size();
-    planner_.emplace(measure_stages(stages, batch.input));
+    const std::vector<StageCosts> costs = measure_stages(stages, batch.input);
+    planner_.emplace(costs);
+    activation_planner_.emplace(costs, 1000, CheckpointPlanner::Counts::activations);
   }
   try {
     plain_ = this->run(std::nullopt);
@@ -126,8 +139,12 @@ DryRun CheckpointStudy::square_root() const {
 
 std::vector<DryRun> CheckpointStudy::candidates() const {
   std::vector<CheckpointPlan> plans;
-  for (PlannedCheckpoints& planned : planner_->frontier()) plans.push_back(std::move(planned.plan));
-  for (std::size_t segments = 1; segments <= stages_; ++segments) plans.push_back(even_segments(stages_, segments));
+  for (const CheckpointPlanner* planner : {&*planner_, &*activation_planner_}) {
+    for (PlannedCheckpoints& planned : planner->frontier()) plans.push_back(std::move(planned.plan));
+  }
+  thin(plans, kMostPlans);
+  for (std::size_t segments = 1; segments <= std::min(stages_, kMostSegments); ++segments)
+    plans.push_back(even_segments(stages_, segments));
   std::vector<DryRun> runs;
   for (CheckpointPlan& plan : plans) {
     try {

@@ -57,7 +57,8 @@ class CheckpointStudy {
   std::size_t stages() const { return stages_; }
   /// sqrt(stages) equal segments.
   DryRun square_root() const;
-  /// The planner's frontier and all equal segments, fewest operations first; those that do not fit are left out.
+  /// The planner's frontiers (of all bytes, and of activations) and all equal segments, fewest operations first; those
+  /// that do not fit are left out.
   std::vector<DryRun> candidates() const;
   const CheckpointPlanner& planner() const { return *planner_; }
 
@@ -70,7 +71,7 @@ class CheckpointStudy {
 
   RunPlan run_;
   std::size_t stages_ = 0;
-  std::optional<CheckpointPlanner> planner_;
+  std::optional<CheckpointPlanner> planner_, activation_planner_;
   DryRun plain_;
 };
 

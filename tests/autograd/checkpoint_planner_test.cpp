@@ -22,13 +22,18 @@ namespace {
 /// Runs a plan step by step with a set of things that are held, each with a name.
 class Simulation {
  public:
-  Simulation(const std::vector<StageCosts>& costs, const Parts& plan) : costs_(costs) {
+  Simulation(const std::vector<StageCosts>& costs, const Parts& plan, bool gradients = true)
+      : costs_(costs), with_gradients_(gradients) {
     // What lies on the stack before each stage: who made it, and which of its results.
     std::vector<Name> stack{{-1, 0}};
     stacks_.push_back(stack);
     for (std::size_t i = 0; i < costs.size(); ++i) {
+      const std::vector<Name> taken(stack.end() - static_cast<std::ptrdiff_t>(costs[i].takes), stack.end());
       stack.resize(stack.size() - costs[i].takes);
-      for (std::size_t k = 0; k < costs[i].outputs.size(); ++k) stack.push_back({static_cast<int>(i), k});
+      for (std::size_t k = 0; k < costs[i].outputs.size(); ++k) {
+        const auto from = costs[i].outputs[k].taken;
+        stack.push_back(from ? taken[*from] : Name{static_cast<int>(i), k});
+      }
       stacks_.push_back(stack);
     }
     backward_through(plan, costs.size() - 1);
@@ -41,7 +46,7 @@ class Simulation {
   using Name = std::pair<int, std::size_t>;
 
   Bytes size(const Name& name) const {
-    return name.first < 0 ? 0 : costs_[static_cast<std::size_t>(name.first)].outputs[name.second];
+    return name.first < 0 ? 0 : costs_[static_cast<std::size_t>(name.first)].outputs[name.second].bytes;
   }
   Bytes total() const {
     Bytes sum = 0;
@@ -61,7 +66,7 @@ class Simulation {
 
   /// Forward through the parts and backward again, with the gradients of what stage `last` gives waiting.
   void backward_through(const Parts& parts, std::size_t last) {
-    const Bytes waiting = stack_bytes(last + 1);
+    const Bytes waiting = with_gradients_ ? stack_bytes(last + 1) : 0;
     for (const PlanPart& part : parts) {
       hold(part.first, 1);  // until its backward is done
       for (std::size_t i = part.first; i < part.last; ++i) {
@@ -85,15 +90,18 @@ class Simulation {
         hold(part->last, -1);
         saved_.erase(part->first);
         Bytes own = 0;
-        for (const Bytes bytes : costs.outputs) own += bytes;
-        see(costs.backward + stack_bytes(part->last) - own);
-        gradients_ += costs.gradients;
+        for (const StageOutput& output : costs.outputs) own += output.bytes;
+        if (with_gradients_) {
+          see(costs.backward + stack_bytes(part->last) - own);
+          gradients_ += costs.gradients;
+        }
       }
       hold(part->first, -1);
     }
   }
 
   const std::vector<StageCosts>& costs_;
+  bool with_gradients_;
   std::vector<std::vector<Name>> stacks_;
   std::map<Name, int> tensors_;
   std::map<std::size_t, Bytes> saved_;
@@ -126,12 +134,20 @@ std::vector<StageCosts> random_chain(std::mt19937& random, std::size_t stages, b
   const auto draw = [&](int low, int high) { return std::uniform_int_distribution<int>(low, high)(random); };
   std::vector<StageCosts> chain;
   std::size_t depth = 1;
+  std::vector<Bytes> sizes{0};
   for (std::size_t i = 0; i < stages; ++i) {
     StageCosts costs{.takes = 1, .outputs = {}};
     if (skips && depth > 1 && draw(0, 1)) costs.takes = 2;
     const int gives = skips && i + 1 < stages && draw(0, 2) == 0 ? 2 : 1;
     Bytes given = 0;
-    for (int k = 0; k < gives; ++k) costs.outputs.push_back(draw(1, 6)), given += costs.outputs.back();
+    for (int k = 0; k < gives; ++k) costs.outputs.push_back({draw(1, 6)}), given += costs.outputs.back().bytes;
+    // The one below is what it took: a skip that begins here.
+    if (gives == 2 && i > 0 && draw(0, 1) && sizes.back() > 0) {
+      given += sizes.back() - costs.outputs[0].bytes;
+      costs.outputs[0] = {sizes.back(), costs.takes - 1};
+    }
+    sizes.resize(sizes.size() - costs.takes);
+    for (const StageOutput& output : costs.outputs) sizes.push_back(output.bytes);
     depth = depth - costs.takes + static_cast<std::size_t>(gives);
     costs.saved = draw(0, 6);
     costs.forward = given + draw(0, 3);
@@ -148,7 +164,7 @@ std::vector<StageCosts> random_chain(std::mt19937& random, std::size_t stages, b
 
 std::vector<StageCosts> equal_chain(std::size_t stages) {
   return std::vector<StageCosts>(stages, StageCosts{.takes = 1,
-                                                    .outputs = {1},
+                                                    .outputs = {{1}},
                                                     .saved = 0,
                                                     .forward = 1,
                                                     .recording = 1,
@@ -170,11 +186,14 @@ TEST_CASE("for every budget the planner finds what a search through all plans fi
       for (int repeat = 0; repeat < (stages == 6 ? 4 : 20); ++repeat) {
         const std::vector<StageCosts> chain = random_chain(random, stages, skips);
         std::vector<Simulation> runs;
-        for (const Parts& plan : plans) runs.emplace_back(chain, plan);
+        const bool gradients = repeat % 3 != 0;
+        for (const Parts& plan : plans) runs.emplace_back(chain, plan, gradients);
         Bytes plain = 0;
         for (const Simulation& run : runs) plain = std::max(plain, run.peak);
         const std::int64_t once = Simulation(chain, no_checkpoints(stages).parts).work;
-        const CheckpointPlanner planner(chain, 1 << 20);  // a step is one byte
+        const CheckpointPlanner planner(
+            chain, 1 << 20,  // a step is one byte
+            gradients ? CheckpointPlanner::Counts::everything : CheckpointPlanner::Counts::activations);
         for (Bytes budget = 0; budget <= plain + 1; ++budget) {
           std::int64_t least = INT64_MAX;
           for (const Simulation& run : runs) {
@@ -185,7 +204,7 @@ TEST_CASE("for every budget the planner finds what a search through all plans fi
           if (!found) continue;
           ++feasible;
           REQUIRE(found->extra_work == least);
-          const Simulation run(chain, found->plan.parts);
+          const Simulation run(chain, found->plan.parts, gradients);
           REQUIRE(run.peak <= budget);
           REQUIRE(run.peak == found->peak);
           REQUIRE(run.work - once == least);
@@ -203,7 +222,7 @@ TEST_CASE("coarse steps stay within the budget, and lose little") {
   for (int repeat = 0; repeat < 10; ++repeat) {
     std::vector<StageCosts> chain = random_chain(random, 12, repeat % 2 == 0);
     for (StageCosts& costs : chain) {
-      for (Bytes& bytes : costs.outputs) bytes *= 100'003;
+      for (StageOutput& output : costs.outputs) output.bytes *= 100'003;
       for (Bytes* bytes : {&costs.saved, &costs.forward, &costs.recording, &costs.backward, &costs.gradients})
         *bytes *= 100'003;
     }
@@ -321,11 +340,14 @@ TEST_CASE("operations are as expected to the last one, and bytes nearly, for eve
   for (const Tensor& weight : weights) CHECK_FALSE(weight.grad().defined());
   REQUIRE(costs.size() == stages.size());
   constexpr Bytes kRow = 2048 * 4;
-  CHECK(costs[1].outputs == std::vector<Bytes>{1024 * kRow});
+  REQUIRE(costs[1].outputs.size() == 1);
+  CHECK(costs[1].outputs[0].bytes == 1024 * kRow);
   CHECK(costs[1].saved == 1024 * kRow);  // gelu's input
   CHECK(costs[1].gradients == 256 * 1024 * 4);
   CHECK(costs[1].forward == 2 * 1024 * kRow);
-  CHECK(costs[3].outputs == std::vector<Bytes>{512 * kRow, 2048 * kRow});
+  REQUIRE(costs[3].outputs.size() == 2);
+  CHECK(costs[3].outputs[0].bytes == 512 * kRow);
+  CHECK(costs[3].outputs[1].bytes == 2048 * kRow);
   const CheckpointPlanner planner(costs);
   const auto frontier = planner.frontier();
   REQUIRE(frontier.size() > 2);
