@@ -96,7 +96,8 @@ class BareLeaves {
   /// Of all but these.
   Bytes gradients(std::span<const Tensor> but) const {
     Bytes sum = 0;
-    for (const auto& [leaf, before] : leaves_) {
+    for (const auto& entry : leaves_) {
+      const NodeRef& leaf = entry.first;
       const bool counts = std::none_of(but.begin(), but.end(), [&](const Tensor& x) { return x.node() == leaf; });
       if (counts && leaf->grad.defined()) sum += block_size(leaf->grad);
     }

@@ -57,8 +57,8 @@ class CheckpointStudy {
   std::size_t stages() const { return stages_; }
   /// sqrt(stages) equal segments.
   DryRun square_root() const;
-  /// The planner's frontiers (of all bytes, and of activations) and all equal segments, fewest operations first; those
-  /// that do not fit are left out.
+  /// The planner's frontiers (of all bytes, and of activations) and equal segments, a hundred plans or so, fewest
+  /// operations first; those that do not fit are left out.
   std::vector<DryRun> candidates() const;
   const CheckpointPlanner& planner() const { return *planner_; }
 
