@@ -7,6 +7,7 @@
 
 #include <mnemo/autograd/ops.h>
 #include <mnemo/autograd/record.h>
+#include <mnemo/autograd/region.h>
 #include <mnemo/core/error.h>
 
 namespace mnemo {
@@ -49,6 +50,7 @@ Tensor half_copy(const Tensor& x, DType dtype) {
   const bool named = block != nullptr && *block->tag.module != '\0';
   const memory::ModuleScope module(named ? block->tag.module : memory::current_tag().module);
   const memory::OpScope op("autocast");
+  const RegionScope no_region(nullptr);  // whether there is a copy already depends on what ran before the region
   const memory::Category own = x.array().storage()->category();
   const memory::CategoryScope category(own == memory::Category::parameter ? own : memory::Category::live_activation);
   Array half = x.array().to(dtype);

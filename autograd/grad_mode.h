@@ -18,6 +18,23 @@ class GradModeScope {
   bool before_;
 };
 
+/// True while a checkpointed part of the program runs again for backward: what counts how often it was run (batch
+/// normalization's running statistics) leaves this time out.
+bool recomputing();
+
+/// Records, and says that this is not the first time.
+class RecomputingScope {
+ public:
+  RecomputingScope();
+  ~RecomputingScope();
+  RecomputingScope(const RecomputingScope&) = delete;
+  RecomputingScope& operator=(const RecomputingScope&) = delete;
+
+ private:
+  GradModeScope recording_{true};
+  bool before_;
+};
+
 /// Nothing in the scope is recorded, so no activation is kept.
 class NoGradScope : public GradModeScope {
  public:

@@ -1,6 +1,7 @@
 #include <mnemo/autograd/autocast.h>
 #include <mnemo/autograd/ops.h>
 #include <mnemo/autograd/record.h>
+#include <mnemo/autograd/region.h>
 #include <mnemo/core/families.h>
 
 namespace mnemo {
@@ -13,10 +14,11 @@ Tensor convolution(const char* op, int spatial_rank, const Tensor& x, const Tens
     return convolution(op, spatial_rank, cast(x), cast(weight), cast(bias), options);
   const Operation operation(op);
   const ConvProblem problem = conv_problem(op, x.array(), weight.array(), bias.array(), spatial_rank, options);
-  Array y = conv(problem, x.array(), weight.array(), bias.array());
+  // Saved before the work is done: a recomputation that needs nothing more ends here.
+  Saved saved_x = save_if(needs_grad(weight), x.array()), saved_weight = save_if(needs_grad(x), weight.array());
+  Array y = output_of([&] { return conv(problem, x.array(), weight.array(), bias.array()); });
   return record({&x, &weight, &bias}, std::move(y),
-                [problem, x = save_if(needs_grad(weight), x.array()),
-                 weight = save_if(needs_grad(x), weight.array())](Backward& back) {
+                [problem, x = std::move(saved_x), weight = std::move(saved_weight)](Backward& back) {
                   const Array& g = back.grad();
                   if (back.needs(0)) back.give(0, conv_data_gradient(problem, g, weight.get()));
                   if (back.needs(1)) back.give(1, conv_weight_gradient(problem, x.get(), g));

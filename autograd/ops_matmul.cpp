@@ -3,6 +3,7 @@
 #include <mnemo/autograd/autocast.h>
 #include <mnemo/autograd/ops.h>
 #include <mnemo/autograd/record.h>
+#include <mnemo/autograd/region.h>
 #include <mnemo/core/error.h>
 #include <mnemo/core/families.h>
 #include <mnemo/core/families/check.h>
@@ -22,10 +23,11 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
   if (a.rank() == 1 && b.rank() >= 1) return squeeze(matmul(unsqueeze(a, 0), b), b.rank() == 1 ? 0 : -2);
   if (b.rank() == 1 && a.rank() >= 1) return squeeze(matmul(a, unsqueeze(b, 1)), -1);
   const Operation operation("matmul");
-  Array y = matmul(a.array(), b.array());
+  Saved saved_a = save_if(needs_grad(b), a.array()), saved_b = save_if(needs_grad(a), b.array());
+  Array y = output_of([&] { return matmul(a.array(), b.array()); });
   return record({&a, &b}, std::move(y),
-                [shape_a = a.shape(), shape_b = b.shape(), a = save_if(needs_grad(b), a.array()),
-                 b = save_if(needs_grad(a), b.array())](Backward& back) {
+                [shape_a = a.shape(), shape_b = b.shape(), a = std::move(saved_a),
+                 b = std::move(saved_b)](Backward& back) {
                   // With C = A B: dA = dC B', dB = A' dC, summed over the broadcast leading dimensions.
                   if (back.needs(0)) back.give(0, sum_to(matmul(back.grad(), b.get().transpose(-2, -1)), shape_a));
                   if (back.needs(1)) back.give(1, sum_to(matmul(a.get().transpose(-2, -1), back.grad()), shape_b));
@@ -55,13 +57,17 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   std::int64_t count = 1;  // counted, not divided: the last size may be 0
   for (int axis = 0; axis < x.rank() - 1; ++axis) count *= x.size(axis);
   const Array rows = x.array().reshape({count, x.size(-1)});
-  Array y = matmul(rows, weight.array().transpose(0, 1));
-  if (bias.defined()) map_into(BinaryOp::add, y, bias.array(), y);
+  Saved saved_rows = save_if(needs_grad(weight), rows), saved_weight = save_if(needs_grad(x), weight.array());
+  Array y = output_of([&] {
+    Array product = matmul(rows, weight.array().transpose(0, 1));
+    if (bias.defined()) map_into(BinaryOp::add, product, bias.array(), product);
+    return product;
+  });
   Dims sizes = x.shape();
   sizes[x.rank() - 1] = weight.size(0);
   return record({&x, &weight, &bias}, y.reshape(sizes),
-                [count, shape = x.shape(), x = save_if(needs_grad(weight), rows),
-                 weight = save_if(needs_grad(x), weight.array())](Backward& back) {
+                [count, shape = x.shape(), x = std::move(saved_rows),
+                 weight = std::move(saved_weight)](Backward& back) {
                   const Array g = back.grad().reshape({count, back.grad().size(back.grad().rank() - 1)});
                   if (back.needs(0)) back.give(0, matmul(g, weight.get()).reshape(shape));
                   if (back.needs(1)) back.give(1, matmul(g.transpose(0, 1), x.get()));

@@ -3,6 +3,7 @@
 #include <mnemo/autograd/autocast.h>
 #include <mnemo/autograd/ops.h>
 #include <mnemo/autograd/record.h>
+#include <mnemo/autograd/region.h>
 #include <mnemo/core/error.h>
 #include <mnemo/core/families.h>
 #include <mnemo/core/families/check.h>
@@ -58,8 +59,9 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, con
   if (!options.training && !(running_mean.defined() && running_variance.defined())) {
     fail<Error>("batch_norm", "evaluation needs running statistics, and there are none");
   }
+  const bool training = training_then(options.training);
   const std::int64_t per_channel = x.size(1) == 0 ? 0 : x.numel() / x.size(1);
-  if (options.training && per_channel == 1) {
+  if (training && per_channel == 1) {
     fail<ShapeError>(
         "batch_norm",
         fmt::format("training needs more than one value per channel, input {} has one; use a larger batch, or eval()",
@@ -71,12 +73,14 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, con
   call.inner = x.size(0) * x.size(1) == 0 ? 0 : x.numel() / (x.size(0) * x.size(1));
   call.epsilon = options.epsilon;
   call.momentum = options.momentum;
-  call.training = options.training;
+  call.training = training;
   call.x = x.array();
   call.weight = weight.array();
   call.bias = bias.array();
-  call.running_mean = running_mean.array();
-  call.running_variance = running_variance.array();
+  if (!training || !recomputing()) {  // a batch counts once
+    call.running_mean = running_mean.array();
+    call.running_variance = running_variance.array();
+  }
   NormalizeGradientCall gradient;
   gradient.batch = call.batch;
   gradient.channels = call.channels;
@@ -84,7 +88,7 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, con
   gradient.training = call.training;
   normalize(call);
   const bool wanted = needs_grad(x) || needs_grad(weight) || needs_grad(bias);
-  if (wanted && !options.training) copy_running_statistics(call);
+  if (wanted && !training) copy_running_statistics(call);
   return record({&x, &weight, &bias}, call.y,
                 [gradient, bias_dtype = bias.array().dtype(), x = save_if(wanted, call.x),
                  weight = save_if(wanted, weight.array()), mean = save_if(wanted, call.mean),
@@ -109,7 +113,7 @@ Tensor dropout(const Tensor& x, double p, bool training) {
   const Operation operation("dropout");
   if (!(p >= 0 && p <= 1)) fail<ShapeError>("dropout", fmt::format("probability {} is not between 0 and 1", p));
   check_floating("dropout", x.array());
-  if (!training || p == 0) return x;
+  if (!training_then(training) || p == 0) return x;
   DropoutCall call{.p = p};
   Array y = dropout_next(call, x.array());
   return record({&x}, std::move(y), [call](Backward& back) { back.give(0, dropout(call, back.grad())); });

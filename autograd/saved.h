@@ -1,26 +1,40 @@
 // Saved: the one way in which a gradient closure keeps an array. While it lives, the ledger counts the memory as held
-// for backward by the op that saved it; reading it after an in-place change is an error.
+// for backward by the op that saved it; reading it after an in-place change is an error. Inside a checkpointed region
+// it keeps nothing but its place there, and reading it has the region run again.
 #pragma once
+
+#include <memory>
 
 #include <mnemo/core/array.h>
 
 namespace mnemo {
 
+class Region;
+
 class Saved {
  public:
   Saved() = default;
   explicit Saved(Array array);
-  Saved(Saved&& other) noexcept : array_(std::move(other.array_)), version_(other.version_) { other.array_ = {}; }
+  Saved(Saved&& other) noexcept;
   Saved& operator=(Saved&& other) noexcept;
   ~Saved();
 
-  bool defined() const { return array_.defined(); }
+  bool defined() const { return array_.defined() || region_ != nullptr; }
   /// Throws GradError naming the op that saved it when the contents were changed in place since.
   const Array& get() const;
+  /// Whether `get` would find the contents unchanged.
+  bool is_current() const;
 
  private:
+  friend class Region;
+  struct Itself {};
+  /// Keeps the array in any case.
+  Saved(Array array, Itself);
+
   Array array_;
   std::uint32_t version_ = 0;
+  std::shared_ptr<Region> region_;  ///< which keeps the array instead
+  std::size_t place_ = 0;
 };
 
 /// Keeps `array` only if `wanted`: what a closure would never read stays out of memory.

@@ -4,6 +4,7 @@
 
 #include <mnemo/autograd/engine.h>
 #include <mnemo/autograd/record.h>
+#include <mnemo/autograd/region.h>
 #include <mnemo/core/error.h>
 #include <mnemo/core/families.h>
 
@@ -12,6 +13,7 @@ namespace mnemo {
 namespace {
 
 thread_local bool recording = true;
+thread_local bool again = false;
 
 void check_fraction(const char* op, DType dtype) {
   if (!is_floating(dtype))
@@ -23,6 +25,10 @@ void check_fraction(const char* op, DType dtype) {
 bool grad_enabled() { return recording; }
 GradModeScope::GradModeScope(bool enabled) : before_(recording) { recording = enabled; }
 GradModeScope::~GradModeScope() { recording = before_; }
+
+bool recomputing() { return again; }
+RecomputingScope::RecomputingScope() : before_(again) { again = true; }
+RecomputingScope::~RecomputingScope() { again = before_; }
 
 Tensor::Tensor(Array array, bool requires_grad) : array_(std::move(array)) {
   if (requires_grad) set_requires_grad(true);
@@ -130,8 +136,10 @@ std::vector<NodeRef> recorded_inputs(std::initializer_list<const Tensor*> inputs
   for (const Tensor* input : inputs) any = any || input->requires_grad();
   if (!any) return nodes;
   nodes.reserve(inputs.size());
+  Region* region = Region::current();
   for (const Tensor* input : inputs) {
     if (input->requires_grad()) input->check_current(memory::current_tag().op);
+    if (region != nullptr && input->defined()) region->note_read(input->array());
     nodes.push_back(input->node());
   }
   return nodes;

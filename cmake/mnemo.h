@@ -2,8 +2,12 @@
 #pragma once
 
 #include <mnemo/autograd/autocast.h>
+#include <mnemo/autograd/checkpoint.h>
+#include <mnemo/autograd/checkpoint_plan.h>
+#include <mnemo/autograd/checkpoint_planner.h>
 #include <mnemo/autograd/ops.h>
 #include <mnemo/autograd/record.h>
+#include <mnemo/autograd/stage_costs.h>
 #include <mnemo/autograd/tensor.h>
 #include <mnemo/autograd/transaction.h>
 #include <mnemo/core/batch_search.h>
@@ -21,6 +25,7 @@
 #include <mnemo/core/planning/tabulation.h>
 #include <mnemo/core/random.h>
 #include <mnemo/core/threads.h>
+#include <mnemo/core/work.h>
 #include <mnemo/cuda/card_properties.h>
 #include <mnemo/memory/allocator.h>
 #include <mnemo/memory/chrome_trace.h>

@@ -6,6 +6,7 @@
 
 #include <mnemo/core/backend.h>
 #include <mnemo/core/error.h>
+#include <mnemo/core/work.h>
 
 namespace mnemo {
 
@@ -83,6 +84,7 @@ Array Array::reshape(const Dims& sizes) const {
 Array Array::contiguous() const {
   if (is_contiguous()) return *this;
   Array result(shape(), dtype_, device());
+  count_operations(numel());
   device().backend().copy(*this, result);
   return result;
 }
@@ -99,6 +101,7 @@ Array Array::to(DType dtype) const {
   check_defined("to", *this);
   if (dtype == dtype_) return *this;
   Array result = like(*this, dtype);
+  count_operations(numel());
   device().backend().copy(*this, result);
   return result;
 }

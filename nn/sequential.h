@@ -2,8 +2,11 @@
 #pragma once
 
 #include <memory>
+#include <optional>
+#include <string>
 #include <vector>
 
+#include <mnemo/autograd/checkpoint_plan.h>
 #include <mnemo/nn/module.h>
 
 namespace mnemo::nn {
@@ -15,6 +18,13 @@ class AnyModule {
   AnyModule(M module) : holder_(std::make_shared<Holder<M>>(std::move(module))) {}
 
   Tensor operator()(const Tensor& x) { return holder_->forward(x); }
+  /// The module as a chain: what its own `stages()` says, or a single stage. They share the module.
+  std::vector<Stage> stages() {
+    std::vector<Stage> list = holder_->stages();
+    for (Stage& stage : list)
+      stage.run = [holder = holder_, run = std::move(stage.run)](std::span<const Tensor> x) { return run(x); };
+    return list;
+  }
   /// As Visitor::child does for a module of known type.
   void accept(const std::string& name, Visitor& v) { holder_->accept(name, v); }
 
@@ -23,12 +33,19 @@ class AnyModule {
     virtual ~Concept() = default;
     virtual Tensor forward(const Tensor& x) = 0;
     virtual void accept(const std::string& name, Visitor& v) = 0;
+    virtual std::vector<Stage> stages() = 0;
   };
   template <class M>
   struct Holder final : Concept {
     explicit Holder(M m) : module(std::move(m)) {}
     Tensor forward(const Tensor& x) override { return module(x); }
     void accept(const std::string& name, Visitor& v) override { v.child(name, module); }
+    std::vector<Stage> stages() override {
+      if constexpr (requires { module.stages(); })
+        return module.stages();
+      else
+        return {make_stage("forward", [this](const Tensor& x) { return module(x); })};
+    }
     M module;
   };
 
@@ -55,9 +72,36 @@ class Sequential : public Module<Sequential> {
   }
 
   std::size_t size() const { return layers_.size(); }
-  /// REQUIRES: index < size()
-  AnyModule& operator[](std::size_t index) { return layers_[index]; }
+  /// Layer i, shared with this.
+  AnyModule layer(std::size_t i) const { return layers_.at(i); }
+  /// Layers first to last - 1 as one stage of a chain. It shares them with this.
+  Stage stage(std::size_t first, std::size_t last) const {
+    const auto begin = layers_.begin();
+    return make_stage(std::to_string(first),
+                      [part = std::vector<AnyModule>(begin + static_cast<std::ptrdiff_t>(first),
+                                                     begin + static_cast<std::ptrdiff_t>(last))](Tensor x) mutable {
+                        for (AnyModule& layer : part) x = layer(x);
+                        return x;
+                      });
+  }
+  /// One stage per layer.
+  std::vector<Stage> stages() const {
+    std::vector<Stage> list;
+    for (std::size_t i = 0; i < layers_.size(); ++i) list.push_back(stage(i, i + 1));
+    return list;
+  }
+
+  /// From now on forward keeps the inputs of `segments` parts of equal length instead of what their layers save; the
+  /// last one, whose backward comes first, keeps it all. 1: everything is kept.
+  Sequential& checkpoint(std::size_t segments) { return checkpoint(even_segments(size(), segments)); }
+  /// The same by a plan for as many stages as there are layers.
+  Sequential& checkpoint(CheckpointPlan plan) {
+    plan_ = std::move(plan);
+    return *this;
+  }
+
   Tensor forward(Tensor x) {
+    if (plan_) return run_chain(*plan_, stages(), x);
     for (AnyModule& layer : layers_) x = layer(x);
     return x;
   }
@@ -67,6 +111,7 @@ class Sequential : public Module<Sequential> {
 
  private:
   std::vector<AnyModule> layers_;
+  std::optional<CheckpointPlan> plan_;
 };
 
 }  // namespace mnemo::nn

@@ -7,6 +7,7 @@
 #include <mnemo/core/notes.h>
 #include <mnemo/core/planning/conv_split.h>
 #include <mnemo/core/planning/conv_trace.h>
+#include <mnemo/core/work.h>
 
 namespace mnemo {
 
@@ -82,6 +83,13 @@ void run_by_depth(const ConvCall& call, std::int64_t step, const Device& device)
   }
 }
 
+/// The same in every pass.
+std::int64_t multiplications(const ConvProblem& p) {
+  std::int64_t count = p.batch * p.out_channels * (p.in_channels / p.groups);
+  for (std::size_t axis = 0; axis < 3; ++axis) count *= p.out[axis] * p.kernel[axis];
+  return count;
+}
+
 }  // namespace
 
 void run_conv(ConvCall& call, const Device& device) {
@@ -93,6 +101,7 @@ void run_conv(ConvCall& call, const Device& device) {
   }
   backend.count(call.plan);
   ConvTrace::note(call);
+  count_operations(2 * multiplications(call.problem));
   note_plan(call.pass, call.plan, device);
   call.workspace = new_workspace(call.plan.workspace, device);
   backend.conv(call);

@@ -1,5 +1,6 @@
 #include <mnemo/core/families.h>
 #include <mnemo/core/families/check.h>
+#include <mnemo/core/work.h>
 
 namespace mnemo {
 
@@ -31,6 +32,7 @@ Array gather(const Array& x, int axis, const Array& index) {
   check_index("gather", x, axis, index, x.size(axis));
   const Array source = x.contiguous(), places = index.contiguous();
   const Array out(index.shape(), x.dtype(), x.device());
+  count_operations(out.numel());
   x.device().backend().gather(source, axis, places, out);
   return out;
 }
@@ -45,6 +47,7 @@ Array scatter_add(const Array& x, int axis, const Array& index, const Shape& sha
   check_index("scatter_add", x, axis, index, shape[axis]);
   const Array source = x.contiguous(), places = index.contiguous();
   const Array out = full(shape, 0, x.dtype(), x.device());
+  count_operations(x.numel());
   x.device().backend().scatter_add(source, axis, places, out);
   return out;
 }

@@ -1,6 +1,7 @@
 #include <mnemo/core/families.h>
 #include <mnemo/core/families/check.h>
 #include <mnemo/core/random.h>
+#include <mnemo/core/work.h>
 
 namespace mnemo {
 
@@ -50,6 +51,7 @@ Array readable(const Array& operand, const Array& out) {
                            operand.layout().offset == out.layout().offset;
   if (same_places) return operand;
   const Array copy(operand.shape(), operand.dtype(), operand.device());
+  count_operations(copy.numel());
   operand.device().backend().copy(operand, copy);
   return copy;
 }
@@ -59,6 +61,7 @@ Array readable(const Array& operand, const Array& out) {
 Array map(UnaryOp op, const Array& x, const Scalars& scalars) {
   check_floating(name(op), x);
   const Array out = Array::like(x);
+  count_operations(out.numel());
   x.device().backend().unary(op, scalars, x, out);
   return out;
 }
@@ -66,18 +69,21 @@ Array map(UnaryOp op, const Array& x, const Scalars& scalars) {
 Array map_gradient(UnaryOp op, Array grad, const Array& saved, const Scalars& scalars) {
   const bool reuse = grad.storage().is_unique() && grad.layout().is_dense();
   const Array out = reuse ? grad : Array::like(grad);
+  count_operations(out.numel());
   grad.device().backend().unary_gradient(op, scalars, grad, saves(op) == Saves::nothing ? grad : saved, out);
   return out;
 }
 
 Array map(BinaryOp op, const Array& a, const Array& b) {
   const Operands operands = prepare(name(op), a, b, std::nullopt);
+  count_operations(operands.out.numel());
   a.device().backend().binary(op, operands.a, operands.b, operands.out);
   return operands.out;
 }
 
 Array compare(CompareOp op, const Array& a, const Array& b) {
   const Operands operands = prepare(name(op), a, b, DType::boolean);
+  count_operations(operands.out.numel());
   a.device().backend().compare(op, operands.a, operands.b, operands.out);
   return operands.out;
 }
@@ -91,6 +97,7 @@ void map_into(UnaryOp op, const Array& x, const Array& out, const Scalars& scala
     fail<DTypeError>(caller, fmt::format("{} {} does not fit in place into {}; cast it with to(DType::{})",
                                          name(x.dtype()), x.shape().text(), name(out.dtype()), name(out.dtype())));
   }
+  count_operations(out.numel());
   x.device().backend().unary(op, scalars, readable(x, out), out);
   out.storage()->changed_in_place();
 }
@@ -107,6 +114,7 @@ void map_into(BinaryOp op, const Array& a, const Array& b, const Array& out) {
                             name(out.dtype())));
   }
   const Array left = readable(a.to(out.dtype()), out), right = readable(b.to(out.dtype()), out);
+  count_operations(out.numel());
   out.device().backend().binary(op, left.expand(out.shape()), right.expand(out.shape()), out);
   out.storage()->changed_in_place();
 }
@@ -115,18 +123,21 @@ void copy_into(const Array& from, const Array& to) {
   const char* caller = called("copy");
   check_same_device(caller, from, to);
   check_target(caller, broadcast(from.shape(), to.shape(), caller), to);
+  count_operations(to.numel());
   to.device().backend().copy(readable(from, to).expand(to.shape()), to);
   to.storage()->changed_in_place();
 }
 
 void fill(const Array& out, double value) {
   check_defined(called("fill"), out);
+  count_operations(out.numel());
   out.device().backend().fill(out, value);
   out.storage()->changed_in_place();
 }
 
 Array full(const Shape& shape, double value, DType dtype, const Device& device) {
   const Array out(shape, dtype, device);
+  count_operations(out.numel());
   device.backend().fill(out, value);
   return out;
 }
@@ -143,6 +154,7 @@ Array random(RandomCall call, const Shape& shape, DType dtype, const Device& dev
   const RandomState state = take_random(shape.numel());
   call.seed = state.seed;
   call.offset = state.offset;
+  count_operations(out.numel());
   device.backend().random(call, out);
   return out;
 }
@@ -151,6 +163,7 @@ Array dropout(const DropoutCall& call, const Array& x) {
   check_floating("dropout", x);
   const Array source = x.contiguous();
   const Array out(x.shape(), x.dtype(), x.device());
+  count_operations(out.numel());
   x.device().backend().dropout(call, source, out);
   return out;
 }
@@ -162,6 +175,7 @@ Array dropout_next(DropoutCall& call, const Array& x) {
   const RandomState state = take_random(x.numel());
   call.seed = state.seed;
   call.offset = state.offset;
+  count_operations(out.numel());
   x.device().backend().dropout(call, source, out);
   return out;
 }
@@ -188,6 +202,7 @@ Array concat(std::span<const Array> parts, int axis) {
   const Array out(first.shape().with(axis, total), dtype, first.device());
   std::int64_t at = 0;
   for (const Array& part : parts) {
+    count_operations(part.numel());
     out.device().backend().copy(part, out.slice(axis, at, at + part.size(axis)));
     at += part.size(axis);
   }

@@ -1,6 +1,7 @@
 // normalize, softmax, cross_entropy: rows or channels that are brought to a common scale.
 #include <mnemo/core/families.h>
 #include <mnemo/core/families/check.h>
+#include <mnemo/core/work.h>
 
 namespace mnemo {
 
@@ -43,6 +44,7 @@ void normalize(NormalizeCall& call) {
     call.mean = Array(Shape{call.channels}, statistics_dtype(call.x), call.x.device());
     call.inverse_deviation = Array(Shape{call.channels}, statistics_dtype(call.x), call.x.device());
   }
+  count_operations(call.x.numel());
   call.x.device().backend().normalize(call);
   if (!call.training) return;
   for (const auto& [from, to] :
@@ -60,6 +62,7 @@ void normalize_gradient(NormalizeGradientCall& call) {
   call.grad = channels_last ? call.grad.channels_last() : call.grad.contiguous();
   if (call.weight.defined()) call.weight = call.weight.contiguous();
   count_points(call, call.x);
+  count_operations(call.x.numel());
   call.grad.device().backend().normalize_gradient(call);
 }
 
@@ -69,6 +72,7 @@ Array softmax(const Array& x, int axis, bool logarithm) {
   axis = normalize_axis(axis, x.rank(), op);
   const Array source = x.contiguous();
   const Array y(x.shape(), x.dtype(), x.device());
+  count_operations(x.numel());
   x.device().backend().softmax(softmax_call(x, axis, logarithm), source, y);
   return y;
 }
@@ -77,6 +81,7 @@ Array softmax_gradient(const Array& grad, const Array& y, int axis, bool logarit
   axis = normalize_axis(axis, y.rank(), "softmax");
   const Array source = grad.contiguous();
   const Array dx(y.shape(), y.dtype(), y.device());
+  count_operations(y.numel());
   y.device().backend().softmax_gradient(softmax_call(y, axis, logarithm), source, y, dx);
   return dx;
 }
@@ -114,6 +119,7 @@ CrossEntropyCall cross_entropy_problem(const Array& logits, const Array& targets
 Array cross_entropy(const CrossEntropyCall& call, const Array& logits, const Array& targets) {
   const Array rows = logits.contiguous(), indices = targets.contiguous();
   const Array losses(targets.shape(), statistics_dtype(logits), logits.device());
+  count_operations(logits.numel());
   logits.device().backend().cross_entropy(call, rows, indices, losses);
   return losses;
 }
@@ -122,6 +128,7 @@ Array cross_entropy_gradient(const CrossEntropyCall& call, const Array& grad, co
                              const Array& targets) {
   const Array weights = grad.contiguous(), rows = logits.contiguous(), indices = targets.contiguous();
   const Array dlogits(logits.shape(), logits.dtype(), logits.device());
+  count_operations(logits.numel());
   logits.device().backend().cross_entropy_gradient(call, weights, rows, indices, dlogits);
   return dlogits;
 }

@@ -1,5 +1,6 @@
 #include <mnemo/core/families.h>
 #include <mnemo/core/families/check.h>
+#include <mnemo/core/work.h>
 
 namespace mnemo {
 
@@ -56,6 +57,7 @@ Pooled pool(const PoolProblem& problem, const Array& x, int rank, bool want_offs
   Pooled result{Array(Shape(sizes), x.dtype(), x.device()), {}};
   if (want_offsets && problem.kind == PoolProblem::Kind::max)
     result.offsets = Array(Shape(sizes), problem.offset_dtype(), x.device());
+  count_operations(x.numel());
   x.device().backend().pool(problem, source, result.y, result.offsets);
   return result;
 }
@@ -63,6 +65,7 @@ Pooled pool(const PoolProblem& problem, const Array& x, int rank, bool want_offs
 Array pool_gradient(const PoolProblem& problem, const Array& grad, const Array& offsets, const Shape& x_shape) {
   const Array source = grad.contiguous();
   const Array dx(x_shape, grad.dtype(), grad.device());
+  count_operations(dx.numel());
   grad.device().backend().pool_gradient(problem, source, offsets, dx);
   return dx;
 }

@@ -1,5 +1,6 @@
 #include <mnemo/core/families.h>
 #include <mnemo/core/families/check.h>
+#include <mnemo/core/work.h>
 
 namespace mnemo {
 
@@ -28,6 +29,7 @@ Array reduce(ReduceOp op, const Array& x, unsigned axes, bool keep, double scale
   // Sums of small integers and of booleans are counts.
   const DType dtype = op == ReduceOp::sum && !is_floating(x.dtype()) ? DType::int64 : x.dtype();
   const Array out(kept, dtype, x.device());
+  count_operations(x.numel());
   x.device().backend().reduce(op, x, axes, scale, out);
   return keep ? out : out.reshape(without(x.shape(), axes, false));
 }
@@ -47,6 +49,7 @@ Array arg_max(const Array& x, int axis) {
   axis = normalize_axis(axis, x.rank(), "arg_max");
   if (x.size(axis) == 0) fail<ShapeError>("arg_max", fmt::format("axis {} of {} is empty", axis, x.shape().text()));
   const Array out(x.shape().with(axis, 1), DType::int64, x.device());
+  count_operations(x.numel());
   x.device().backend().arg_max(x, axis, out);
   return out.squeeze(axis);
 }

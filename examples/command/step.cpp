@@ -30,6 +30,7 @@ struct StepOptions {
   std::string seed = "0";
   std::string record;  ///< a file, or empty
   std::string report;  ///< a page, or none
+  std::string checkpoint = "none";
   bool json = false;
 };
 
@@ -41,6 +42,7 @@ struct Plan {
   std::int64_t steps;
   training::TrainerOptions training;
   std::uint64_t seed;
+  training::CheckpointRequest checkpoint;
 };
 
 Plan read(const StepOptions& options) {
@@ -49,8 +51,11 @@ Plan read(const StepOptions& options) {
             .size = 0,
             .steps = read_count("--steps", options.steps),
             .training = {},
-            .seed = read_seed("--seed", options.seed)};
+            .seed = read_seed("--seed", options.seed),
+            .checkpoint = training::read_checkpoint_request(options.checkpoint)};
   plan.training = read_training(options.training, plan.workload.dtype);
+  if (options.training.no_grad && plan.checkpoint.kind != training::CheckpointRequest::Kind::none)
+    throw UsageError("--no-grad keeps nothing for backward: there is nothing to --checkpoint");
   const models::Spec& spec = plan.workload.spec;
   plan.batches = options.batch.empty() ? std::vector{spec.batch} : read_counts("--batch", options.batch);
   plan.size = options.size.empty() ? spec.size : read_count("--size", options.size);
@@ -66,6 +71,18 @@ Device open(const StepOptions& options, const Workload& workload) {
   return Device::open(options.device, memory::AllocatorConfig::parse(options.allocator));
 }
 
+training::RunPlan run_plan(const Plan& plan, std::int64_t batch, const Device& device) {
+  return {.spec = plan.workload.spec,
+          .training = plan.training,
+          .policy = plan.workload.policy,
+          .batch = batch,
+          .size = plan.size,
+          .steps = plan.steps,
+          .seed = plan.seed,
+          .device = device,
+          .command = "mnemo step " + plan.workload.spec.name};
+}
+
 void train(const Plan& plan, const StepOptions& options, const Device& device, StepResult& result) {
   const DeviceScope on_device(device);
   const ConvPolicyScope policy(plan.workload.policy);
@@ -74,6 +91,10 @@ void train(const Plan& plan, const StepOptions& options, const Device& device, S
   for (std::size_t i = 0; i < plan.batches.size(); ++i) {
     if (i > 0 && options.empty_cache) device.allocator().empty_cache();
     result.runs.push_back({plan.batches[i], plan.size, {}});
+    if (plan.checkpoint.kind != training::CheckpointRequest::Kind::none) {
+      result.runs.back().checkpoints = training::choose_plan(run_plan(plan, plan.batches[i], device), plan.checkpoint);
+      trainer.checkpoint(result.runs.back().checkpoints->chosen.plan);
+    }
     for (std::int64_t step = 0; step < plan.steps; ++step) {
       result.runs.back().steps.push_back(trainer.step(plan.batches[i], plan.size));
     }
@@ -88,16 +109,7 @@ void train(const Plan& plan, const StepOptions& options, const Device& device, S
 
 /// What a recording of these steps says about itself.
 memory::RecordingAbout about(const Plan& plan, const Device& device) {
-  const training::RunPlan run{.spec = plan.workload.spec,
-                              .training = plan.training,
-                              .policy = plan.workload.policy,
-                              .batch = plan.batches.front(),
-                              .size = plan.size,
-                              .steps = plan.steps,
-                              .seed = plan.seed,
-                              .device = device,
-                              .command = "mnemo step " + plan.workload.spec.name};
-  return training::about(run);
+  return training::about(run_plan(plan, plan.batches.front(), device));
 }
 
 /// Writes down what happens on the device, to a file and for a page, as far as that was asked for.
@@ -165,6 +177,9 @@ void add_step(CLI::App& app, Action& action) {
   verb->add_option("--seed", options->seed, "Of all random numbers. (0)");
   verb->add_option("--record", options->record, "Also write everything that happens to memory to this file.");
   add_page_option(*verb, options->report);
+  verb->add_option("--checkpoint", options->checkpoint,
+                   "none, a number of segments, auto (the least memory for 16 % more operations), or plan:SIZE (the "
+                   "fewest operations with at most SIZE allocated). (none)");
   verb->add_flag("--json", options->json, "One JSON object on stdout.");
   verb->callback([&action, options, allocator] {
     options->has_allocator = allocator->count() > 0;

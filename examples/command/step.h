@@ -10,6 +10,7 @@
 
 #include "command/output.h"
 #include "command/workload.h"
+#include "training/checkpointing.h"
 #include "training/trainer.h"
 
 namespace mnemo::command {
@@ -19,6 +20,7 @@ struct StepRun {
   std::int64_t batch = 0;
   std::int64_t size = 0;
   std::vector<training::StepReport> steps;
+  std::optional<training::ChosenPlan> checkpoints = {};  ///< if any were asked for
 };
 
 struct StepResult {

@@ -25,6 +25,7 @@ Json to_json(const training::StepReport& step) {
   return {{"loss", std::isfinite(step.loss) ? Json(step.loss) : Json(nullptr)},
           {"before_forward", step.before_forward},
           {"after_forward", step.after_forward},
+          {"operations", step.operations},
           {"allocated", step.allocated},
           {"reserved", step.reserved},
           {"peak_allocated", step.peak.allocated},
@@ -47,6 +48,34 @@ Json to_json(const OutOfMemory::Details& d) {
           {"phase", memory::name(d.tag.phase)},
           {"op", d.tag.op},
           {"module", d.tag.module}};
+}
+
+/// What was chosen beside what a step without checkpoints would take; null for what did not fit.
+Json to_json(const training::ChosenPlan& checkpoints) {
+  const auto run = [](const training::CheckpointTrial& dry) {
+    return Json{{"peak_allocated", dry.peak}, {"activations", dry.activations}, {"operations", dry.operations}};
+  };
+  const auto& [chosen, plain] = checkpoints;
+  return {{"plan", chosen.plan ? Json(chosen.plan->text()) : Json(nullptr)},
+          {"expected", run(chosen)},
+          {"without", plain.fits() ? run(plain) : Json(nullptr)},
+          {"extra_operations", chosen.extra(plain)}};
+}
+
+/// "checkpoints at batch 8: (0 1) 2, ..."
+std::string checkpoint_lines(const StepResult& result) {
+  std::string lines;
+  for (const StepRun& run : result.runs) {
+    if (!run.checkpoints) continue;
+    const auto& [chosen, plain] = *run.checkpoints;
+    lines += fmt::format("checkpoints at batch {}: {}; {:.1f} % more operations; activations at most {}", run.batch,
+                         chosen.plan ? chosen.plan->text() : "none", 100 * chosen.extra(plain),
+                         mebibytes(chosen.activations));
+    lines += plain.fits() ? fmt::format(" instead of {}, allocated {} instead of {}\n", mebibytes(plain.activations),
+                                        mebibytes(chosen.peak), mebibytes(plain.peak))
+                          : std::string("; without them it does not fit\n");
+  }
+  return lines;
 }
 
 /// "backward: max_pool2d of layer1.0"
@@ -111,6 +140,7 @@ Json to_json(const StepResult& result) {
     Json steps = Json::array();
     for (const training::StepReport& step : run.steps) steps.push_back(to_json(step));
     runs.push_back({{"batch", run.batch}, {"size", run.size}, {"steps", std::move(steps)}});
+    if (run.checkpoints) runs.back()["checkpoints"] = to_json(*run.checkpoints);
   }
   Json object{{"device", result.device},
               {"decisions", result.decisions},
@@ -136,6 +166,7 @@ std::string text(const StepResult& result) {
                   grouped(result.parameters), name(result.workload->dtype), training::describe(result.training));
   if (!result.decisions.empty())
     text += fmt::format("convolutions: {}, policy {}\n", result.decisions, policy_text(result.workload->policy));
+  text += checkpoint_lines(result);
   text += '\n' + steps_table(result) + peak_table(result);
   text += fmt::format("\nsegments {}, retries {}, out of memory {}\n", result.statistics.segment.all.current,
                       result.statistics.num_alloc_retries, result.statistics.num_ooms);

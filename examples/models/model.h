@@ -17,6 +17,8 @@ class Model {
   Model& operator=(const Model&) = delete;
 
   virtual Tensor forward(const Tensor& x) = 0;
+  /// What forward does, as a chain; a single stage where the model does not say of what it is made.
+  virtual std::vector<Stage> stages() = 0;
   virtual std::vector<nn::NamedTensor> named_parameters() = 0;
   /// Casts parameters and buffers.
   virtual void to(DType dtype) = 0;
@@ -37,6 +39,12 @@ std::unique_ptr<Model> as_model(M module) {
     // Visited here, so that every layer knows its path before the first forward.
     explicit Holder(M m) : module_(std::move(m)) { nn::Collector().run(module_); }
     Tensor forward(const Tensor& x) override { return module_(x); }
+    std::vector<Stage> stages() override {
+      if constexpr (requires { module_.stages(); })
+        return module_.stages();
+      else
+        return {make_stage("forward", [this](const Tensor& x) { return module_(x); })};
+    }
     std::vector<nn::NamedTensor> named_parameters() override { return module_.named_parameters(); }
     void to(DType dtype) override { module_.to(dtype); }
 

@@ -19,6 +19,30 @@ Shortcut shortcut(std::int64_t in, std::int64_t out, std::int64_t stride) {
                         nn::BatchNorm2d({.channels = out}));
 }
 
+/// A block as a chain: its input lies below until the last stage takes the way around. Normalizations are stages of
+/// their own: they cost little to compute again.
+template <class Block>
+std::vector<Stage> block_stages(Block& block, std::vector<nn::Conv2d*> convs, std::vector<nn::BatchNorm2d*> norms) {
+  std::vector<Stage> list;
+  for (std::size_t i = 0; i < convs.size(); ++i) {
+    list.push_back(make_stage("conv", [conv = convs[i]](const Tensor& x) { return (*conv)(x); }));
+    list.push_back(make_stage("norm", [&block, norm = norms[i]](const Tensor& x) {
+      const memory::ModuleScope module(block.path);
+      return relu((*norm)(x));
+    }));
+  }
+  list.front().gives = 2;
+  list.front().run = [conv = convs.front()](std::span<const Tensor> x) -> std::vector<Tensor> {
+    return {x[0], (*conv)(x[0])};
+  };
+  list.back().takes = 2;
+  list.back().run = [&block, norm = norms.back()](std::span<const Tensor> x) -> std::vector<Tensor> {
+    const memory::ModuleScope module(block.path);
+    return {block.join((*norm)(x[1]), x[0])};
+  };
+  return list;
+}
+
 struct Basic : nn::Module<Basic> {
   static constexpr std::int64_t expansion = 1;
   nn::Conv2d conv1, conv2;
@@ -32,10 +56,9 @@ struct Basic : nn::Module<Basic> {
         bn2({.channels = o.width}),
         downsample(shortcut(o.in, o.width, o.stride)) {}
 
-  Tensor forward(const Tensor& x) {
-    const Tensor y = bn2(conv2(relu(bn1(conv1(x)))));
-    return relu(y + (downsample ? (*downsample)(x) : x));
-  }
+  Tensor forward(const Tensor& x) { return join(bn2(conv2(relu(bn1(conv1(x))))), x); }
+  Tensor join(const Tensor& y, const Tensor& x) { return relu(y + (downsample ? (*downsample)(x) : x)); }
+  std::vector<Stage> stages() { return block_stages(*this, {&conv1, &conv2}, {&bn1, &bn2}); }
   void visit(nn::Visitor& v) {
     v.child("conv1", conv1), v.child("bn1", bn1), v.child("conv2", conv2), v.child("bn2", bn2);
     if (downsample) v.child("downsample", *downsample);
@@ -57,10 +80,9 @@ struct Bottleneck : nn::Module<Bottleneck> {
         bn3({.channels = o.width * expansion}),
         downsample(shortcut(o.in, o.width * expansion, o.stride)) {}
 
-  Tensor forward(const Tensor& x) {
-    const Tensor y = bn3(conv3(relu(bn2(conv2(relu(bn1(conv1(x))))))));
-    return relu(y + (downsample ? (*downsample)(x) : x));
-  }
+  Tensor forward(const Tensor& x) { return join(bn3(conv3(relu(bn2(conv2(relu(bn1(conv1(x)))))))), x); }
+  Tensor join(const Tensor& y, const Tensor& x) { return relu(y + (downsample ? (*downsample)(x) : x)); }
+  std::vector<Stage> stages() { return block_stages(*this, {&conv1, &conv2, &conv3}, {&bn1, &bn2, &bn3}); }
   void visit(nn::Visitor& v) {
     v.child("conv1", conv1), v.child("bn1", bn1), v.child("conv2", conv2), v.child("bn2", bn2);
     v.child("conv3", conv3), v.child("bn3", bn3);
@@ -101,6 +123,19 @@ Tensor ResNet::forward(const Tensor& x) {                                       
   Tensor y = maxpool(relu(bn1(conv1(x))));                                             // (N, 64, 56, 56)
   for (nn::Sequential* layer : {&layer1, &layer2, &layer3, &layer4}) y = (*layer)(y);  // (N, 512 or 2048, 7, 7)
   return fc(mean(y, {2, 3}));                                                          // (N, classes)
+}
+
+std::vector<Stage> ResNet::stages() {
+  std::vector<Stage> list{make_stage("conv", [this](const Tensor& x) { return conv1(x); }),
+                          make_stage("norm", [this](const Tensor& x) { return bn1(x); }),
+                          make_stage("pool", [this](const Tensor& x) { return maxpool(relu(x)); })};
+  for (const nn::Sequential* layer : {&layer1, &layer2, &layer3, &layer4}) {
+    for (std::size_t i = 0; i < layer->size(); ++i) {
+      for (Stage& stage : layer->layer(i).stages()) list.push_back(std::move(stage));
+    }
+  }
+  list.push_back(make_stage("head", [this](const Tensor& x) { return fc(mean(x, {2, 3})); }));
+  return list;
 }
 
 void ResNet::visit(nn::Visitor& v) {

@@ -27,6 +27,8 @@ struct ResNet : nn::Module<ResNet> {
 
   explicit ResNet(const ResNetOptions& options);
   Tensor forward(const Tensor& x);
+  /// Each convolution, each normalization with what follows it, the head.
+  std::vector<Stage> stages();
   void visit(nn::Visitor& v);
 };
 

@@ -23,6 +23,42 @@ Tensor UNet3d::forward(const Tensor& x) {                           // (N, 1, S,
   return head(y);                                                   // (N, 3, S, S, S)
 }
 
+std::vector<Stage> UNet3d::stages() {
+  std::vector<Stage> list;
+  const auto add = [&list](DoubleConv3d& block) {
+    for (const auto& [conv, norm] : {std::pair(&block.conv1, &block.bn1), std::pair(&block.conv2, &block.bn2)}) {
+      list.push_back(make_stage("conv", [conv](const Tensor& x) { return (*conv)(x); }));
+      list.push_back(make_stage("norm", [norm, path = block.path](const Tensor& x) {
+        const memory::ModuleScope module(path);
+        return relu((*norm)(x));
+      }));
+    }
+  };
+  // Goes on with the half and leaves the whole below, for the decoder.
+  const auto pool = [&list] {
+    Stage& last = list.back();
+    last.gives = 2;
+    last.run = [run = last.run](std::span<const Tensor> x) -> std::vector<Tensor> {
+      const Tensor y = run(x)[0];
+      return {y, max_pool3d(y, {.kernel = 2})};
+    };
+  };
+  const auto join = [&list] {
+    list.push_back({.name = "join",
+                    .run = [](std::span<const Tensor> x) -> std::vector<Tensor> {
+                      return {concat({upsample_nearest(x[1]), x[0]}, 1)};
+                    },
+                    .takes = 2});
+  };
+  add(encoder1), pool();
+  add(encoder2), pool();
+  add(bottom);
+  join(), add(decoder2);
+  join(), add(decoder1);
+  list.push_back(make_stage("head", [this](const Tensor& x) { return head(x); }));
+  return list;
+}
+
 void UNet3d::visit(nn::Visitor& v) {
   v.child("encoder1", encoder1), v.child("encoder2", encoder2), v.child("bottom", bottom);
   v.child("decoder2", decoder2), v.child("decoder1", decoder1), v.child("head", head);

@@ -25,6 +25,8 @@ struct UNet3d : nn::Module<UNet3d> {
   nn::Conv3d head{{.in = 16, .out = 3, .kernel = 1}};
 
   Tensor forward(const Tensor& x);
+  /// Each convolution, each normalization with what follows it, and every joining of a skip with what comes from below.
+  std::vector<Stage> stages();
   void visit(nn::Visitor& v);
 };
 

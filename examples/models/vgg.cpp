@@ -20,4 +20,18 @@ Vgg16::Vgg16()
   }
 }
 
+std::vector<Stage> Vgg16::stages() const {
+  std::vector<Stage> list;
+  std::size_t at = 0;
+  for (const std::size_t convolutions : {2, 2, 3, 3, 3}) {
+    for (std::size_t i = 1; i < convolutions; ++i, at += 2) list.push_back(features.stage(at, at + 2));
+    list.push_back(features.stage(at, at + 1));
+    list.push_back(features.stage(at + 1, at + 3));
+    at += 3;
+  }
+  for (const auto& [first, last] : {std::pair(0, 4), std::pair(4, 7), std::pair(7, 8)})
+    list.push_back(classifier.stage(static_cast<std::size_t>(first), static_cast<std::size_t>(last)));
+  return list;
+}
+
 }  // namespace mnemo::models

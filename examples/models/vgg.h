@@ -12,6 +12,8 @@ struct Vgg16 : nn::Module<Vgg16> {
 
   Vgg16();
   Tensor forward(const Tensor& x) { return classifier(features(x)); }
+  /// Each convolution and linear layer with what follows it; the one before a pool apart from ReLU and pool.
+  std::vector<Stage> stages() const;
   void visit(nn::Visitor& v) { v.child("features", features), v.child("classifier", classifier); }
 };
 

@@ -45,6 +45,10 @@ std::string describe(const TrainerOptions& options) {
   return text;
 }
 
+AutocastState autocast_of(const TrainerOptions& options) {
+  return {.enabled = options.amp.has_value(), .dtype = options.amp.value_or(DType::bfloat16)};
+}
+
 Trainer::Trainer(const models::Spec& spec, const TrainerOptions& options)
     : spec_(spec), options_(options), model_(spec.make()) {
   if (options.dtype != DType::float32) model_->to(options.dtype);
@@ -65,7 +69,9 @@ StepReport Trainer::step(std::int64_t batch_size, std::int64_t edge) {
   allocator.reset_peak();
   const memory::StepScope step(++steps_);
   StepReport report;
+  const std::int64_t operations = operations_done();
   run(batch_size, edge, report);
+  report.operations = operations_done() - operations;
   const memory::Statistics statistics = allocator.statistics();
   report.allocated = statistics.allocated_bytes.all.current;
   report.reserved = statistics.reserved_bytes.all.current;
@@ -87,9 +93,9 @@ void Trainer::run(std::int64_t batch_size, std::int64_t edge, StepReport& report
     report.before_forward = device_.allocator().allocated();
     Tensor output, loss;
     {
-      const AutocastScope half(
-          AutocastState{.enabled = options_.amp.has_value(), .dtype = options_.amp.value_or(DType::bfloat16)});
-      output = model_->forward(batch.input);  // stays until the end of the step, as in the loops that users write
+      const AutocastScope half(autocast_of(options_));
+      // Stays until the end of the step, as in the loops that users write.
+      output = plan_ ? run_chain(*plan_, model_->stages(), batch.input) : model_->forward(batch.input);
       report.after_forward = device_.allocator().allocated();
       if (!optimizer_ && spec_.classes == 0) return;
       loss = models::loss(spec_, output, batch.targets);

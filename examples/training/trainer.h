@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "models/registry.h"
 
@@ -29,9 +30,13 @@ struct TrainerOptions {
 /// "adam in backward, autocast to bfloat16, 4 batches per update": all but the dtype.
 std::string describe(const TrainerOptions& options);
 
+/// What autocast does in its forward pass.
+AutocastState autocast_of(const TrainerOptions& options);
+
 /// Memory after a step, when everything that belonged to it is released, and at its peak. Bytes.
 struct StepReport {
   double loss = 0;                   ///< NaN on a virtual device, and where none was computed
+  std::int64_t operations = 0;       ///< core/work.h
   memory::Bytes before_forward = 0;  ///< allocated with the input there; of several batches the last
   memory::Bytes after_forward = 0;   ///< allocated with the output there
   memory::Bytes allocated = 0;
@@ -52,6 +57,9 @@ class Trainer {
   /// beginning. Without training a regression computes no loss.
   StepReport step(std::int64_t batch_size, std::int64_t edge);
 
+  /// From now on the model runs by this plan of its stages; nothing: by its own forward.
+  void checkpoint(std::optional<CheckpointPlan> plan) { plan_ = std::move(plan); }
+
   models::Model& model() { return *model_; }
   const Device& device() const { return device_; }
 
@@ -63,6 +71,7 @@ class Trainer {
   TrainerOptions options_;
   Device device_;  ///< the current one when it was made
   std::unique_ptr<models::Model> model_;
+  std::optional<CheckpointPlan> plan_;
   std::unique_ptr<optim::Optimizer> optimizer_;  ///< null for Rule::nothing
   std::optional<optim::GradScaler> scaler_;
   std::optional<optim::StepInBackward> in_backward_;

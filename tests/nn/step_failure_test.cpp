@@ -119,7 +119,7 @@ Sequential volumes() {
 Tensor with_skip(Sequential& net, const Tensor& x) {
   Tensor y = x;
   for (std::size_t i = 0; i < net.size(); ++i) {
-    const Tensor next = net[i](y);
+    const Tensor next = net.layer(i)(y);
     y = i == 1 ? next + y : next;
   }
   return y;
