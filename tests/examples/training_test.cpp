@@ -124,7 +124,7 @@ TEST_CASE("step --amp on a card: half activations, float32 parameters, and their
 }
 
 TEST_CASE("step refuses lean options that do not go together") {
-  for (const auto& [options, word] : std::vector<std::pair<std::string, std::string>>{
+  for (const auto& wrong : std::vector<std::pair<std::string, std::string>>{
            {"--amp bf16 --dtype float16", "--amp is for parameters in float32"},
            {"--amp fp32", "--amp"},
            {"--accumulate 0", "--accumulate"},
@@ -132,10 +132,10 @@ TEST_CASE("step refuses lean options that do not go together") {
            {"--amp fp16 --optimizer-in-backward", "--amp bf16"},
            {"--no-grad --accumulate 2", "updates nothing"},
            {"--optimizer adam8bt", "did you mean adam8bit?"}}) {
-    CAPTURE(options);
-    const Answer answer = mnemo_command("step mlp --device virtual:cpu " + options);
+    CAPTURE(wrong.first);
+    const Answer answer = mnemo_command("step mlp --device virtual:cpu " + wrong.first);
     CHECK(answer.code == 2);
-    CHECK(answer.err.find(word) != std::string::npos);
+    CHECK(answer.err.find(wrong.second) != std::string::npos);
   }
   using namespace mnemo;
   const models::Spec& spec = *models::find_spec("mlp");
