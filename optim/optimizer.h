@@ -103,7 +103,8 @@ struct AdamOptions {
   bool maximize = false;
 };
 
-/// Adam (Kingma and Ba, 2014): two values per parameter. Weight decay is added to the gradient.
+/// Adam (Kingma and Ba, 2014): two values per parameter, of the parameter's dtype. Weight decay is added to the
+/// gradient. With float16 parameters the second moment underflows for gradients below about 0.005.
 class Adam : public Optimizer {
  public:
   explicit Adam(std::vector<Tensor> parameters, AdamOptions options = {});

@@ -296,3 +296,21 @@ TEST_CASE("autocast: a user's own op asks with a rule") {
   CHECK_FALSE(static_cast<bool>(OperandCast("my_op", {&x})));
   CHECK(autocast_rule("my_op") == AutocastRule::as_it_comes);
 }
+
+TEST_CASE("autocast: running out of memory for a copy leaves everything as it was, and the next use works") {
+  // Two segments of 2 MiB: the parameter takes 1 MiB, its copy would take half, and 382 KiB are left.
+  const Device device = Device::open("virtual:cpu:4MiB");
+  const Tensor w = ones({256, 1024}, {.device = device, .requires_grad = true});
+  Array ballast(Shape{256, 1024}, DType::float32, device);
+  const Tensor x = ones({1, 1024}, {.dtype = DType::bfloat16, .device = device});
+  const Array more(Shape{256, 1024}, DType::float32, device), rest(Shape{160, 1024}, DType::float32, device);
+  const AutocastScope scope(DType::bfloat16);
+  const Bytes before = device.allocator().allocated();
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    CHECK_THROWS_AS(linear(x, w), OutOfMemory);
+    CHECK(device.allocator().allocated() == before);
+    CHECK(current_autocast().enabled);
+  }
+  ballast = Array();
+  CHECK(linear(x, w).dtype() == DType::bfloat16);
+}

@@ -10,7 +10,10 @@ using nlohmann::json;
 
 namespace {
 
-const json last_step(const json& object) { return object["runs"].back()["steps"].back(); }
+/// Blocks of multiples of 512 bytes, nothing unsplit behind them.
+const std::string kExact = "--allocator expandable_segments:True";
+
+json last_step(const json& object) { return object["runs"].back()["steps"].back(); }
 
 std::int64_t at_peak(const json& step, const char* category) { return step["peak"]["categories"].value(category, 0); }
 
@@ -36,8 +39,8 @@ TEST_CASE("step: lean options have the bytes of cpu on virtual:cpu, and a loss t
 
 TEST_CASE("step --optimizer adam8bit: the state of a large layer is two bytes per value and a float per 2048") {
   const auto after = [](const char* optimizer) {
-    return last_step(object_of(std::string("step vgg16 --batch 1 --steps 2 --device virtual:h200 --optimizer ") +
-                               optimizer))["allocated"]
+    return last_step(object_of(std::string("step vgg16 --batch 1 --steps 2 --device virtual:h200 ") + kExact +
+                               " --optimizer " + optimizer))["allocated"]
         .get<std::int64_t>();
   };
   // Both keep parameters and gradients. Of the 138,357,544 values 5,224 (biases of the convolutions and of the last
@@ -90,17 +93,24 @@ TEST_CASE("step --accumulate: the activations of one batch, and the mean of the 
 TEST_CASE("step --amp on a card: half activations, float32 parameters, and their half copies while they are needed") {
   for (const char* device : {"virtual:h200", "virtual:cpu"}) {
     CAPTURE(device);
-    const std::string arguments = std::string("step resnet50 --batch 16 --steps 2 --device ") + device;
+    const std::string arguments = std::string("step resnet50 --batch 16 --steps 2 ") + kExact + " --device " + device;
     const json whole = last_step(object_of(arguments)), half = last_step(object_of(arguments + " --amp bf16"));
     const double ratio = static_cast<double>(at_peak(half, "saved_activation")) /
                          static_cast<double>(at_peak(whole, "saved_activation"));
     CHECK(ratio > 0.45);
     CHECK(ratio < 0.6);
     CHECK(half["allocated"] == whole["allocated"]);  // parameters and gradients stay float32
+    CHECK(at_peak(whole, "parameter") < 4 * 25'557'032 + 161 * 512);
+    CHECK(at_peak(half, "parameter") > 4 * 25'557'032);
+    CHECK(at_peak(half, "parameter") < 6 * 25'557'032 + 2 * 161 * 512);
   }
+  // Its float32 weight of 64*64*4 B, and the copy of half of that which backward needs.
   const json object = object_of("explain resnet50 --batch 16 --device virtual:h200 --amp bf16");
   CHECK(object["about"]["amp"] == "bfloat16");
   int halves = 0, norms = 0;
+  for (const json& row : object["layers"]) {
+    if (row["module"] == "layer1.0.conv1") CHECK(row["parameters"] == 16'384 + 8'192);
+  }
   for (const json& row : object["layers"]) {
     if (row["op"] == "conv2d" || row["op"] == "linear" || row["op"] == "batch_norm") {
       CHECK(row["dtype"] == "bfloat16");
@@ -114,18 +124,18 @@ TEST_CASE("step --amp on a card: half activations, float32 parameters, and their
 }
 
 TEST_CASE("step refuses lean options that do not go together") {
-  for (const auto& [options, word] : std::vector<std::pair<std::string, std::string>>{
+  for (const auto& wrong : std::vector<std::pair<std::string, std::string>>{
            {"--amp bf16 --dtype float16", "--amp is for parameters in float32"},
            {"--amp fp32", "--amp"},
            {"--accumulate 0", "--accumulate"},
            {"--accumulate 2 --optimizer-in-backward", "cannot be accumulated"},
            {"--amp fp16 --optimizer-in-backward", "--amp bf16"},
            {"--no-grad --accumulate 2", "updates nothing"},
-           {"--optimizer adam8", "did you mean adam8bit?"}}) {
-    CAPTURE(options);
-    const Answer answer = mnemo_command("step mlp --device virtual:cpu " + options);
+           {"--optimizer adam8bt", "did you mean adam8bit?"}}) {
+    CAPTURE(wrong.first);
+    const Answer answer = mnemo_command("step mlp --device virtual:cpu " + wrong.first);
     CHECK(answer.code == 2);
-    CHECK(answer.err.find(word) != std::string::npos);
+    CHECK(answer.err.find(wrong.second) != std::string::npos);
   }
   using namespace mnemo;
   const models::Spec& spec = *models::find_spec("mlp");

@@ -137,8 +137,6 @@ Convex descend(double decades) {
   }
   result.plain = distance(plain);
   result.coded = distance(coded);
-  MESSAGE(decades << " decades: distance " << result.first << ", after Adam " << result.plain << ", after Adam8bit "
-                  << result.coded << ", most apart on the way " << result.apart);
   return result;
 }
 
@@ -252,7 +250,6 @@ TEST_CASE("adam8bit: a classifier learns as with Adam") {
     return last;
   };
   const double plain = train(false), coded = train(true);
-  MESSAGE("cross entropy after Adam " << plain << ", after Adam8bit " << coded);
   CHECK(plain < 0.2);
   CHECK(std::abs(coded - plain) < 0.02);
 }
