@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include <mnemo/memory/error.h>
+#include <mnemo/memory/marks.h>
 #include <mnemo/memory/rounding.h>
 #include <mnemo/memory/timeline.h>
 
@@ -170,11 +171,7 @@ class CallReader {
         return;
       case EventKind::marker:
         finish_free(false);
-        outside();
-        group_.called = std::string_view(event.tag.op) == kEmptyCache;
-        says_so_ |= group_.called;
-        group_.totals = now();
-        return;
+        return take_marker(event.tag.op);
     }
   }
 
@@ -210,6 +207,18 @@ class CallReader {
     group_ = {};
   }
 
+  void take_marker(std::string_view text) {
+    if (text == kRetryMark) {
+      complete_all();  // those before it were there when the request looked for a block
+      group_.retried = true;
+      return;
+    }
+    outside();
+    group_.called = text == kEmptyCacheMark;
+    says_so_ |= group_.called;
+    group_.totals = now();
+  }
+
   /// Whether memory was given back by the allocator itself, as it does only for a request that finds no room.
   bool gave_back(const Event& request) const {
     if (group_.freed == 0 || request.requested < 0 || request.requested >= kTooLarge) return false;
@@ -235,12 +244,13 @@ class CallReader {
 
   void take_malloc(const Event& event) {
     const bool failed = event.kind == EventKind::oom;
-    const bool by_itself = !group_.called && (says_so_ ? group_.freed > 0 : gave_back(event));
+    const bool by_itself =
+        group_.retried || (!group_.called && (says_so_ ? group_.freed > 0 : gave_back(event)));
     if (group_.called || (group_.freed > 0 && !by_itself)) {
       guessed_ += !group_.called && group_.obtained > 0 && trace_.capacity() == 0 ? 1 : 0;
       complete_all();
       add({.kind = Kind::empty_cache}, group_.totals);
-    } else if (group_.freed == 0) {
+    } else if (!by_itself) {
       complete_all();
     }
     if (!failed) follow(event.tag);
@@ -333,7 +343,8 @@ class CallReader {
     Bytes reserved = 0;  // before the first memory was given back
     Bytes freed = 0;
     Bytes obtained = 0;
-    bool called = false;       // empty_cache
+    bool called = false;   // empty_cache
+    bool retried = false;  // the device was full
     CallTrace::Totals totals;  // after what was given back
   };
 

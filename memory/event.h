@@ -22,9 +22,6 @@ enum class EventKind : std::uint8_t {
 
 const char* name(EventKind kind);
 
-/// The marker that the allocator's empty_cache begins with.
-inline constexpr const char* kEmptyCache = "empty_cache";
-
 /// One event, with the totals after it.
 struct Event {
   EventKind kind = EventKind::marker;

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cassert>
 
+#include <mnemo/memory/marks.h>
+
 namespace mnemo::memory {
 
 CachingAllocator::State::~State() {
@@ -107,7 +109,7 @@ void CachingAllocator::State::complete_free(Block* block) {
 
 void CachingAllocator::State::empty_cache() {
   // From what it does alone, nobody could tell it from a request that found the device full.
-  ledger.marker(kEmptyCache);
+  ledger.marker(kEmptyCacheMark);
   release_cached();
 }
 

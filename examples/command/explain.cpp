@@ -19,6 +19,7 @@ struct ExplainOptions {
 };
 
 int show(const ExplainOptions& options) {
+  check_records(std::vector(options.subjects.size(), options.given));
   int code = fine;
   std::vector<Json> objects;
   for (const std::string& wanted : options.subjects) {

@@ -21,6 +21,7 @@ struct SweepOptions {
   std::string batch, size;  ///< empty: the model's own
   std::string optimizer = "sgd";
   std::string csv, svg;
+  std::string record;  ///< a folder, or empty
   bool json = false;
 };
 
@@ -49,7 +50,7 @@ int show(const SweepOptions& options) {
   const auto sizes = options.size.empty() ? std::vector{spec.size} : read_range("--size", options.size, 8);
   const training::Rule rule = choose<training::Rule>("--optimizer", options.optimizer,
                                                      {{"sgd", training::Rule::sgd}, {"adam", training::Rule::adam}});
-  Sweep sweep{.survey = survey(workload, devices, batches, sizes, rule), .rule = rule};
+  Sweep sweep{.survey = survey(workload, devices, batches, sizes, rule, options.record), .rule = rule};
   find_rises(sweep);
   if (!options.csv.empty()) write_file(options.csv, csv(sweep));
   if (!options.svg.empty()) write_file(options.svg, svg(sweep));
@@ -77,6 +78,8 @@ void add_sweep(CLI::App& app, Action& action) {
   verb->add_option("--optimizer", options->optimizer, "sgd (without momentum) or adam. (sgd)");
   verb->add_option("--csv", options->csv, "Also write the table to this file.");
   verb->add_option("--svg", options->svg, "Also write the curves as a picture to this file.");
+  verb->add_option("--record", options->record,
+                   "Also write what happens to memory at each point to this folder, as batch-8-size-224.mnemo.");
   verb->add_flag("--json", options->json, "One JSON object on stdout.");
   verb->callback([&action, options] { action = [options] { return show(*options); }; });
 }
