@@ -95,9 +95,9 @@ class TextReader {
     if (verb == "complete") return plain(Kind::complete_all);
     if (verb == "empty_cache") return plain(Kind::empty_cache);
     if (verb == "reset_peak") return plain(Kind::reset_peak);
-    refuse(fmt::format(
-        "unknown operation '{}'; known are alloc, free, record_stream, complete, empty_cache, reset_peak",
-        verb.substr(0, 100)));
+    refuse(
+        fmt::format("unknown operation '{}'; known are alloc, free, record_stream, complete, empty_cache, reset_peak",
+                    verb.substr(0, 100)));
   }
 
   std::uint32_t known(std::string_view id) const {

@@ -244,8 +244,7 @@ class CallReader {
 
   void take_malloc(const Event& event) {
     const bool failed = event.kind == EventKind::oom;
-    const bool by_itself =
-        group_.retried || (!group_.called && (says_so_ ? group_.freed > 0 : gave_back(event)));
+    const bool by_itself = group_.retried || (!group_.called && (says_so_ ? group_.freed > 0 : gave_back(event)));
     if (group_.called || (group_.freed > 0 && !by_itself)) {
       guessed_ += !group_.called && group_.obtained > 0 && trace_.capacity() == 0 ? 1 : 0;
       complete_all();
@@ -300,18 +299,18 @@ class CallReader {
   void warn() {
     const Recording& recording = *trace_.recording;
     if (recording.dropped() > 0) {
-      trace_.warnings.push_back(fmt::format("the first {} events were dropped: the trace begins in the middle, with {} "
-                                            "blocks alive",
-                                            recording.dropped(), trace_.blocks_before.size()));
+      trace_.warnings.push_back(
+          fmt::format("the first {} events were dropped: the trace begins in the middle, with {} "
+                      "blocks alive",
+                      recording.dropped(), trace_.blocks_before.size()));
     } else if (!trace_.blocks_before.empty()) {
       trace_.warnings.push_back(
           fmt::format("the trace begins with {} blocks alive, allocated first", trace_.blocks_before.size()));
     }
     if (recording.truncated()) trace_.warnings.push_back("the recording was cut off; its last events are not there");
     if (failed_ > 0) {
-      trace_.warnings.push_back(
-          fmt::format("{} requests failed when this was recorded; where one does not, its block is freed at once",
-                      failed_));
+      trace_.warnings.push_back(fmt::format(
+          "{} requests failed when this was recorded; where one does not, its block is freed at once", failed_));
     }
     if (guessed_ > 0) {
       trace_.warnings.push_back(
@@ -343,8 +342,8 @@ class CallReader {
     Bytes reserved = 0;  // before the first memory was given back
     Bytes freed = 0;
     Bytes obtained = 0;
-    bool called = false;   // empty_cache
-    bool retried = false;  // the device was full
+    bool called = false;       // empty_cache
+    bool retried = false;      // the device was full
     CallTrace::Totals totals;  // after what was given back
   };
 
@@ -353,10 +352,10 @@ class CallReader {
   AllocatorConfig config_;
   Bytes room_ = 0;  // that the device has
   std::unordered_map<TagKey, std::uint32_t, TagHash> tags_;
-  std::unordered_map<std::uint64_t, std::uint32_t> alive_;     // by position
-  std::unordered_map<std::uint64_t, std::size_t> waits_;       // by position: freed, not yet completed
-  std::vector<Wait> waited_;                                   // in the order of their frees
-  std::optional<std::uint64_t> freed_;                         // by the event before
+  std::unordered_map<std::uint64_t, std::uint32_t> alive_;  // by position
+  std::unordered_map<std::uint64_t, std::size_t> waits_;    // by position: freed, not yet completed
+  std::vector<Wait> waited_;                                // in the order of their frees
+  std::optional<std::uint64_t> freed_;                      // by the event before
   std::uint32_t blocks_ = 0;
   Group group_;
   bool says_so_ = false;  // the recording has marks of empty_cache

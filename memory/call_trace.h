@@ -55,11 +55,11 @@ struct CallTrace {
 
   // Of recordings and snapshots only.
   std::optional<Recording> recording;
-  bool imported = false;              ///< by way of PyTorch's format
-  std::vector<Totals> totals;         ///< after each call
-  std::vector<Stretch> stretches;     ///< by begin
-  Totals before;                      ///< before the first call
-  std::vector<Call> blocks_before;    ///< allocates what was alive then
+  bool imported = false;            ///< by way of PyTorch's format
+  std::vector<Totals> totals;       ///< after each call
+  std::vector<Stretch> stretches;   ///< by begin
+  Totals before;                    ///< before the first call
+  std::vector<Call> blocks_before;  ///< allocates what was alive then
   /// The same in segments as they were, with what was free in them: by the sizes of blocks, so that options which round
   /// or which limit splitting must not be on.
   std::vector<Call> segments_before;
@@ -70,8 +70,9 @@ struct CallTrace {
   Bytes context() const;
 };
 
-/// The calls that led to what `recording` says. Streams that a block waited for are not in it: such a block gets one that
-/// ends when the wait did. Memory given back right before more was obtained was `empty_cache`, unless the device was full.
+/// The calls that led to what `recording` says. Streams that a block waited for are not in it: such a block gets one
+/// that ends when the wait did. Memory given back right before more was obtained was `empty_cache`, unless the device
+/// was full.
 CallTrace calls_of(const Recording& recording);
 
 /// Reads text, one operation per line: `alloc,ID,BYTES,STREAM`, `free,ID`, `record_stream,ID,STREAM`, `complete`,

@@ -109,7 +109,8 @@ class Replay {
   }
 
   Recorder record() {
-    RecordingAbout about{.device = "virtual device", .context = options_.context, .metadata = {{"replayed", trace_.name}}};
+    RecordingAbout about{
+        .device = "virtual device", .context = options_.context, .metadata = {{"replayed", trace_.name}}};
     if (trace_.recording) {
       const RecordingHeader& header = trace_.recording->header();
       about.device = header.device;

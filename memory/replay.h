@@ -34,7 +34,7 @@ struct ReplayResult {
   // Over all calls, a trace's own resets notwithstanding.
   Bytes peak_allocated = 0;
   Bytes peak_reserved = 0;
-  Bytes allocated_at_peak = 0;  ///< right after the call that reserved the most for the first time
+  Bytes allocated_at_peak = 0;    ///< right after the call that reserved the most for the first time
   std::size_t calls_to_peak = 0;  ///< that call included; 0: before the first
 
   // Free memory at the end.
@@ -51,8 +51,8 @@ struct ReplayResult {
 /// that cannot be written.
 ReplayResult replay(const CallTrace& trace, const ReplayOptions& options);
 
-/// Reads a trace of text (see read_calls) and replays it on a virtual device of `capacity` bytes (0: unlimited), with the
-/// totals after every operation.
+/// Reads a trace of text (see read_calls) and replays it on a virtual device of `capacity` bytes (0: unlimited), with
+/// the totals after every operation.
 ReplayResult replay(std::istream& trace, const std::string& name, const AllocatorConfig& config, Bytes capacity = 0);
 
 }  // namespace mnemo::memory

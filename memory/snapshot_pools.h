@@ -1,5 +1,5 @@
-// The private pools in a snapshot (of CUDA graphs, or torch.cuda.MemPool): their blocks are for nobody else, and so each
-// pair of a pool and a stream counts as a stream of its own.
+// The private pools in a snapshot (of CUDA graphs, or torch.cuda.MemPool): their blocks are for nobody else, and so
+// each pair of a pool and a stream counts as a stream of its own.
 #pragma once
 
 #include <cstdint>

@@ -175,9 +175,8 @@ class Tuner {
 
   void choose() {
     const std::vector<TunedConfig>& configs = tuning_.configs;
-    const bool none_fits = options_.memory > 0 && std::none_of(configs.begin(), configs.end(), [](const auto& config) {
-                             return config.limited->fits;
-                           });
+    const bool none_fits = options_.memory > 0 && std::none_of(configs.begin(), configs.end(),
+                                                               [](const auto& config) { return config.limited->fits; });
     const auto need = [&](const TunedConfig& config) {
       return none_fits ? config.smallest.value_or(AllocatorConfig::kUnlimited) : peak(config);
     };
@@ -210,17 +209,18 @@ class Tuner {
                          format_bytes(config.peak_allocated));
     };
     if (best.text.empty()) {
-      answer = fmt::format("The defaults are best: they reserve {} at the peak, and none of the other {} configurations ",
-                           reserves(defaults), tuning_.configs.size() - 1);
+      answer =
+          fmt::format("The defaults are best: they reserve {} at the peak, and none of the other {} configurations ",
+                      reserves(defaults), tuning_.configs.size() - 1);
       answer += defaults.limited && !defaults.limited->fits ? "makes it fit in less." : "is better by 1 % or more.";
     } else {
       const Bytes saved = defaults.peak_reserved - best.peak_reserved;
-      answer = fmt::format("{} reserves {} at the peak, where the defaults reserve {}: {} {} ({:.1f} %).", best.text,
-                           reserves(best), format_bytes(defaults.peak_reserved),
-                           format_bytes(saved < 0 ? -saved : saved), saved < 0 ? "more" : "less",
-                           defaults.peak_reserved == 0 ? 0.0
-                                                       : 100.0 * static_cast<double>(saved < 0 ? -saved : saved) /
-                                                             static_cast<double>(defaults.peak_reserved));
+      answer = fmt::format(
+          "{} reserves {} at the peak, where the defaults reserve {}: {} {} ({:.1f} %).", best.text, reserves(best),
+          format_bytes(defaults.peak_reserved), format_bytes(saved < 0 ? -saved : saved), saved < 0 ? "more" : "less",
+          defaults.peak_reserved == 0
+              ? 0.0
+              : 100.0 * static_cast<double>(saved < 0 ? -saved : saved) / static_cast<double>(defaults.peak_reserved));
       answer += fmt::format(" It calls the device {} times instead of {}.", best.device_calls, defaults.device_calls);
     }
     if (best.smallest) {
@@ -236,9 +236,9 @@ class Tuner {
     const auto fate = [](const TunedConfig& config) {
       const TunedConfig::Limited& limited = *config.limited;
       if (!limited.fits) return fmt::format("{} requests fail", limited.failures);
-      return limited.retries == 0 ? std::string("it fits")
-                                  : fmt::format("it fits after {} retries, each of which waits for the device",
-                                                limited.retries);
+      return limited.retries == 0
+                 ? std::string("it fits")
+                 : fmt::format("it fits after {} retries, each of which waits for the device", limited.retries);
     };
     answer += fmt::format(" In {} {}", format_bytes(options_.memory), fate(best));
     if (!best.text.empty()) answer += fmt::format("; with the defaults {}", fate(defaults));
@@ -305,8 +305,7 @@ Threshold find_threshold(Bytes low, Bytes high, Bytes step, std::int64_t tries,
   const std::int64_t count = (high - low) / step;  // low + i * step, for i from 1 to count, where it runs
   std::vector<std::pair<std::int64_t, bool>> known{{count, true}};
   const auto probe = [&](std::int64_t index) {
-    const auto found =
-        std::find_if(known.begin(), known.end(), [&](const auto& one) { return one.first == index; });
+    const auto found = std::find_if(known.begin(), known.end(), [&](const auto& one) { return one.first == index; });
     if (found != known.end()) return found->second;
     known.emplace_back(index, runs(low + index * step));
     return known.back().second;

@@ -1,4 +1,5 @@
-// Which options of the allocator suit a program: its calls are made again under each configuration that is worth trying.
+// Which options of the allocator suit a program: its calls are made again under each configuration that is worth
+// trying.
 #pragma once
 
 #include <array>
@@ -31,7 +32,7 @@ struct TunedConfig {
 
   // On a device of TuningOptions::memory.
   struct Limited {
-    bool fits = false;         ///< no request failed
+    bool fits = false;  ///< no request failed
     std::int64_t failures = 0;
     std::int64_t retries = 0;  ///< requests for which the device's streams were waited for and the cache was emptied
     std::int64_t device_calls = 0;
@@ -39,10 +40,11 @@ struct TunedConfig {
   };
   std::optional<Limited> limited;
 
-  /// The smallest device on which no request fails, and neither on any larger one that was tried; none if there is none.
+  /// The smallest device on which no request fails, and neither on any larger one that was tried; none if there is
+  /// none.
   std::optional<Bytes> smallest;
-  bool smallest_exact = false;       ///< every size that could matter was tried
-  std::optional<Bytes> also_fits;    ///< a smaller one on which none fails either, though on one in between
+  bool smallest_exact = false;     ///< every size that could matter was tried
+  std::optional<Bytes> also_fits;  ///< a smaller one on which none fails either, though on one in between
 };
 
 struct TuningOptions {
@@ -60,9 +62,9 @@ struct Tuning {
   const TunedConfig& recommended() const { return configs[best]; }
 };
 
-/// Compares configurations. Recommended is the one that fits on the device with the fewest retries and reserves least at
-/// its peak; one within a hundredth of the least counts as equal, and of equal ones the defaults are best, then fewer
-/// calls of the device, then fewer options. Throws FileError for a trace that cannot be replayed.
+/// Compares configurations. Recommended is the one that fits on the device with the fewest retries and reserves least
+/// at its peak; one within a hundredth of the least counts as equal, and of equal ones the defaults are best, then
+/// fewer calls of the device, then fewer options. Throws FileError for a trace that cannot be replayed.
 Tuning tune(const CallTrace& trace, const TuningOptions& options = {});
 
 /// Configurations to try first, as texts, the defaults left out: those that can matter for the sizes in `trace`.
@@ -71,15 +73,14 @@ std::vector<std::string> single_options(const CallTrace& trace, Bytes memory);
 /// The shortest text for divisions by power of two, from 1 MiB on.
 std::string divisions_text(const std::array<int, 16>& divisions);
 
-/// The smallest multiple of `step` in (`low`, `high`] from which on `runs` holds for every multiple that was tried up to
-/// `high`, at which it must hold. At most `tries` are made; if that is enough for all multiples, all are. `runs` need not
-/// be monotone.
+/// The smallest multiple of `step` in (`low`, `high`] from which on `runs` holds for every multiple that was tried up
+/// to `high`, at which it must hold. At most `tries` are made; if that is enough for all multiples, all are. `runs`
+/// need not be monotone.
 struct Threshold {
   Bytes at = 0;
   bool exact = false;
   std::optional<Bytes> below;  ///< the smallest one that was found to hold below one that does not
 };
-Threshold find_threshold(Bytes low, Bytes high, Bytes step, std::int64_t tries,
-                         const std::function<bool(Bytes)>& runs);
+Threshold find_threshold(Bytes low, Bytes high, Bytes step, std::int64_t tries, const std::function<bool(Bytes)>& runs);
 
 }  // namespace mnemo::memory

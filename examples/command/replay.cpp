@@ -114,11 +114,7 @@ std::string compare(const memory::CallTrace& trace, const memory::ReplayResult& 
   const auto quoted = [](const std::string& text) { return text.empty() ? std::string("the defaults") : text; };
   std::string text = fmt::format("recorded with {}, replayed with {}: {}\n\n", quoted(trace.config().text()),
                                  quoted(how.config.text()), trace.name);
-  Table table({{"", Table::Align::left},
-               {"allocated: recorded"},
-               {"replayed"},
-               {"reserved: recorded"},
-               {"replayed"}});
+  Table table({{"", Table::Align::left}, {"allocated: recorded"}, {"replayed"}, {"reserved: recorded"}, {"replayed"}});
   const auto add = [&](const std::string& name, const memory::ReplayResult::Totals& then,
                        const memory::ReplayResult::Totals& now) {
     table.add({name, grouped(then.allocated), grouped(now.allocated), grouped(then.reserved), grouped(now.reserved)});
@@ -186,7 +182,8 @@ void add_replay(CLI::App& app, Action& action) {
   verb->add_option("FILE", options->file, "The trace; - reads standard input.")->required();
   CLI::Option* allocator =
       verb->add_option("--allocator", options->allocator, "Allocator options, such as max_split_size_mb:128.");
-  verb->add_option("--capacity", options->capacity, "Memory of the device, such as 24GiB; as recorded, else unlimited.");
+  verb->add_option("--capacity", options->capacity,
+                   "Memory of the device, such as 24GiB; as recorded, else unlimited.");
   verb->add_option("--device-index", options->device_index, "Of a snapshot: which device. (the one with most events)")
       ->check(CLI::NonNegativeNumber);
   verb->add_option("--record", options->record, "Also write what the replay does to memory to this file.");

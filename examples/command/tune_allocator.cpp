@@ -61,8 +61,9 @@ std::vector<std::string> notes_of(const memory::CallTrace& trace, const TunedCon
     notes.emplace_back("PyTorch has large_segment_size_mb since 2026 only; older versions refuse it");
   }
   if (trace.imported && best.text.find("per_process_memory_fraction") != std::string::npos) {
-    notes.emplace_back("where PyTorch does not know per_process_memory_fraction: "
-                       "torch.cuda.set_per_process_memory_fraction");
+    notes.emplace_back(
+        "where PyTorch does not know per_process_memory_fraction: "
+        "torch.cuda.set_per_process_memory_fraction");
   }
   return notes;
 }
@@ -91,15 +92,10 @@ Json to_json(const TunedConfig& config) {
 
 Json to_json(const memory::CallTrace& trace, const memory::Tuning& tuning, memory::Bytes memory) {
   const TunedConfig& best = tuning.recommended();
-  Json object{{"name", trace.name},
-              {"calls", trace.calls.size()},
-              {"memory", memory > 0 ? Json(memory) : Json()},
-              {"context", trace.context()},
-              {"recommended", best.text},
-              {"MNEMO_ALLOC_CONF", best.text},
-              {"answer", tuning.answer},
-              {"notes", notes_of(trace, best)},
-              {"configs", Json::array()}};
+  Json object{
+      {"name", trace.name},         {"calls", trace.calls.size()},    {"memory", memory > 0 ? Json(memory) : Json()},
+      {"context", trace.context()}, {"recommended", best.text},       {"MNEMO_ALLOC_CONF", best.text},
+      {"answer", tuning.answer},    {"notes", notes_of(trace, best)}, {"configs", Json::array()}};
   if (trace.imported) object["PYTORCH_CUDA_ALLOC_CONF"] = best.text;
   if (trace.recording) object["recorded_peak_reserved"] = trace.recording->peak_reserved().bytes;
   for (const TunedConfig& config : tuning.configs) object["configs"].push_back(to_json(config));
@@ -107,7 +103,8 @@ Json to_json(const memory::CallTrace& trace, const memory::Tuning& tuning, memor
 }
 
 std::string text(const memory::CallTrace& trace, const memory::Tuning& tuning, memory::Bytes memory) {
-  std::string page = fmt::format("{}: {} calls\n\n", trace.name, grouped(static_cast<std::int64_t>(trace.calls.size())));
+  std::string page =
+      fmt::format("{}: {} calls\n\n", trace.name, grouped(static_cast<std::int64_t>(trace.calls.size())));
   std::vector<Table::Column> columns{{"configuration", Table::Align::left},
                                      {"peak reserved"},
                                      {"unused then"},
@@ -145,8 +142,8 @@ std::string text(const memory::CallTrace& trace, const memory::Tuning& tuning, m
     page += "; ~ not every size was tried";
   page += "\n\n" + tuning.answer + "\n";
   if (trace.recording) {
-    page += fmt::format("Recorded were {} reserved at the peak.\n",
-                        format_bytes(trace.recording->peak_reserved().bytes));
+    page +=
+        fmt::format("Recorded were {} reserved at the peak.\n", format_bytes(trace.recording->peak_reserved().bytes));
   }
   for (const std::string& note : notes_of(trace, tuning.recommended())) page += "note: " + note + '\n';
   if (!tuning.recommended().text.empty()) page += '\n' + setting(trace, tuning.recommended().text) + '\n';
@@ -157,8 +154,8 @@ int show(const TuneOptions& options) {
   const memory::Bytes memory = options.memory.empty() ? 0 : memory::parse_bytes(options.memory);
   const memory::CallTrace trace = calls_of(options);
   if (memory > 0 && memory <= trace.context()) {
-    throw UsageError(fmt::format("--memory {}: the driver's context alone takes {}", options.memory,
-                                 format_bytes(trace.context())));
+    throw UsageError(
+        fmt::format("--memory {}: the driver's context alone takes {}", options.memory, format_bytes(trace.context())));
   }
   const memory::Tuning tuning = memory::tune(trace, {.memory = memory, .context = trace.context()});
   if (options.json)
@@ -170,14 +167,16 @@ int show(const TuneOptions& options) {
 
 }  // namespace
 
-/// `--json` prints {"name", "calls", "memory", "context", "recommended", "MNEMO_ALLOC_CONF", "answer", "notes", "configs"};
-/// of a snapshot also "PYTORCH_CUDA_ALLOC_CONF". A configuration has "allocator" ("": the defaults), bytes, and with
+/// `--json` prints {"name", "calls", "memory", "context", "recommended", "MNEMO_ALLOC_CONF", "answer", "notes",
+/// "configs"}; of a snapshot also "PYTORCH_CUDA_ALLOC_CONF". A configuration has "allocator" ("": the defaults), bytes,
+/// and with
 /// --memory what it does there as "limited".
 void add_tune_allocator(CLI::App& app, Action& action) {
   CLI::App* verb = app.add_subcommand("tune-allocator",
                                       "The allocator's options under which a trace or a model needs least memory.");
   verb->footer(
-      "The trace is a recording, a memory snapshot of PyTorch's, or a trace of text as for `mnemo replay`. It is replayed\n"
+      "The trace is a recording, a memory snapshot of PyTorch's, or a trace of text as for `mnemo replay`. It is "
+      "replayed\n"
       "under each configuration that can matter for its sizes. A model is run once, on --device, and then tuned.");
   const auto options = std::make_shared<TuneOptions>();
   verb->add_option("TRACE|MODEL", options->subject,

@@ -69,8 +69,7 @@ TEST_CASE("blocks that leave nothing unused want the defaults") {
 TEST_CASE("a small block in a large segment wants a limit to splitting") {
   // 100 MiB are freed, 2 MiB of them taken, and 100 MiB wanted again: with splitting there is no such block any more.
   // Without, the 2 MiB get a segment of 20 MiB for blocks of their size.
-  const std::string text =
-      alloc("a", 100 * MiB) + free("a") + alloc("b", 2 * MiB) + alloc("c", 100 * MiB);
+  const std::string text = alloc("a", 100 * MiB) + free("a") + alloc("b", 2 * MiB) + alloc("c", 100 * MiB);
   const Tuning tuning = tune(calls(text));
   CHECK(tuning.defaults().peak_reserved == 200 * MiB);
   CHECK(config_of(tuning, "max_split_size_mb:64").peak_reserved == 120 * MiB);
