@@ -14,7 +14,7 @@ namespace mnemo::memory {
 namespace {
 
 /// Calls that the search for one configuration's smallest device makes at most, about: a few seconds.
-constexpr std::int64_t kSearchCalls = 20'000'000;
+constexpr std::int64_t kSearchCalls = 10'000'000;
 
 std::size_t count_options(const std::string& text) {
   return text.empty() ? 0 : 1 + static_cast<std::size_t>(std::count(text.begin(), text.end(), ':'));
@@ -158,7 +158,7 @@ class Tuner {
     for (int i = 0; i < 3 && !runs(high); ++i) high = round_up(high + high / 4, step);
     if (!runs(high)) return;
     const auto calls = static_cast<std::int64_t>(trace_.calls.size() + trace_.blocks_before.size()) + 1;
-    const Threshold found = find_threshold(0, high, step, std::max<std::int64_t>(16, kSearchCalls / calls), runs);
+    const Threshold found = find_threshold(0, high, step, std::max<std::int64_t>(12, kSearchCalls / calls), runs);
     config.smallest = found.at + options_.context;
     config.smallest_exact = found.exact;
     if (found.below) config.also_fits = *found.below + options_.context;
@@ -193,7 +193,7 @@ class Tuner {
     for (const TunedConfig& config : configs) {
       if (level(config) != level(*lowest) || !is_within_a_hundredth(need(config), need(*lowest))) continue;
       const auto order = [&](const TunedConfig& one) {
-        return std::tuple(!one.text.empty(), calls(one), count_options(one.text), need(one));
+        return std::tuple(!one.text.empty(), count_options(one.text), calls(one), need(one));
       };
       if (best == nullptr || order(config) < order(*best)) best = &config;
     }
