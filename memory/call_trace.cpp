@@ -105,7 +105,9 @@ class CallReader {
       waited_.push_back({known, static_cast<std::size_t>(-1), kNever});
     };
     auto block = state.blocks().begin();
-    for (const auto& [begin, segment] : state.segments()) {
+    for (const auto& entry : state.segments()) {
+      const std::uint64_t begin = entry.first;
+      const LiveSegment& segment = entry.second;
       const std::uint64_t end = begin + static_cast<std::uint64_t>(segment.size);
       const bool touched = block != state.blocks().end() && block->first < end;
       const bool small = segment.size == kSmallSegment || (touched && block->second.size <= kSmallLimit);

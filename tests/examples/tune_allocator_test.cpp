@@ -52,7 +52,7 @@ TEST_CASE("a model's recording is replayed to the totals after every call, also 
     const json explained =
         object_of(std::string("explain \"") + model + "\" --device virtual:16GiB --record " + recording.path());
     const json same = object_of("replay " + recording.path());
-    CHECK(same["calls"] > 100);
+    CHECK(same["calls"] > 40);
     CHECK(same["calls_that_differ"] == 0);
     CHECK(same["peak_reserved"] == same["recorded"]["peak_reserved"]);
     REQUIRE(mnemo_command("export " + recording.path() + " --format memory-viz -o " + snapshot.path()).code == 0);
