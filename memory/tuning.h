@@ -64,7 +64,7 @@ struct Tuning {
 
 /// Compares configurations. Recommended is the one that fits on the device with the fewest retries and reserves least
 /// at its peak; one within a hundredth of the least counts as equal, and of equal ones the defaults are best, then
-/// fewer calls of the device, then fewer options. Throws FileError for a trace that cannot be replayed.
+/// fewer options, then fewer calls of the device. Throws FileError for a trace that cannot be replayed.
 Tuning tune(const CallTrace& trace, const TuningOptions& options = {});
 
 /// Configurations to try first, as texts, the defaults left out: those that can matter for the sizes in `trace`.
