@@ -90,7 +90,7 @@ TEST_CASE("every event tells what happened, and the totals after it") {
 
   const std::vector<EventKind> kinds{
       EventKind::segment_alloc,  EventKind::alloc,  EventKind::retag,        EventKind::marker, EventKind::free_requested,
-      EventKind::free_completed, EventKind::marker, EventKind::segment_free, EventKind::oom};
+      EventKind::marker, EventKind::free_completed, EventKind::segment_free, EventKind::oom};
   REQUIRE(events.size() == kinds.size());
   for (std::size_t i = 0; i < kinds.size(); ++i) {
     CAPTURE(i);
@@ -108,9 +108,9 @@ TEST_CASE("every event tells what happened, and the totals after it") {
   CHECK(events[2].before == Category::input);
   CHECK(events[2].tag.category == Category::other);
   CHECK(std::string(events[3].tag.op) == "backward");
-  CHECK(std::string(events[6].tag.op) == "retry");
-  CHECK(events[5].requested == 20 * MiB - 100);
-  CHECK(std::string(events[5].tag.module) == "encoder.0");
+  CHECK(std::string(events[5].tag.op) == "retry");
+  CHECK(events[6].requested == 20 * MiB - 100);
+  CHECK(std::string(events[6].tag.module) == "encoder.0");
   CHECK(events[8].size == 110 * MiB);
   CHECK(events[8].requested == 110 * MiB);
 }
