@@ -28,6 +28,7 @@
 #include <mnemo/core/work.h>
 #include <mnemo/cuda/card_properties.h>
 #include <mnemo/memory/allocator.h>
+#include <mnemo/memory/call_trace.h>
 #include <mnemo/memory/chrome_trace.h>
 #include <mnemo/memory/collapsed.h>
 #include <mnemo/memory/csv.h>
@@ -36,11 +37,13 @@
 #include <mnemo/memory/import.h>
 #include <mnemo/memory/memory_viz.h>
 #include <mnemo/memory/recorder.h>
+#include <mnemo/memory/recording_file.h>
 #include <mnemo/memory/replay.h>
 #include <mnemo/memory/report.h>
 #include <mnemo/memory/scope.h>
 #include <mnemo/memory/summary.h>
 #include <mnemo/memory/timeline.h>
+#include <mnemo/memory/tuning.h>
 #include <mnemo/memory/wording.h>
 #include <mnemo/nn/functions.h>
 #include <mnemo/nn/layers.h>

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include <mnemo/memory/log.h>
+#include <mnemo/memory/marks.h>
 #include <mnemo/memory/rounding.h>
 
 namespace mnemo::memory {
@@ -120,6 +121,7 @@ Block* CachingAllocator::State::obtain(const Request& request) {
   Block* block = new_segment(request);
   if (block == nullptr && release_oversize(request)) block = new_segment(request);
   if (block == nullptr) {
+    ledger.marker(kRetryMark);
     release_cached();
     ++statistics.num_alloc_retries;
     block = new_segment(request);

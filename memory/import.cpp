@@ -111,6 +111,16 @@ class Import {
       warnings.push_back(fmt::format("options of the allocator that do not matter here or are not understood: {}",
                                      fmt::join(file_.unknown_options, "; ")));
     }
+    if (file_.private_pools > 0) {
+      warnings.push_back(
+          fmt::format("{} private pools, as CUDA graphs have: their blocks are on streams of their own here, numbered "
+                      "below 0, and a cache that is emptied gives up theirs too",
+                      file_.private_pools));
+    }
+    if (file_.traced_devices > 1) {
+      warnings.push_back(fmt::format("{} devices have events; this is device {}", file_.traced_devices,
+                                     file_.device_index));
+    }
     if (file_.trace.empty()) {
       warnings.push_back(
           "the snapshot has no trace for this device, only what was alive: call "

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cassert>
 
+#include <mnemo/memory/marks.h>
+
 namespace mnemo::memory {
 namespace {
 
@@ -110,7 +112,11 @@ void CachingAllocator::State::complete_free(Block* block) {
   if (bytes < 0) discount(&Statistics::inactive_split_bytes, pool, -bytes);
 }
 
-void CachingAllocator::State::empty_cache() { release_cached(); }
+void CachingAllocator::State::empty_cache() {
+  // From what it does alone, nobody could tell it from a request that found the device full.
+  ledger.marker(kEmptyCacheMark);
+  release_cached();
+}
 
 void CachingAllocator::State::release_cached() {
   wait_for_events();

@@ -1,169 +1,225 @@
 #include <mnemo/memory/replay.h>
 
 #include <algorithm>
-#include <charconv>
 #include <istream>
-#include <limits>
 #include <memory>
-#include <optional>
-#include <string_view>
-#include <unordered_map>
+#include <utility>
 
 #include <fmt/format.h>
 
 #include <mnemo/memory/allocator.h>
 #include <mnemo/memory/error.h>
+#include <mnemo/memory/recorder.h>
 
 namespace mnemo::memory {
 namespace {
 
-std::string_view trim(std::string_view text) {
-  constexpr std::string_view kBlanks = " \t\r\n\v\f";
-  const std::size_t begin = text.find_first_not_of(kBlanks);
-  if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(kBlanks) - begin + 1);
-}
+using Kind = Call::Kind;
 
-std::vector<std::string_view> fields_of(std::string_view line) {
-  std::vector<std::string_view> fields;
-  for (std::size_t begin = 0; begin <= line.size();) {
-    const std::size_t end = std::min(line.find(',', begin), line.size());
-    fields.push_back(trim(line.substr(begin, end - begin)));
-    begin = end + 1;
+/// A virtual device of which each event can be said to be done.
+class ReplaySource final : public Source {
+ public:
+  ReplaySource(Bytes capacity, Bytes context) : device_(capacity, context) {}
+
+  std::byte* allocate(Bytes bytes) override { return device_.allocate(bytes); }
+  void free(std::byte* segment, Bytes bytes) noexcept override { device_.free(segment, bytes); }
+  std::byte* reserve_range(Bytes bytes) override { return device_.reserve_range(bytes); }
+  void release_range(std::byte* range, Bytes bytes) noexcept override { device_.release_range(range, bytes); }
+  bool map(std::byte* address, Bytes bytes) override { return device_.map(address, bytes); }
+  void unmap(std::byte* address, Bytes bytes) noexcept override { device_.unmap(address, bytes); }
+  Bytes capacity() const override { return device_.capacity(); }
+  Bytes free_bytes() const override { return device_.free_bytes(); }
+
+  EventId record(StreamId stream) override { return latest_ = device_.record(stream); }
+  bool is_done(EventId event) override {
+    return device_.is_done(event) || (event < done_.size() && done_[static_cast<std::size_t>(event)]);
   }
-  return fields;
-}
+  void wait(EventId event) override { device_.wait(event); }
 
-template <class T>
-std::optional<T> read_number(std::string_view text) {
-  T value{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
-  return value;
-}
+  EventId latest() const { return latest_; }
+  void complete(EventId event) {
+    if (event >= done_.size()) done_.resize(static_cast<std::size_t>(event) + 1);
+    done_[static_cast<std::size_t>(event)] = true;
+  }
+  void complete_all() { device_.complete_events(); }
 
-/// What an ID of the trace stands for.
-struct Name {
-  enum class State : std::uint8_t { live, freed, failed } state = State::live;
+ private:
+  VirtualSource device_;
+  EventId latest_ = 0;
+  std::vector<bool> done_;
+};
+
+/// What a block's number stands for.
+struct Place {
+  enum class State : std::uint8_t { unknown, live, freed, failed } state = State::unknown;
   Block* block = nullptr;  // live; nullptr for 0 bytes
+  EventId event = 0;       // freed: of its other streams, if there are any
+};
+
+/// The current tag as it was, whatever happens.
+struct TagKeeper {
+  Tag before = current_tag();
+  ~TagKeeper() { current_tag() = before; }
 };
 
 class Replay {
  public:
-  Replay(const std::string& name, const AllocatorConfig& config, Bytes capacity)
-      : name_(name),
-        source_(new VirtualSource(capacity)),
-        allocator_(std::unique_ptr<Source>(source_), config, "virtual device") {}
+  Replay(const CallTrace& trace, const ReplayOptions& options)
+      : trace_(trace),
+        options_(options),
+        source_(new ReplaySource(options.capacity, options.context)),
+        allocator_(std::unique_ptr<Source>(source_), options.config, "virtual device"),
+        places_(trace.blocks) {}
 
-  void line(std::string_view text) {
-    ++line_;
-    const std::string_view operation = trim(text.substr(0, text.find('#')));
-    if (operation.empty()) return;
-    perform(fields_of(operation));
-    result_.events.push_back({allocator_.allocated(), allocator_.reserved()});
-  }
-
-  ReplayResult result() {
+  ReplayResult run() {
+    const TagKeeper keeper;
+    begin();
+    std::unique_ptr<Recorder> recorder;
+    if (!options_.record.empty()) recorder = std::make_unique<Recorder>(record());
+    result_.before = watch(0);
+    const std::size_t calls = std::min(trace_.calls.size(), options_.calls);
+    if (options_.totals) result_.events.reserve(calls);
+    for (index_ = 0; index_ < calls; ++index_) {
+      perform(trace_.calls[index_]);
+      const CallTrace::Totals totals = watch(index_ + 1);
+      if (options_.totals) result_.events.push_back(totals);
+      if (options_.stop_when_full && failed_) break;
+    }
+    if (recorder) recorder->stop();
     result_.statistics = allocator_.statistics();
+    look_at_cache();
     return std::move(result_);
   }
 
  private:
-  [[noreturn]] void refuse(const std::string& reason) const {
-    throw FileError(fmt::format("{}:{}: {}", name_, line_, reason));
+  /// What was there before the trace.
+  void begin() {
+    if (!options_.rebuild_cache) {
+      for (const Call& call : trace_.blocks_before) perform(call);
+      return;
+    }
+    AllocatorConfig plain{.large_segment_size = options_.config.large_segment_size,
+                          .max_non_split_rounding = options_.config.large_segment_size,
+                          .roundup_power2_divisions = {}};
+    plain.expandable_segments = options_.config.expandable_segments;
+    allocator_.configure(plain);
+    for (const Call& call : trace_.segments_before) perform(call);
+    allocator_.configure(options_.config);
+    allocator_.reset_peak();
   }
 
-  void perform(const std::vector<std::string_view>& fields) {
-    const std::string_view verb = fields[0];
-    const auto expect = [&](std::size_t count, std::string_view form) {
-      if (fields.size() != count) refuse(fmt::format("{} fields where '{}' has {}", fields.size(), form, count));
-    };
-    if (verb == "alloc") {
-      expect(4, "alloc,ID,BYTES,STREAM");
-      alloc(id(fields[1]), bytes(fields[2]), stream(fields[3]));
-    } else if (verb == "free") {
-      expect(2, "free,ID");
-      free(id(fields[1]));
-    } else if (verb == "record_stream") {
-      expect(3, "record_stream,ID,STREAM");
-      record_stream(id(fields[1]), stream(fields[2]));
-    } else if (verb == "complete") {
-      expect(1, "complete");
-      source_->complete_events();
-    } else if (verb == "empty_cache") {
-      expect(1, "empty_cache");
-      allocator_.empty_cache();
-    } else if (verb == "reset_peak") {
-      expect(1, "reset_peak");
-      allocator_.reset_peak();
-    } else {
-      refuse(fmt::format(
-          "unknown operation '{}'; known are alloc, free, record_stream, complete, empty_cache, reset_peak", verb));
+  Recorder record() {
+    RecordingAbout about{
+        .device = "virtual device", .context = options_.context, .metadata = {{"replayed", trace_.name}}};
+    if (trace_.recording) {
+      const RecordingHeader& header = trace_.recording->header();
+      about.device = header.device;
+      for (const auto& item : header.metadata) about.metadata.push_back(item);
+    }
+    return memory::record(allocator_, options_.record, std::move(about));
+  }
+
+  CallTrace::Totals watch(std::size_t calls) {
+    const CallTrace::Totals totals{allocator_.allocated(), allocator_.reserved()};
+    result_.peak_allocated = std::max(result_.peak_allocated, totals.allocated);
+    if (totals.reserved > result_.peak_reserved) {
+      result_.peak_reserved = totals.reserved;
+      result_.allocated_at_peak = totals.allocated;
+      result_.calls_to_peak = calls;
+    }
+    return totals;
+  }
+
+  void look_at_cache() {
+    for (const SegmentView& segment : allocator_.snapshot()) {
+      for (const BlockView& block : segment.blocks) {
+        if (block.state != BlockView::State::inactive) continue;
+        result_.cached += block.size;
+        result_.largest_cached = std::max(result_.largest_cached, block.size);
+      }
     }
   }
 
-  std::string id(std::string_view field) const {
-    if (field.empty()) refuse("empty ID");
-    return std::string(field);
+  [[noreturn]] void refuse(const Call& call, const char* reason) const {
+    if (index_ >= trace_.lines.size()) throw FileError(fmt::format("{}: block {} {}", trace_.name, call.block, reason));
+    throw FileError(fmt::format("{}:{}: the block {}", trace_.name, trace_.lines[index_], reason));
   }
 
-  /// Beyond what Bytes can hold every request fails alike, so the largest one stands for them.
-  Bytes bytes(std::string_view field) const {
-    const auto number = read_number<std::uint64_t>(field);
-    if (!number) refuse(fmt::format("'{}' is not a number of bytes from 0 to 2^64-1", field));
-    constexpr std::uint64_t kMost = std::numeric_limits<Bytes>::max();
-    return static_cast<Bytes>(std::min(*number, kMost));
+  void perform(const Call& call) {
+    switch (call.kind) {
+      case Kind::malloc:
+      case Kind::attempt:
+        return malloc(call);
+      case Kind::free:
+        return free(call);
+      case Kind::record_stream:
+        if (Place& place = known(call); place.state == Place::State::live) {
+          allocator_.record_stream(place.block, call.stream);
+        }
+        return;
+      case Kind::retag:
+        if (Place& place = known(call); !options_.record.empty() && place.state == Place::State::live) {
+          allocator_.retag(place.block, trace_.tags[call.tag]);
+        }
+        return;
+      case Kind::complete:
+        if (const EventId event = places_[call.block].event; event != 0) source_->complete(event);
+        return;
+      case Kind::complete_all:
+        return source_->complete_all();
+      case Kind::empty_cache:
+        return allocator_.empty_cache();
+      case Kind::reset_peak:
+        return allocator_.reset_peak();
+    }
   }
 
-  StreamId stream(std::string_view field) const {
-    const auto number = read_number<StreamId>(field);
-    if (!number || *number < 0) refuse(fmt::format("'{}' is not a stream: a number from 0 to 2^63-1", field));
-    return *number;
+  Place& known(const Call& call) {
+    Place& place = places_[call.block];
+    if (place.state == Place::State::unknown) refuse(call, "was never allocated");
+    if (place.state == Place::State::freed) refuse(call, "is already freed");
+    return place;
   }
 
-  Name& live_or_failed(const std::string& id) {
-    const auto found = names_.find(id);
-    if (found == names_.end()) refuse(fmt::format("'{}' was never allocated", id));
-    if (found->second.state == Name::State::freed) refuse(fmt::format("'{}' is already freed", id));
-    return found->second;
-  }
-
-  void alloc(const std::string& id, Bytes bytes, StreamId stream) {
-    const auto [place, fresh] = names_.try_emplace(id);
-    if (!fresh && place->second.state == Name::State::live) refuse(fmt::format("'{}' is already allocated", id));
+  void malloc(const Call& call) {
+    Place& place = places_[call.block];
+    if (place.state == Place::State::live) refuse(call, "is already allocated");
+    if (!options_.record.empty()) current_tag() = trace_.tags[call.tag];
     try {
-      place->second = {Name::State::live, allocator_.malloc(bytes, stream)};
+      place = {Place::State::live, allocator_.malloc(call.bytes, call.stream), 0};
     } catch (const OutOfMemory&) {
-      place->second = {Name::State::failed, nullptr};
+      place = {Place::State::failed, nullptr, 0};
+      failed_ = true;
+      return;
     }
+    if (call.kind == Kind::attempt) free(call);
   }
 
-  void free(const std::string& id) {
-    Name& name = live_or_failed(id);
-    if (name.state == Name::State::failed) return;
-    allocator_.free(name.block);
-    name = {Name::State::freed, nullptr};
+  void free(const Call& call) {
+    Place& place = known(call);
+    if (place.state == Place::State::failed) return;
+    const EventId before = source_->latest();
+    allocator_.free(place.block);
+    const EventId after = source_->latest();
+    place = {Place::State::freed, nullptr, after == before ? 0 : after};
   }
 
-  void record_stream(const std::string& id, StreamId stream) {
-    allocator_.record_stream(live_or_failed(id).block, stream);
-  }
-
-  const std::string& name_;
-  std::size_t line_ = 0;
-  VirtualSource* source_;  // owned by the allocator
+  const CallTrace& trace_;
+  const ReplayOptions& options_;
+  ReplaySource* source_;  // owned by the allocator
   CachingAllocator allocator_;
-  std::unordered_map<std::string, Name> names_;
+  std::vector<Place> places_;
+  std::size_t index_ = 0;
+  bool failed_ = false;
   ReplayResult result_;
 };
 
 }  // namespace
 
+ReplayResult replay(const CallTrace& trace, const ReplayOptions& options) { return Replay(trace, options).run(); }
+
 ReplayResult replay(std::istream& trace, const std::string& name, const AllocatorConfig& config, Bytes capacity) {
-  Replay replay(name, config, capacity);
-  for (std::string line; std::getline(trace, line);) replay.line(line);
-  if (trace.bad()) throw FileError(name + ": cannot be read");
-  return replay.result();
+  return replay(read_calls(trace, name), {.config = config, .capacity = capacity, .totals = true});
 }
 
 }  // namespace mnemo::memory

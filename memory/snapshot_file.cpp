@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include <mnemo/memory/error.h>
+#include <mnemo/memory/snapshot_pools.h>
 #include <mnemo/memory/unpickle.h>
 
 namespace mnemo::memory {
@@ -58,6 +59,7 @@ class SnapshotReader {
     check_segments();
     const std::span<const PlainId> devices = data().items(traces);
     if (file_.device_index < devices.size()) read_trace(devices[file_.device_index]);
+    file_.private_pools = pools_.size();
     read_settings();
     read_own();
     return std::move(file_);
@@ -115,6 +117,7 @@ class SnapshotReader {
     for (std::size_t i = 0; i < devices.size(); ++i) {
       if (data().kind(devices[i]) != Kind::list) refuse("has no list in device_traces[{}]", i);
       const std::size_t events = data().items(devices[i]).size();
+      file_.traced_devices += events > 0 ? 1 : 0;
       if (events > most) file_.device_index = i;
       most = std::max(most, events);
     }
@@ -137,6 +140,7 @@ class SnapshotReader {
     std::uint64_t device = 0;
     PlainId blocks = PlainData::kNone;
     bool placed = false;
+    SnapshotPools::Pool pool;
     each(id, [&](std::string_view key, PlainId value) {
       if (key == "device") device = address(value, key);
       if (key == "address") segment.address = address(value, key), placed = true;
@@ -144,11 +148,14 @@ class SnapshotReader {
       if (key == "stream") segment.stream = number(value, key);
       if (key == "is_expandable") segment.expandable = data().kind(value) == Kind::boolean && data().number(value) != 0;
       if (key == "blocks") blocks = value;
+      if (key == "segment_pool_id") pool = SnapshotPools::read(data(), value).value_or(SnapshotPools::Pool{});
     });
     if (device != file_.device_index) return;
     if (!placed || segment.size == 0) refuse("has no address or no size");
     if (data().kind(blocks) != Kind::list) refuse("has no list 'blocks'");
     if (!seen_.insert(blocks).second) refuse("has the blocks of another segment");
+    if (pool != SnapshotPools::Pool{}) pools_.cover(segment.address, segment.size, pool);
+    segment.stream = pools_.stream(pool, segment.stream);
     std::uint64_t at = segment.address;
     const std::uint64_t end = segment.address + static_cast<std::uint64_t>(segment.size);
     std::size_t index = 0;
@@ -209,7 +216,10 @@ class SnapshotReader {
         entry_place(i);
         file_.trace.push_back(read_entry(entries[i]));  // again, for an error that says where
       }
-      file_.timed |= file_.trace.back().time != 0;
+      SnapshotEntry& entry = file_.trace.back();
+      file_.timed |= entry.time != 0;
+      entry.stream =
+          pools_.stream(SnapshotPools::read(data(), entry.pool).value_or(pools_.at(entry.address)), entry.stream);
     }
   }
 
@@ -225,6 +235,7 @@ class SnapshotReader {
       if (key == "stream") entry.stream = number(value, key);
       if (key == "time_us") entry.time = number(value, key);
       if (key == "frames") entry.frames = value;
+      if (key == "pool_id") entry.pool = value;
       if (key == "category" && data().kind(value) == Kind::text) entry.category = category_of(data().text(value));
     });
     if (action.empty()) refuse("has no 'action'");
@@ -319,6 +330,7 @@ class SnapshotReader {
   std::string place_;
   SnapshotFile file_;
   std::set<PlainId> seen_;
+  SnapshotPools pools_;
 };
 
 PlainData read_data(std::string bytes, const std::string& name) {

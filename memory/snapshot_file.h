@@ -52,6 +52,7 @@ struct SnapshotEntry {
   StreamId stream = 0;
   std::int64_t time = 0;  ///< microseconds
   PlainId frames = PlainData::kNone;
+  PlainId pool = PlainData::kNone;  ///< as it stands in the file
 };
 
 const char* name(SnapshotEntry::Action action);
@@ -65,6 +66,8 @@ struct SnapshotFile {
   std::vector<std::string> unknown_options;  ///< of the allocator, which mnemo's has not
   bool timed = false;                        ///< times are microseconds, and there are any
   std::string device;                        ///< its name, if the file says it
+  std::size_t private_pools = 0;             ///< streams below 0 are theirs (SnapshotPools)
+  std::size_t traced_devices = 0;            ///< how many have events
   Bytes capacity = 0;                        ///< of the device, if the file says it
   bool own = false;                          ///< written by mnemo: frames are op and module, phase and step
 

@@ -84,10 +84,11 @@ struct Survey {
   std::vector<SkippedSize> skipped;
 };
 
-/// Runs everything, and finds the cliffs along the sizes. Throws UsageError if the model takes none of the sizes.
+/// Runs everything, and finds the cliffs along the sizes; `record` is a folder for a recording of each point of a single
+/// device, or empty. Throws UsageError if the model takes none of the sizes.
 Survey survey(const Workload& workload, const std::vector<std::string>& devices,
               const std::vector<std::int64_t>& batches, const std::vector<std::int64_t>& sizes,
-              training::Rule rule = training::Rule::sgd);
+              training::Rule rule = training::Rule::sgd, const std::string& record = {});
 /// The cliffs of rows that are sorted as in DeviceSurvey.
 std::vector<Cliff> find_cliffs(const std::vector<SurveyRow>& rows);
 /// Whether `a` needs more than `b`, as far as is known: what does not fit needs at least what it asked for.

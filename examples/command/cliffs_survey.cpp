@@ -1,8 +1,11 @@
 #include <algorithm>
+#include <filesystem>
+#include <optional>
 
 #include <fmt/format.h>
 
 #include "command/cliffs.h"
+#include "training/recorded_run.h"
 
 namespace mnemo::command {
 
@@ -38,8 +41,24 @@ void complete(PlannedPass& planned, const ConvTrace& trace) {
   }
 }
 
+/// Writes down what happens at one point, if there is a folder for it.
+std::optional<memory::Recorder> recorder_of(const Workload& workload, const Device& device, std::int64_t batch,
+                                            std::int64_t size, training::Rule rule, const std::string& folder) {
+  if (folder.empty()) return std::nullopt;
+  const training::RunPlan plan{.spec = workload.spec,
+                               .dtype = workload.dtype,
+                               .policy = workload.policy,
+                               .rule = rule,
+                               .batch = batch,
+                               .size = size,
+                               .device = device,
+                               .command = "mnemo sweep " + workload.spec.name};
+  const std::string file = fmt::format("batch-{}-size-{}.mnemo", batch, size);
+  return memory::record(device.allocator(), (std::filesystem::path(folder) / file).string(), training::about(plan));
+}
+
 SurveyRow measure(const Workload& workload, const std::string& name, const std::vector<models::ConvPassOf>& passes,
-                  std::int64_t batch, std::int64_t size, training::Rule rule) {
+                  std::int64_t batch, std::int64_t size, training::Rule rule, const std::string& folder) {
   const Device device = open(name, workload.policy);
   const DeviceScope on_device(device);
   const ConvPolicyScope policy(workload.policy);
@@ -47,6 +66,7 @@ SurveyRow measure(const Workload& workload, const std::string& name, const std::
   for (const models::ConvPassOf& pass : passes)
     row.passes.push_back(planned(pass, device.backend().decisions(), workload.policy));
   const ConvTrace trace;
+  std::optional<memory::Recorder> recorder = recorder_of(workload, device, batch, size, rule, folder);
   try {
     training::Trainer trainer(workload.spec, rule, workload.dtype);
     trainer.step(batch, size);
@@ -57,6 +77,7 @@ SurveyRow measure(const Workload& workload, const std::string& name, const std::
   } catch (const OutOfMemory& error) {
     row.out_of_memory = error.details();
   }
+  if (recorder) recorder->stop();
   for (PlannedPass& pass : row.passes) complete(pass, trace);
   return row;
 }
@@ -116,7 +137,8 @@ std::int64_t DeviceSurvey::passes() const {
 }
 
 Survey survey(const Workload& workload, const std::vector<std::string>& devices,
-              const std::vector<std::int64_t>& batches, const std::vector<std::int64_t>& sizes, training::Rule rule) {
+              const std::vector<std::int64_t>& batches, const std::vector<std::int64_t>& sizes, training::Rule rule,
+              const std::string& record) {
   Survey survey{
       .workload = &workload, .batches = batches, .sizes = sizes, .lone_layer = false, .devices = {}, .skipped = {}};
   // Opened first: a wrong name is refused before any work.
@@ -129,10 +151,15 @@ Survey survey(const Workload& workload, const std::vector<std::string>& devices,
   }
   const std::vector<Place> places = find_places(workload, survey);
   if (places.empty()) throw UsageError(survey.skipped.front().reason);
+  if (!record.empty()) {
+    std::error_code error;
+    std::filesystem::create_directories(record, error);
+    if (!std::filesystem::is_directory(record)) throw FileError(record + ": is no folder and cannot be made one");
+  }
   survey.lone_layer = models::is_lone_layer(places.front().passes);
   for (DeviceSurvey& device : survey.devices) {
     for (const Place& place : places)
-      device.rows.push_back(measure(workload, device.device, place.passes, place.batch, place.size, rule));
+      device.rows.push_back(measure(workload, device.device, place.passes, place.batch, place.size, rule, record));
     device.cliffs = find_cliffs(device.rows);
   }
   return survey;

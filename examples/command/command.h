@@ -29,6 +29,7 @@ void add_cliffs(CLI::App& app, Action& action);
 void add_sweep(CLI::App& app, Action& action);
 void add_tabulate(CLI::App& app, Action& action);
 void add_replay(CLI::App& app, Action& action);
+void add_tune_allocator(CLI::App& app, Action& action);
 void add_export(CLI::App& app, Action& action);
 void add_import(CLI::App& app, Action& action);
 void add_explain(CLI::App& app, Action& action);

@@ -14,6 +14,7 @@
 
 #include "command/command.h"
 #include "command/suggestion.h"
+#include "command/trace_file.h"
 
 namespace mnemo::command {
 
@@ -43,7 +44,7 @@ int write(const ExportOptions& options) {
     throw UsageError(fmt::format("\"{}\" is not one of {}{}", options.format, fmt::join(names, ", "),
                                  suggestion(options.format, names)));
   }
-  const memory::Recording recording = memory::Recording::read(options.file);
+  const memory::Recording recording = read_recording(options.file);
   if (options.output.empty() || options.output == "-") {
     format->second(recording, std::cout);
     if (!std::cout.flush()) throw Error("standard output cannot be written");
@@ -66,7 +67,7 @@ void add_export(CLI::App& app, Action& action) {
       "csv, blocks-csv  a table of events, or of blocks from their allocation to their free\n"
       "collapsed        what is held at the peak, for flamegraph.pl and speedscope");
   const auto options = std::make_shared<ExportOptions>();
-  verb->add_option("RECORDING", options->file, "A file that --record wrote.")->required();
+  verb->add_option("RECORDING", options->file, "A file that --record wrote, or a snapshot of PyTorch's.")->required();
   verb->add_option("--format", options->format, "What to write; see below.")->required();
   verb->add_option("--output,-o", options->output, "The file; standard output unless given.");
   verb->callback([&action, options] { action = [options] { return write(*options); }; });

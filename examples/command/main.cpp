@@ -98,6 +98,7 @@ int run(int argc, char** argv) {
   add_diff(app, action);
   add_lab(app, action);
   add_replay(app, action);
+  add_tune_allocator(app, action);
   add_export(app, action);
   add_import(app, action);
   add_report(app, action);

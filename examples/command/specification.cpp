@@ -8,6 +8,7 @@
 #include <fmt/ranges.h>
 
 #include "command/numbers.h"
+#include "command/trace_file.h"
 #include "models/layer.h"
 
 namespace mnemo::command {
@@ -35,6 +36,7 @@ void add_specification(CLI::App& app, RunOptions& options) {
                  "Allocator options; with --policy pytorch they are "
                  "expandable_segments:True.");
   app.add_option("--seed", options.seed, "Of all random numbers. (0)");
+  app.add_option("--record", options.record, "Also write everything that happens to memory to this file.");
 }
 
 RunOptions parse(const std::vector<std::string>& words, const std::string& text) {
@@ -72,6 +74,7 @@ training::RunPlan plan_of(const RunOptions& options, const std::string& command)
   plan.seed = read_seed("--seed", options.seed);
   plan.device = open(options, workload);
   plan.command = command;
+  plan.record = options.record;
   check_layout(workload, plan.device);
   return plan;
 }
@@ -146,16 +149,35 @@ std::vector<std::string> side_of(const std::vector<std::string>& options, int si
   return words;
 }
 
+void check_records(const std::vector<std::vector<std::string>>& options) {
+  std::vector<std::string> known;
+  for (const std::vector<std::string>& words : options) {
+    const auto record =
+        std::find_if(words.begin(), words.end(), [](const auto& word) { return word.starts_with("--record="); });
+    if (record == words.end()) continue;
+    if (std::find(known.begin(), known.end(), *record) != known.end()) {
+      throw UsageError(fmt::format("{}: several runs would write the same file; give each its own, as in "
+                                   "\"resnet18 --record a.mnemo\"",
+                                   *record));
+    }
+    known.push_back(*record);
+  }
+}
+
+bool names_model(const std::string& text) {
+  const std::vector<std::string> words = words_of(text);
+  return std::any_of(words.begin(), words.end(), is_model);
+}
+
 Subject read_subject(const std::string& text, const std::vector<std::string>& common) {
   const std::vector<std::string> words = words_of(text);
-  const auto model = std::find_if(words.begin(), words.end(), is_model);
-  if (model != words.end()) return run(text, words, common);
+  if (names_model(text)) return run(text, words, common);
   std::error_code error;
   if (std::filesystem::exists(text, error)) {
     if (!common.empty()) {
       throw UsageError(fmt::format("{} is a recording: {} can no longer change it", text, fmt::join(common, " ")));
     }
-    return {text, memory::Recording::read(text), {}, 0};
+    return {text, read_recording(text), {}, 0};
   }
   try {
     return run(text, words, common);  // says which models there are

@@ -24,6 +24,7 @@ struct RunOptions {
   std::string allocator;
   bool has_allocator = false;
   std::string seed = "0";
+  std::string record;  ///< a file for the recording, or empty
 };
 
 /// Adds all options of a run to `verb`, without MODEL.
@@ -43,6 +44,10 @@ struct Subject {
   std::int64_t estimated_workspaces = 0;
 };
 
+/// Throws UsageError where the options of several runs name the same file for their recordings.
+void check_records(const std::vector<std::vector<std::string>>& options);
+/// Whether `text` names a model or a layer; else it can only be a file.
+bool names_model(const std::string& text);
 /// Reads the file `text`, or runs the model that it names; its own options go
 /// before `common` ones. Throws UsageError, ConfigError, DeviceError or
 /// FileError.

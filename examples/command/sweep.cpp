@@ -25,6 +25,7 @@ struct SweepOptions {
   std::string optimizer = "sgd";
   std::string csv, svg, report;
   std::vector<std::string> given = {};  ///< all of these that are options of one run
+  std::string record;                   ///< a folder, or empty
   bool json = false;
 };
 
@@ -52,7 +53,7 @@ int show(const SweepOptions& options) {
   const auto batches = options.batch.empty() ? std::vector{spec.batch} : read_range("--batch", options.batch, 1);
   const auto sizes = options.size.empty() ? std::vector{spec.size} : read_range("--size", options.size, 8);
   const training::Rule rule = read_rule(options.optimizer);
-  Sweep sweep{.survey = survey(workload, devices, batches, sizes, rule), .rule = rule};
+  Sweep sweep{.survey = survey(workload, devices, batches, sizes, rule, options.record), .rule = rule};
   find_rises(sweep);
   if (!options.csv.empty()) write_file(options.csv, csv(sweep));
   if (!options.svg.empty()) write_file(options.svg, svg(sweep));
@@ -82,6 +83,8 @@ void add_sweep(CLI::App& app, Action& action) {
   verb->add_option("--csv", options->csv, "Also write the table to this file.");
   verb->add_option("--svg", options->svg, "Also write the curves as a picture to this file.");
   add_page_option(*verb, options->report);
+  verb->add_option("--record", options->record,
+                   "Also write what happens to memory at each point to this folder, as batch-8-size-224.mnemo.");
   verb->add_flag("--json", options->json, "One JSON object on stdout.");
   verb->callback([&action, options, verb] {
     options->given = given_options(*verb);

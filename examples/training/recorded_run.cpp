@@ -34,7 +34,14 @@ RecordedRun record_run(const RunPlan& plan, memory::Ring ring) {
   const RandomState before = random_state();
   const DeviceScope on_device(plan.device);
   const ConvPolicyScope policy(plan.policy);
-  memory::Recorder recorder = memory::record(plan.device.allocator(), ring, about(plan));
+  memory::Recorder recorder = plan.record.empty()
+                                  ? memory::record(plan.device.allocator(), ring, about(plan))
+                                  : memory::record(plan.device.allocator(), plan.record, about(plan));
+  const auto recorded = [&] {
+    if (plan.record.empty()) return recorder.recording();
+    recorder.stop();
+    return memory::Recording::read(plan.record);
+  };
   std::optional<OutOfMemory> out_of_memory;
   std::optional<memory::Recording> recording;
   try {
@@ -45,7 +52,7 @@ RecordedRun record_run(const RunPlan& plan, memory::Ring ring) {
       trainer.emplace(plan.spec, plan.training);
     }
     for (std::int64_t step = 0; step < plan.steps; ++step) trainer->step(plan.batch, plan.size);
-    recording = recorder.recording();
+    recording = recorded();
   } catch (const OutOfMemory& error) {
     out_of_memory = error;
   } catch (...) {
@@ -53,7 +60,7 @@ RecordedRun record_run(const RunPlan& plan, memory::Ring ring) {
     throw;
   }
   set_random_state(before);
-  if (!recording) recording = recorder.recording();
+  if (!recording) recording = recorded();
   return {*recording, std::move(out_of_memory), plan.device.backend().estimated_plans()};
 }
 

@@ -24,6 +24,7 @@ struct RunPlan {
   std::uint64_t seed = 0;
   Device device = {};        ///< should be a new one: what others hold on it is recorded too
   std::string command = {};  ///< how the run was asked for; for the recording's metadata
+  std::string record = {};   ///< a file that shall hold the recording, and all of it; none if empty
 };
 
 /// What a recording of this run says about itself: command, model, batch, size,

@@ -1,0 +1,42 @@
+#include "command/trace_file.h"
+
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+
+#include "command/output.h"
+
+namespace mnemo::command {
+
+namespace {
+
+std::string read_all(std::istream& stream, const std::string& name) {
+  std::string bytes{std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>()};
+  if (stream.bad()) throw FileError(name + ": cannot be read");
+  return bytes;
+}
+
+memory::CallTrace calls(const std::string& path, const memory::ImportOptions& options) {
+  if (path == "-") return memory::read_calls(read_all(std::cin, "stdin"), "stdin", options);
+  if (std::filesystem::is_regular_file(path)) return memory::read_calls(path, options);
+  std::ifstream pipe(path, std::ios::binary);
+  if (!pipe || std::filesystem::is_directory(path)) throw FileError(path + ": cannot be opened for reading");
+  return memory::read_calls(read_all(pipe, path), path, options);
+}
+
+}  // namespace
+
+memory::Recording read_recording(const std::string& path) {
+  memory::RecordingFile file = memory::read_recording(path);
+  for (const std::string& warning : file.warnings) complain("warning: " + warning);
+  return file.recording;
+}
+
+memory::CallTrace read_trace(const std::string& path, int device_index) {
+  memory::CallTrace trace = calls(path, {.device_index = device_index});
+  for (const std::string& warning : trace.warnings) complain("note: " + warning);
+  return trace;
+}
+
+}  // namespace mnemo::command
