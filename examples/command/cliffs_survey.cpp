@@ -46,9 +46,8 @@ std::optional<memory::Recorder> recorder_of(const Workload& workload, const Devi
                                             std::int64_t size, training::Rule rule, const std::string& folder) {
   if (folder.empty()) return std::nullopt;
   const training::RunPlan plan{.spec = workload.spec,
-                               .dtype = workload.dtype,
+                               .training = {.rule = rule, .dtype = workload.dtype},
                                .policy = workload.policy,
-                               .rule = rule,
                                .batch = batch,
                                .size = size,
                                .device = device,
