@@ -54,9 +54,9 @@ TEST_CASE("changes between forward and backward are refused, and nothing is lost
 
 TEST_CASE("a function that does something else the second time is refused; the next try can succeed") {
   const Tensor x = ones({4}, {.requires_grad = true});
-  enum { first, shorter, others, fewer, random, fails } mode = first;
+  enum { first, shorter, others, fewer, draws, fails } mode = first;
   const auto body = [&](const Tensor& a) {
-    if (mode == random) rand({1});
+    if (mode == draws) rand({1});
     const Tensor b = mode == shorter ? slice(a, 0, 0, 2) : a;
     if (mode == fails) throw std::runtime_error("the disk is full");
     const Tensor c = mode == others ? tanh(b) : exp(b);
@@ -71,7 +71,7 @@ TEST_CASE("a function that does something else the second time is refused; the n
   CHECK(mentions(refusal([&] { loss.backward(true); }), "tanh saves"));
   mode = fewer;
   CHECK(mentions(refusal([&] { loss.backward(true); }), "it saves 1 arrays, the first time 2"));
-  mode = random;
+  mode = draws;
   CHECK(mentions(refusal([&] { loss.backward(true); }), "other random numbers"));
   mode = fails;
   CHECK_THROWS_WITH_AS(loss.backward(true), "the disk is full", std::runtime_error);

@@ -44,7 +44,8 @@ memory::Bytes highest(const nlohmann::json& run) {
 
 TEST_CASE("models train by their stages and by plans as by their own forward, bit for bit") {
   for (const auto& [model, batch, size] : {std::tuple("resnet18", 2, 48), std::tuple("unet3d", 1, 16)}) {
-    CAPTURE(model);
+    const std::string name = model;
+    CAPTURE(name);
     const training::RunPlan run = run_of(model, batch, size, "cpu");
     const training::CheckpointStudy study(run);
     REQUIRE(study.stages() > 10);
