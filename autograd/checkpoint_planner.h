@@ -18,7 +18,7 @@ namespace mnemo {
 struct PlannedCheckpoints {
   CheckpointPlan plan;
   memory::Bytes peak = 0;       ///< beside the chain's input, the parameters and all that is not the chain's
-  std::int64_t extra_work = 0;  ///< operations of all recomputations
+  std::int64_t extra_work = 0;  ///< operations of all recomputations; fewer run where they end in stages that save nothing
 };
 
 /// Among plans in which the last stage of every (sub)chain keeps what it saves: any other can be had without more

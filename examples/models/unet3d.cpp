@@ -25,14 +25,16 @@ Tensor UNet3d::forward(const Tensor& x) {                           // (N, 1, S,
 
 std::vector<Stage> UNet3d::stages() {
   std::vector<Stage> list;
-  const auto add = [&list](DoubleConv3d& block) {
-    for (const auto& [conv, norm] : {std::pair(&block.conv1, &block.bn1), std::pair(&block.conv2, &block.bn2)}) {
-      list.push_back(make_stage("conv", [conv](const Tensor& x) { return (*conv)(x); }));
-      list.push_back(make_stage("norm", [norm, path = block.path](const Tensor& x) {
-        const memory::ModuleScope module(path);
-        return relu((*norm)(x));
-      }));
-    }
+  const auto unit = [&list](const char* path, nn::Conv3d& conv, nn::BatchNorm3d& norm) {
+    list.push_back(make_stage("conv", [&conv](const Tensor& x) { return conv(x); }));
+    list.push_back(make_stage("norm", [&norm, path](const Tensor& x) {
+      const memory::ModuleScope module(path);
+      return relu(norm(x));
+    }));
+  };
+  const auto add = [&unit](DoubleConv3d& block) {
+    unit(block.path, block.conv1, block.bn1);
+    unit(block.path, block.conv2, block.bn2);
   };
   // Goes on with the half and leaves the whole below, for the decoder.
   const auto pool = [&list] {

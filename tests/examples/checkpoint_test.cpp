@@ -1,6 +1,8 @@
 // Training by plans of checkpoints: the same losses in less memory, budgets that are kept, and what the command says.
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
 #include "models/registry.h"
 #include "program.h"
 #include "training/checkpointing.h"
@@ -32,11 +34,18 @@ std::vector<double> losses(const training::RunPlan& run, const std::optional<Che
   return list;
 }
 
+/// Of both steps.
+memory::Bytes highest(const nlohmann::json& run) {
+  return std::max(run["steps"][0]["peak_allocated"].get<memory::Bytes>(),
+                  run["steps"][1]["peak_allocated"].get<memory::Bytes>());
+}
+
 }  // namespace
 
 TEST_CASE("models train by their stages and by plans as by their own forward, bit for bit") {
   for (const auto& [model, batch, size] : {std::tuple("resnet18", 2, 48), std::tuple("unet3d", 1, 16)}) {
-    CAPTURE(model);
+    const std::string name = model;
+    CAPTURE(name);
     const training::RunPlan run = run_of(model, batch, size, "cpu");
     const training::CheckpointStudy study(run);
     REQUIRE(study.stages() > 10);
@@ -74,12 +83,12 @@ TEST_CASE("mnemo step --checkpoint: expected and measured agree") {
   const auto& run = step["runs"][0];
   const auto& checkpoints = run["checkpoints"];
   CHECK(checkpoints["expected"]["peak_allocated"] <= 190 << 20);
-  CHECK(run["steps"][1]["peak_allocated"] == checkpoints["expected"]["peak_allocated"]);
+  CHECK(highest(run) == checkpoints["expected"]["peak_allocated"]);
   CHECK(run["steps"][1]["operations"] == checkpoints["expected"]["operations"]);
   CHECK(checkpoints["without"]["peak_allocated"] > 190 << 20);
   CHECK(checkpoints["extra_operations"].get<double>() < 0.16);
   const auto plain = object_of("step resnet18 --device virtual:cpu --steps 2");
-  CHECK(plain["runs"][0]["steps"][1]["peak_allocated"] == checkpoints["without"]["peak_allocated"]);
+  CHECK(highest(plain["runs"][0]) == checkpoints["without"]["peak_allocated"]);
   CHECK_FALSE(plain["runs"][0].contains("checkpoints"));
   const Answer text = mnemo_command("step unet3d --device virtual:cpu --checkpoint 4");
   CHECK(text.code == 0);

@@ -42,8 +42,8 @@ TEST_CASE("step has the keys that it promises, and the categories add up to the 
     CHECK(run["size"] == 28);
     REQUIRE(run["steps"].size() == 2);
     for (const json& step : run["steps"]) {
-      CHECK(keys(step) == std::set<std::string>{"loss", "before_forward", "after_forward", "allocated", "reserved",
-                                                "peak_allocated", "peak_reserved", "peak"});
+      CHECK(keys(step) == std::set<std::string>{"loss", "before_forward", "after_forward", "operations", "allocated",
+                                                "reserved", "peak_allocated", "peak_reserved", "peak"});
       CHECK(step["loss"].is_null());
       CHECK(step["allocated"] ==
             4 * (3584 + 512 + 73728 + 512 + 64000 + 512));  // each tensor in blocks of 512, four times
