@@ -25,10 +25,10 @@ Tensor UNet3d::forward(const Tensor& x) {                           // (N, 1, S,
 
 std::vector<Stage> UNet3d::stages() {
   std::vector<Stage> list;
-  const auto unit = [&list](const char* path, nn::Conv3d& conv, nn::BatchNorm3d& norm) {
+  const auto unit = [&list](const char* where, nn::Conv3d& conv, nn::BatchNorm3d& norm) {
     list.push_back(make_stage("conv", [&conv](const Tensor& x) { return conv(x); }));
-    list.push_back(make_stage("norm", [&norm, path](const Tensor& x) {
-      const memory::ModuleScope module(path);
+    list.push_back(make_stage("norm", [&norm, where](const Tensor& x) {
+      const memory::ModuleScope module(where);
       return relu(norm(x));
     }));
   };
