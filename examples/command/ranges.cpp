@@ -45,7 +45,9 @@ std::vector<std::string> read_virtual_devices(const std::string& text) {
   for (std::size_t begin = 0; begin <= text.size();) {
     const std::size_t end = std::min(text.find(',', begin), text.size());
     const std::string part = text.substr(begin, end - begin);
-    if (!part.starts_with("virtual:") && !devices.empty())  // more about the one before: its size, cudnn=VERSION
+    // A size or a cuDNN says more about the device before it.
+    const bool more = part.starts_with("cudnn=") || (!part.empty() && part.front() >= '0' && part.front() <= '9');
+    if (more && !devices.empty())
       devices.back() += ',' + part;
     else
       devices.push_back(part);
