@@ -5,6 +5,7 @@
 #include <mnemo/autograd/checkpoint.h>
 #include <mnemo/autograd/checkpoint_plan.h>
 #include <mnemo/autograd/checkpoint_planner.h>
+#include <mnemo/autograd/offload.h>
 #include <mnemo/autograd/ops.h>
 #include <mnemo/autograd/record.h>
 #include <mnemo/autograd/stage_costs.h>
