@@ -44,6 +44,7 @@ struct StepReport {
   memory::Bytes allocated = 0;
   memory::Bytes reserved = 0;
   memory::Bytes peak_reserved = 0;
+  memory::Bytes host_peak = 0;  ///< activations that waited on the host, at most
   memory::Peak peak;
 };
 
@@ -71,7 +72,8 @@ class Trainer {
 
   const models::Spec& spec_;
   TrainerOptions options_;
-  Device device_;  ///< the current one when it was made
+  Device device_;               ///< the current one when it was made
+  std::optional<Device> host_;  ///< where activations wait
   std::unique_ptr<models::Model> model_;
   std::optional<CheckpointPlan> plan_;
   std::unique_ptr<optim::Optimizer> optimizer_;  ///< null for Rule::nothing
