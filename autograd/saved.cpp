@@ -69,7 +69,10 @@ bool Saved::is_current() const {
 const Array& Saved::get() const {
   if (region_) return region_->get(place_);
   if (stand_in_) {
-    if (!array_.defined()) array_ = Array(stand_in_->restore(), layout_, dtype_);
+    if (array_.defined()) return array_;
+    array_ = Array(stand_in_->restore(), layout_, dtype_);
+    // As the storage was: a region that runs again compares what its operations read.
+    while (array_.storage()->version() < stand_in_->version) array_.storage()->changed_in_place();
     return array_;
   }
   if (array_.defined() && array_.storage()->version() != version_) {

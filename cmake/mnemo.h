@@ -46,6 +46,7 @@
 #include <mnemo/memory/timeline.h>
 #include <mnemo/memory/tuning.h>
 #include <mnemo/memory/wording.h>
+#include <mnemo/nn/data.h>
 #include <mnemo/nn/functions.h>
 #include <mnemo/nn/layers.h>
 #include <mnemo/nn/module.h>

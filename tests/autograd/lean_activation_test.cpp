@@ -91,6 +91,40 @@ TEST_CASE("batch_norm_relu and relu_bits are the plain operations, bit for bit")
   }
 }
 
+TEST_CASE("normalizations with an activation on all shapes, with gaps, and where there is nothing") {
+  using Op = std::function<Tensor(const Tensor&, const Tensor&, const Tensor&)>;
+  const Op rectified = [](auto& x, auto& w, auto& b) { return batch_norm_relu(x, w, b, {}, {}); };
+  const Op rectified_plain = [](auto& x, auto& w, auto& b) { return relu(batch_norm(x, w, b, {}, {})); };
+  const Op leaky = [](auto& x, auto& w, auto& b) { return batch_norm_leaky_relu(x, w, b, {}, {}, {.slope = 0.2}); };
+  const Op leaky_plain = [](auto& x, auto& w, auto& b) { return leaky_relu(batch_norm(x, w, b, {}, {}), 0.2); };
+  for (const Shape& shape : {Shape{7, 3}, Shape{2, 3, 5}, Shape{3, 1, 2, 2, 3}, Shape{1, 2, 4}, Shape{0, 3, 2},
+                             Shape{4, 0}, Shape{6, 40, 300}}) {
+    for (const bool gaps : {false, true}) {
+      CAPTURE(shape.text());
+      const auto run = [&](const Op& op) {
+        manual_seed(9);
+        const TensorOptions wide{.dtype = DType::float64};
+        Dims doubled;
+        for (int axis = 0; axis < shape.rank(); ++axis) doubled.push_back(shape[axis] * (axis == 0 && gaps ? 2 : 1));
+        Tensor x = randn(Shape(doubled), wide), w = rand({shape[1]}, wide) + 0.5, b = randn({shape[1]}, wide);
+        for (Tensor* t : {&x, &w, &b}) *t = t->detach().set_requires_grad(true);
+        const Tensor y = op(gaps ? slice(x, 0, 0, 2 * shape[0], 2) : x, w, b);
+        sum(y * randn(shape, wide)).backward();
+        std::vector<double> all = y.values<double>();
+        for (const Tensor& t : {x, w, b})
+          for (const double value : t.grad().values<double>()) all.push_back(value);
+        return all;
+      };
+      CHECK(run(rectified) == run(rectified_plain));
+      const auto got = run(leaky), expected = run(leaky_plain);
+      REQUIRE(got.size() == expected.size());
+      double worst = 0;
+      for (std::size_t i = 0; i < got.size(); ++i) worst = std::max(worst, std::fabs(got[i] - expected[i]));
+      CHECK(worst < 1e-10);
+    }
+  }
+}
+
 TEST_CASE("conv -> batch_norm_relu -> conv keeps the convolution's output, and not the result") {
   constexpr Bytes activation = 8 * 16 * 16 * 16 * 4, numbers = 512;  // of 16 channels: 64 bytes, rounded up
   for (const char* name : {"virtual:cpu", "cpu"}) {

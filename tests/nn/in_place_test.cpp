@@ -4,9 +4,12 @@
 #include <mnemo/core/random.h>
 #include <mnemo/memory/allocator.h>
 #include <mnemo/nn/functions.h>
+#include <mnemo/nn/inverted_norm.h>
 #include <mnemo/nn/layers.h>
 #include <mnemo/nn/sequential.h>
 #include <mnemo/optim/optimizer.h>
+
+#include "nn/visit_completeness.h"
 
 using namespace mnemo;
 using namespace mnemo::nn;
@@ -102,4 +105,55 @@ TEST_CASE("a relu in place needs no memory of its own, and leaves alone what a g
   CHECK(relu(h).values<float>() == std::vector<float>{0, 2});
   CHECK(h.values<float>() == std::vector<float>{-1, 2});
   CHECK_NOTHROW(sum(g).backward());
+}
+
+TEST_CASE("BatchNormLeakyReLU trains as its two layers do, and keeps one activation less per block") {
+  check_visit_is_complete("BatchNormLeakyReLU", [] { return BatchNormLeakyReLU<2>({.channels = 4}); });
+  struct Result {
+    double loss = 0;
+    std::vector<float> mean;
+    Bytes saved = 0;
+  };
+  const auto train_one = [](const char* name, bool inverted) {
+    const Device device = Device::open(name);
+    const DeviceScope scope(device);
+    const ConvPolicyScope policy({.choice = ConvPolicy::Choice::direct});
+    manual_seed(2);
+    const auto conv = [](std::int64_t in) { return Conv2d({.in = in, .out = 16, .kernel = 3, .padding = 1}); };
+    Sequential net;
+    for (const std::int64_t in : {1, 16}) {
+      net.add(conv(in));
+      if (inverted)
+        net.add(BatchNormLeakyReLU<2>({.channels = 16}, 0.1));
+      else
+        net.add(Sequential(BatchNorm2d({.channels = 16}), LeakyReLU(0.1)));
+    }
+    net.add(conv(16)).add(AvgPool2d({.kernel = 16})).add(Flatten());
+    optim::SGD sgd(net.parameters(), {.lr = 0.1});
+    const Tensor images = randn({4, 1, 16, 16}), targets = randint(0, 16, {4});
+    Result result;
+    for (int step = 0; step < 5; ++step) {
+      sgd.zero_grad();
+      const Tensor y = net(images);
+      result.saved = device.allocator().categories()[static_cast<std::size_t>(Category::saved_activation)];
+      const Tensor loss = cross_entropy(y, targets);
+      loss.backward();
+      sgd.step();
+      result.loss = loss.item();
+    }
+    result.mean = net.named_buffers()[0].tensor.values<float>();
+    return result;
+  };
+  const Result plain = train_one("cpu", false), inverted = train_one("cpu", true);
+  CHECK(inverted.loss == doctest::Approx(plain.loss).epsilon(1e-4));
+  REQUIRE(plain.mean.size() == inverted.mean.size());
+  for (std::size_t i = 0; i < plain.mean.size(); ++i)
+    CHECK(inverted.mean[i] == doctest::Approx(plain.mean[i]).epsilon(1e-3));
+  constexpr Bytes activation = 4 * 16 * 16 * 16 * 4;
+  // Two blocks: the input of the normalization, that of leaky relu and its result; or the result. And two numbers per
+  // channel, or one, with the weights taken.
+  CHECK(plain.saved == 2 * (3 * activation + 2 * 512));
+  CHECK(inverted.saved == 2 * (activation + 2 * 512));
+  CHECK(train_one("virtual:cpu", false).saved == plain.saved);
+  CHECK(train_one("virtual:cpu", true).saved == inverted.saved);
 }
