@@ -48,6 +48,7 @@
 #include <mnemo/memory/wording.h>
 #include <mnemo/nn/data.h>
 #include <mnemo/nn/functions.h>
+#include <mnemo/nn/inverted_norm.h>
 #include <mnemo/nn/layers.h>
 #include <mnemo/nn/module.h>
 #include <mnemo/nn/sequential.h>

@@ -84,7 +84,8 @@ Array sign_bits(const Array& x) {
 
 Array keep_bits(Array x, const Array& bits, const Layout& layout) {
   if (!(x.strides() == layout.strides)) {
-    const Array moved(StorageRef(new Storage(x.device(), x.bytes())), Layout(layout.shape, layout.strides), x.dtype());
+    const Array moved(StorageRef(new Storage(x.device(), x.bytes())), Layout{layout.shape, layout.strides, 0},
+                      x.dtype());
     copy_into(x, moved);
     x = moved;
   }

@@ -316,9 +316,10 @@ TEST_CASE("batch_norm_leaky_relu against finite differences in float64, within i
     }
   }
   // The bound of the normalized values times the sum of the gradients' magnitudes, generously.
-  for (const auto& [dtype, bound] : {std::pair(DType::float64, 1e-7), std::pair(DType::float32, 2e-5)}) {
+  for (const DType dtype : {DType::float64, DType::float32}) {
+    const double bound = dtype == DType::float64 ? 1e-7 : 2e-5;
     CAPTURE(name(dtype));
-    const auto leaf = [dtype = dtype](const Tensor& t) { return to(t, dtype).detach().set_requires_grad(true); };
+    const auto leaf = [dtype](const Tensor& t) { return to(t, dtype).detach().set_requires_grad(true); };
     Tensor x = leaf(x0), gain = leaf(tensor(weight, {c})), shift = leaf(tensor(bias, {c}));
     const Tensor y = batch_norm_leaky_relu(x, gain, shift, {}, {}, {.slope = 0.1});
     sum(y * to(factors, dtype)).backward();
@@ -330,6 +331,36 @@ TEST_CASE("batch_norm_leaky_relu against finite differences in float64, within i
     for (std::size_t i = 0; i < got.size(); ++i)
       worst = std::max(worst, std::fabs(got[i] - expected[i]) / (1 + std::fabs(expected[i])));
     CHECK(worst < bound);
+  }
+}
+
+TEST_CASE("batch_norm_leaky_relu: small weights under large biases cost what the stated bound allows, and not more") {
+  constexpr double eps = 1.1920928955078125e-07, slope = 0.1;  // of float32
+  manual_seed(4);
+  const std::vector<float> weight{0.01f, -0.02f}, bias{10, -5};
+  const Tensor x0 = randn({4, 2, 50}), factors = randn({4, 2, 50});
+  const auto gradient = [&](bool inverted, DType dtype) {
+    const Tensor x = to(x0, dtype), shift = to(tensor(bias, {2}), dtype);
+    const Tensor gain = to(tensor(weight, {2}), dtype).detach().set_requires_grad(true);
+    const Tensor y = inverted ? batch_norm_leaky_relu(x, gain, shift, {}, {}, {.slope = slope})
+                              : leaky_relu(batch_norm(x, gain, shift, {}, {}), slope);
+    sum(y * to(factors, dtype)).backward();
+    return std::pair(gain.grad().values<double>(), y.values<double>());
+  };
+  const auto [expected, y] = gradient(false, DType::float64);
+  const std::vector<double> got = gradient(true, DType::float32).first, g = factors.values<double>();
+  for (std::size_t c = 0; c < 2; ++c) {
+    double bound = 0;  // a weight's gradient is the sum of what arrives times the normalized values
+    for (std::size_t n = 0; n < 4; ++n) {
+      for (std::size_t i = (2 * n + c) * 50; i < (2 * n + c) * 50 + 50; ++i) {
+        const double z = y[i] > 0 ? y[i] : y[i] / slope, arrives = std::fabs(g[i]) * (y[i] > 0 ? 1 : slope);
+        bound += arrives * 3 * eps * (std::fabs(z) + std::fabs(static_cast<double>(bias[c]))) / std::fabs(weight[c]);
+      }
+    }
+    const double error = std::fabs(got[c] - expected[c]);
+    CHECK(error < bound);
+    CHECK(error > 1e-9);  // there is something to bound
+    CHECK(bound < 0.2);
   }
 }
 
