@@ -107,6 +107,18 @@ TEST_CASE("offloaded views, half types, regions, in-place changes and retained g
   CHECK(x.grad().values<float>() == std::vector<float>{2, 4});
 }
 
+TEST_CASE("without options tensors from 1 MiB on wait on the host of the whole process") {
+  const Tensor x = rand({kMiB / 4}, {.requires_grad = true}), small = rand({kMiB / 4 - 1}, {.requires_grad = true});
+  const Device host = offload_host(x.device());
+  const Bytes before = host.allocator().allocated();
+  const auto squares = [](const Tensor& a) { return sum(exp(a * 2.0)); };
+  const Tensor y = offload(squares, x), z = offload(squares, small);
+  CHECK(host.allocator().allocated() == before + kMiB);
+  (y + z).backward();
+  CHECK(host.allocator().allocated() == before);
+  CHECK(!(host == x.device()));
+}
+
 TEST_CASE("a host without room for them: the operation fails, and the device is as before") {
   const Device device = Device::open("cpu"), host = Device::open("cpu:20MiB");  // one segment: five of 4 MiB
   const Tensor x = rand({kMiB}, {.device = device, .requires_grad = true});
