@@ -44,6 +44,9 @@ Tensor sqrt(const Tensor& x);
 Tensor sin(const Tensor& x);
 Tensor cos(const Tensor& x);
 Tensor relu(const Tensor& x);
+/// relu that keeps one bit per element, whether it is above 0, and not its output: less memory where no other operation
+/// keeps that output (before a pooling), more where the next one does (before a convolution). Gradients are the same.
+Tensor relu_bits(const Tensor& x);
 Tensor leaky_relu(const Tensor& x, double slope = 0.01);
 Tensor sigmoid(const Tensor& x);
 Tensor tanh(const Tensor& x);
@@ -54,6 +57,7 @@ Tensor clamp(const Tensor& x, double low, double high);
 // In place (ops_inplace.cpp): x keeps its memory. A GradError for a leaf that requires a gradient, while recording;
 // backward notices values that it needed and that are gone.
 Tensor& relu_(Tensor& x);
+Tensor& relu_bits_(Tensor& x);
 Tensor& sigmoid_(Tensor& x);
 Tensor& tanh_(Tensor& x);
 Tensor& add_(Tensor& x, const Tensor& y);
@@ -126,6 +130,22 @@ struct BatchNormOptions {
 /// training the running statistics are updated in place. Keeps x, the weight and two numbers per channel.
 Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean,
                   const Tensor& running_variance, const BatchNormOptions& options = {});
+/// relu(batch_norm(x, ...)) that keeps x and two numbers per channel, and not its result: where a later operation would
+/// keep that (a convolution), it is computed again from x when backward reads it, statistics included. One activation
+/// less per block of convolution, normalization and relu; gradients are those of the two operations, bit for bit.
+Tensor batch_norm_relu(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean,
+                       const Tensor& running_variance, const BatchNormOptions& options = {});
+struct InvertedOptions {
+  BatchNormOptions norm = {};
+  double slope = 0.01;          ///< of the leaky relu, more than 0
+  double least_weight = 0.001;  ///< weights closer to 0 are taken as this, with their sign
+};
+/// leaky_relu(batch_norm(x, ...), slope) that keeps its result, which the next operation keeps anyway, and not x: backward
+/// takes the normalized values back from the result (Rota Bulo et al., In-place activated BatchNorm, 2018). They are
+/// exact up to rounding: with the result's precision eps they are off by at most about 3 eps (|y| + |bias|) / |weight|,
+/// y being the result before the leaky relu. A weight that is raised to least_weight has the gradient of the raised one.
+Tensor batch_norm_leaky_relu(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean,
+                             const Tensor& running_variance, const InvertedOptions& options = {});
 /// Zeroes elements with probability p and scales the others by 1 / (1 - p); x itself when not training. Keeps nothing:
 /// the random numbers are made again in backward.
 Tensor dropout(const Tensor& x, double p = 0.5, bool training = true);

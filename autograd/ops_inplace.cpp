@@ -46,6 +46,33 @@ Tensor& unary_in_place(UnaryOp op, const char* op_name, Tensor& x) {
   });
 }
 
+}  // namespace
+
+Tensor relu_bits(const Tensor& x) {
+  const Operation operation("relu_bits");
+  Array y = map(UnaryOp::relu, x.array());
+  Saved bits = needs_grad(x) && y.numel() > 0 ? Saved(sign_bits(y)) : Saved();
+  return record({&x}, y, [layout = y.layout(), bits = std::move(bits)](Backward& back) {
+    back.give(0, bits.defined() ? keep_bits(back.take_grad(), bits.get(), layout) : back.take_grad());
+  });
+}
+
+Tensor& relu_bits_(Tensor& x) {
+  const Operation operation("relu_bits_");
+  std::vector<NodeRef> nodes = prepare("relu_bits_", {&x});
+  const Array& y = x.array();
+  const bool wanted = needs_grad(x) && y.numel() > 0;
+  const Array dense = y.layout().is_dense() ? y : y.contiguous();
+  Array bits;
+  if (wanted) bits = sign_bits(dense);
+  map_into(UnaryOp::relu, y, y);
+  return rewrite(x, std::move(nodes), [layout = dense.layout(), bits = save_if(wanted, bits)](Backward& back) {
+    back.give(0, bits.defined() ? keep_bits(back.take_grad(), bits.get(), layout) : back.take_grad());
+  });
+}
+
+namespace {
+
 /// x + sign * y
 Tensor& add_in_place(BinaryOp op, const char* op_name, Tensor& x, const Tensor& y) {
   const Operation operation(op_name);

@@ -35,6 +35,7 @@ class Region final : public std::enable_shared_from_this<Region> {
 
   /// The first run has come to its end: from now on places can be read.
   void finish();
+  bool is_finished() const { return finished_; }
 
   // For Saved.
   /// A place for what an operation saves; nothing while the region runs again, where the place is filled.

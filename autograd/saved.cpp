@@ -2,12 +2,33 @@
 
 #include <fmt/format.h>
 
+#include <mnemo/autograd/offload.h>
 #include <mnemo/autograd/region.h>
+#include <mnemo/autograd/stand_in.h>
 #include <mnemo/core/error.h>
 
 namespace mnemo {
 
-Saved::Saved(Array array, Itself) : array_(std::move(array)), version_(array_.storage()->version()) {
+namespace {
+
+/// What can give the contents again as they are now, if anything can.
+std::shared_ptr<StandIn> stand_in_for(const Array& array) {
+  std::shared_ptr<StandIn> known = array.storage()->stand_in().lock();
+  if (known && known->version == array.storage()->version()) return known;
+  return offloaded(array);
+}
+
+}  // namespace
+
+Saved::Saved(Array array, Itself) {
+  stand_in_ = stand_in_for(array);
+  if (stand_in_) {
+    layout_ = array.layout();
+    dtype_ = array.dtype();
+    return;
+  }
+  array_ = std::move(array);
+  version_ = array_.storage()->version();
   array_.storage()->hold_for_backward();
 }
 
@@ -28,21 +49,32 @@ Saved& Saved::operator=(Saved&& other) noexcept {
   std::swap(version_, other.version_);
   std::swap(region_, other.region_);
   std::swap(place_, other.place_);
+  std::swap(stand_in_, other.stand_in_);
+  std::swap(layout_, other.layout_);
+  std::swap(dtype_, other.dtype_);
   return *this;
 }
 
 Saved::~Saved() {
-  if (array_.defined()) array_.storage()->release_from_backward();
+  if (array_.defined() && !stand_in_) array_.storage()->release_from_backward();
   if (region_) region_->drop(place_);
 }
 
 bool Saved::is_current() const {
   if (region_) return region_->get(place_).defined();
+  if (stand_in_) return stand_in_->is_current();
   return array_.defined() && array_.storage()->version() == version_;
 }
 
 const Array& Saved::get() const {
   if (region_) return region_->get(place_);
+  if (stand_in_) {
+    if (array_.defined()) return array_;
+    array_ = Array(stand_in_->restore(), layout_, dtype_);
+    // As the storage was: a region that runs again compares what its operations read.
+    while (array_.storage()->version() < stand_in_->version) array_.storage()->changed_in_place();
+    return array_;
+  }
   if (array_.defined() && array_.storage()->version() != version_) {
     fail<GradError>(
         memory::current_tag().op,

@@ -1,6 +1,7 @@
 // Saved: the one way in which a gradient closure keeps an array. While it lives, the ledger counts the memory as held
 // for backward by the op that saved it; reading it after an in-place change is an error. Inside a checkpointed region
-// it keeps nothing but its place there, and reading it has the region run again.
+// it keeps nothing but its place there, and reading it has the region run again. Where a stand-in can give the contents
+// again, or an OffloadScope moves them to the host, it keeps that instead.
 #pragma once
 
 #include <memory>
@@ -10,6 +11,7 @@
 namespace mnemo {
 
 class Region;
+class StandIn;
 
 class Saved {
  public:
@@ -19,7 +21,7 @@ class Saved {
   Saved& operator=(Saved&& other) noexcept;
   ~Saved();
 
-  bool defined() const { return array_.defined() || region_ != nullptr; }
+  bool defined() const { return array_.defined() || region_ != nullptr || stand_in_ != nullptr; }
   /// Throws GradError naming the op that saved it when the contents were changed in place since.
   const Array& get() const;
   /// Whether `get` would find the contents unchanged.
@@ -31,10 +33,13 @@ class Saved {
   /// Keeps the array in any case.
   Saved(Array array, Itself);
 
-  Array array_;
+  mutable Array array_;  ///< with a stand-in: once it was read
   std::uint32_t version_ = 0;
   std::shared_ptr<Region> region_;  ///< which keeps the array instead
   std::size_t place_ = 0;
+  std::shared_ptr<StandIn> stand_in_;  ///< which is kept instead
+  Layout layout_;                      ///< of the array that it stands for
+  DType dtype_ = DType::float32;
 };
 
 /// Keeps `array` only if `wanted`: what a closure would never read stays out of memory.

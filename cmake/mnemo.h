@@ -5,6 +5,7 @@
 #include <mnemo/autograd/checkpoint.h>
 #include <mnemo/autograd/checkpoint_plan.h>
 #include <mnemo/autograd/checkpoint_planner.h>
+#include <mnemo/autograd/offload.h>
 #include <mnemo/autograd/ops.h>
 #include <mnemo/autograd/record.h>
 #include <mnemo/autograd/stage_costs.h>
@@ -45,7 +46,9 @@
 #include <mnemo/memory/timeline.h>
 #include <mnemo/memory/tuning.h>
 #include <mnemo/memory/wording.h>
+#include <mnemo/nn/data.h>
 #include <mnemo/nn/functions.h>
+#include <mnemo/nn/inverted_norm.h>
 #include <mnemo/nn/layers.h>
 #include <mnemo/nn/module.h>
 #include <mnemo/nn/sequential.h>

@@ -182,6 +182,10 @@ class Backend {
   virtual void compare(CompareOp op, const Array& a, const Array& b, const Array& out) = 0;  ///< out: boolean
   virtual void copy(const Array& from, const Array& to) = 0;                                 ///< same shape; casts
   virtual void fill(const Array& out, double value) = 0;
+  /// bits (uint8): bit i % 8 of byte i / 8 says whether element i of x, in the order of memory, is above 0; x dense.
+  virtual void sign_bits(const Array& x, const Array& bits) = 0;
+  /// out = x where its bit is set, else 0; both dense with the same strides, and maybe the same memory.
+  virtual void keep_bits(const Array& x, const Array& bits, const Array& out) = 0;
   virtual void random(const RandomCall& call, const Array& out) = 0;                    ///< out row-major
   virtual void dropout(const DropoutCall& call, const Array& x, const Array& out) = 0;  ///< both row-major
 

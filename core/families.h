@@ -16,6 +16,11 @@ Array map(UnaryOp op, const Array& x, const Scalars& scalars = {});
 /// The gradient of map(op, x): `saved` is x or its output as `saves(op)` says (ignored for Saves::nothing).
 /// `grad` is overwritten where nobody else holds it.
 Array map_gradient(UnaryOp op, Array grad, const Array& saved, const Scalars& scalars = {});
+/// One bit per element of x (dense), in the order of memory: whether it is above 0. uint8.
+Array sign_bits(const Array& x);
+/// `x` where the bit is set, else 0, in `layout`, that of the array of which the bits are. `x` is overwritten where
+/// nobody else holds it.
+Array keep_bits(Array x, const Array& bits, const Layout& layout);
 /// Broadcasts and promotes.
 Array map(BinaryOp op, const Array& a, const Array& b);
 /// Boolean result; broadcasts and promotes.

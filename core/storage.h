@@ -4,11 +4,15 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
+#include <utility>
 
 #include <mnemo/core/device.h>
 #include <mnemo/memory/block.h>
 
 namespace mnemo {
+
+class StandIn;
 
 class Storage {
  public:
@@ -46,6 +50,12 @@ class Storage {
   /// Counts gradient closures that hold the storage: a live activation is a saved one while there are any.
   void hold_for_backward();
   void release_from_backward() noexcept;
+  bool is_held_for_backward() const { return holds_ > 0; }
+
+  /// What can give the contents again, for gradient closures that would hold the storage (autograd/stand_in.h); expired
+  /// where there is nothing, or no more.
+  const std::weak_ptr<StandIn>& stand_in() const { return stand_in_; }
+  void set_stand_in(std::weak_ptr<StandIn> stand_in) { stand_in_ = std::move(stand_in); }
 
  private:
   friend class StorageRef;
@@ -57,6 +67,7 @@ class Storage {
   Device device_;
   memory::Bytes bytes_;
   memory::Block* block_;
+  std::weak_ptr<StandIn> stand_in_;
 };
 
 /// A counted reference to a Storage.

@@ -21,6 +21,8 @@ class VirtualBackend final : public Backend {
   void compare(CompareOp, const Array&, const Array&, const Array&) override {}
   void copy(const Array&, const Array&) override {}
   void fill(const Array&, double) override {}
+  void sign_bits(const Array&, const Array&) override {}
+  void keep_bits(const Array&, const Array&, const Array&) override {}
   void random(const RandomCall&, const Array&) override {}
   void dropout(const DropoutCall&, const Array&, const Array&) override {}
   void reduce(ReduceOp, const Array&, unsigned, double, const Array&) override {}

@@ -12,9 +12,21 @@ struct Stateless : Module<Derived> {
   void visit(Visitor&) {}
 };
 
-struct ReLU : Stateless<ReLU> {
-  Tensor forward(const Tensor& x) const { return relu(x); }
+struct ReLUOptions {
+  bool in_place = false;  ///< overwrites its input where nothing needs that (can_overwrite)
+  bool pooled = false;    ///< no operation keeps its output, as before a pooling: in place it keeps a bit per element
 };
+struct ReLU : Stateless<ReLU> {
+  ReLUOptions options;
+  explicit ReLU(ReLUOptions layer_options = {}) : options(layer_options) {}
+  Tensor forward(const Tensor& x) const;
+};
+/// Whether x is the result of an operation that no gradient needs: overwriting it loses nothing but the handle. Never
+/// inside a checkpointed region, where what gradients need is not known yet.
+bool can_overwrite(const Tensor& x);
+/// relu(a + b); where `in_place`, in the memory of a, if nothing needs a.
+Tensor add_relu(const Tensor& a, const Tensor& b, bool in_place);
+
 struct LeakyReLU : Stateless<LeakyReLU> {
   double slope;
   explicit LeakyReLU(double negative_slope = 0.01) : slope(negative_slope) {}

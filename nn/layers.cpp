@@ -100,14 +100,32 @@ BatchNorm<rank>::BatchNorm(BatchNormLayerOptions layer_options) : options(layer_
 }
 
 template <int rank>
-Tensor BatchNorm<rank>::forward(const Tensor& x) {
+void BatchNorm<rank>::check_rank(const Tensor& x) const {
   if (x.defined() && x.rank() != rank + 2 && !(rank == 1 && x.rank() == 2)) {
     fail<ShapeError>("batch_norm", fmt::format("input {} must have {} dimensions{}", x.shape().text(), rank + 2,
                                                rank == 1 ? ", or 2" : ""));
   }
-  const bool use_batch = this->training || !options.track_running_stats;
-  return batch_norm(x, weight, bias, running_mean, running_variance,
-                    {.training = use_batch, .momentum = options.momentum, .epsilon = options.epsilon});
+}
+
+template <int rank>
+BatchNormOptions BatchNorm<rank>::call_options() const {
+  return {.training = this->training || !options.track_running_stats,
+          .momentum = options.momentum,
+          .epsilon = options.epsilon};
+}
+
+template <int rank>
+Tensor BatchNorm<rank>::forward(const Tensor& x) {
+  check_rank(x);
+  return batch_norm(x, weight, bias, running_mean, running_variance, call_options());
+}
+
+template <int rank>
+Tensor BatchNorm<rank>::with_relu(const Tensor& x) {
+  if (!this->in_place) return relu((*this)(x));
+  const memory::ModuleScope scope(*this->path ? this->path : memory::current_tag().module);
+  check_rank(x);
+  return batch_norm_relu(x, weight, bias, running_mean, running_variance, call_options());
 }
 
 Dropout::Dropout(double probability) : p(probability) {

@@ -67,10 +67,16 @@ struct BatchNorm : Module<BatchNorm<rank>> {
 
   explicit BatchNorm(BatchNormLayerOptions layer_options);
   Tensor forward(const Tensor& x);
+  /// relu of that; while the model works in place, in one operation that keeps x alone.
+  Tensor with_relu(const Tensor& x);
   void visit(Visitor& v) {
     v.parameter("weight", weight), v.parameter("bias", bias);
     v.buffer("running_mean", running_mean), v.buffer("running_var", running_variance);
   }
+
+ private:
+  void check_rank(const Tensor& x) const;
+  BatchNormOptions call_options() const;
 };
 using BatchNorm1d = BatchNorm<1>;
 using BatchNorm2d = BatchNorm<2>;

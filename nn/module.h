@@ -21,6 +21,7 @@ namespace mnemo::nn {
 /// What every layer has, whatever its type.
 struct ModuleState {
   bool training = true;
+  bool in_place = false;  ///< activations overwrite their inputs, and keep what takes least memory
   const char* path = "";  ///< "encoder.0.conv": how ledger and errors name it; set whenever the model is visited
 };
 
@@ -86,6 +87,9 @@ struct Module : ModuleState {
   /// Behaviour of dropout and batch normalization, in the whole model.
   Derived& train(bool training = true);
   Derived& eval() { return train(false); }
+  /// From now on activations of the whole model overwrite their inputs where nothing needs those, normalizations with a
+  /// relu are one operation, and relus before pooling keep bits. Values and gradients stay the same, bit for bit.
+  Derived& work_in_place(bool mode = true);
   /// Moves (or casts the floating-point) parameters and buffers. Gradients are dropped: do it before making the
   /// optimizer.
   Derived& to(const Device& device);
@@ -112,6 +116,15 @@ class TrainingSwitch final : public Visitor {
  private:
   void on_module(ModuleState& module) override { module.training = training_; }
   bool training_;
+};
+
+class InPlaceSwitch final : public Visitor {
+ public:
+  explicit InPlaceSwitch(bool in_place) : in_place_(in_place) {}
+
+ private:
+  void on_module(ModuleState& module) override { module.in_place = in_place_; }
+  bool in_place_;
 };
 
 class Mover final : public Visitor {
@@ -165,6 +178,12 @@ std::int64_t Module<Derived>::parameter_count() {
 template <class Derived>
 Derived& Module<Derived>::train(bool mode) {
   TrainingSwitch(mode).run(self());
+  return self();
+}
+
+template <class Derived>
+Derived& Module<Derived>::work_in_place(bool mode) {
+  InPlaceSwitch(mode).run(self());
   return self();
 }
 

@@ -21,6 +21,8 @@ class CpuBackend final : public Backend {
   void compare(CompareOp op, const Array& a, const Array& b, const Array& out) override;
   void copy(const Array& from, const Array& to) override;
   void fill(const Array& out, double value) override;
+  void sign_bits(const Array& x, const Array& bits) override;
+  void keep_bits(const Array& x, const Array& bits, const Array& out) override;
   void random(const RandomCall& call, const Array& out) override;
   void dropout(const DropoutCall& call, const Array& x, const Array& out) override;
   void reduce(ReduceOp op, const Array& x, unsigned axes, double scale, const Array& out) override;

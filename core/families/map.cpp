@@ -74,6 +74,27 @@ Array map_gradient(UnaryOp op, Array grad, const Array& saved, const Scalars& sc
   return out;
 }
 
+Array sign_bits(const Array& x) {
+  check_floating("sign_bits", x);
+  const Array bits(Shape{(x.numel() + 7) / 8}, DType::uint8, x.device());
+  count_operations(x.numel());
+  x.device().backend().sign_bits(x, bits);
+  return bits;
+}
+
+Array keep_bits(Array x, const Array& bits, const Layout& layout) {
+  if (!(x.strides() == layout.strides)) {
+    const Array moved(StorageRef(new Storage(x.device(), x.bytes())), Layout{layout.shape, layout.strides, 0},
+                      x.dtype());
+    copy_into(x, moved);
+    x = moved;
+  }
+  const Array out = x.storage().is_unique() ? x : Array::like(x);
+  count_operations(out.numel());
+  x.device().backend().keep_bits(x, bits, out);
+  return out;
+}
+
 Array map(BinaryOp op, const Array& a, const Array& b) {
   const Operands operands = prepare(name(op), a, b, std::nullopt);
   count_operations(operands.out.numel());

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 
 #include <fmt/format.h>
@@ -22,19 +23,21 @@ Json to_json(const memory::CategoryBytes& categories) {
 
 Json to_json(const training::StepReport& step) {
   const memory::Tag& tag = step.peak.tag;
-  return {{"loss", std::isfinite(step.loss) ? Json(step.loss) : Json(nullptr)},
-          {"before_forward", step.before_forward},
-          {"after_forward", step.after_forward},
-          {"operations", step.operations},
-          {"allocated", step.allocated},
-          {"reserved", step.reserved},
-          {"peak_allocated", step.peak.allocated},
-          {"peak_reserved", step.peak_reserved},
-          {"peak",
-           {{"phase", memory::name(tag.phase)},
-            {"op", tag.op},
-            {"module", tag.module},
-            {"categories", to_json(step.peak.categories)}}}};
+  Json object{{"loss", std::isfinite(step.loss) ? Json(step.loss) : Json(nullptr)},
+              {"before_forward", step.before_forward},
+              {"after_forward", step.after_forward},
+              {"operations", step.operations},
+              {"allocated", step.allocated},
+              {"reserved", step.reserved},
+              {"peak_allocated", step.peak.allocated},
+              {"peak_reserved", step.peak_reserved},
+              {"peak",
+               {{"phase", memory::name(tag.phase)},
+                {"op", tag.op},
+                {"module", tag.module},
+                {"categories", to_json(step.peak.categories)}}}};
+  if (step.host_peak > 0) object["host_peak"] = step.host_peak;
+  return object;
 }
 
 Json to_json(const OutOfMemory::Details& d) {
@@ -155,6 +158,8 @@ Json to_json(const StepResult& result) {
               {"estimated_workspaces", result.estimated_workspaces}};
   if (result.training.amp) object["amp"] = name(*result.training.amp);
   if (result.training.accumulate > 1) object["accumulate"] = result.training.accumulate;
+  if (result.training.in_place) object["in_place"] = true;
+  if (result.training.offload) object["offload"] = true;
   if (result.training.step_in_backward) object["optimizer_in_backward"] = true;
   if (result.out_of_memory) object["oom"] = to_json(result.out_of_memory->details());
   return object;
@@ -168,6 +173,13 @@ std::string text(const StepResult& result) {
     text += fmt::format("convolutions: {}, policy {}\n", result.decisions, policy_text(result.workload->policy));
   text += checkpoint_lines(result);
   text += '\n' + steps_table(result) + peak_table(result);
+  if (result.training.offload) {
+    memory::Bytes most = 0;
+    for (const StepRun& run : result.runs) {
+      for (const training::StepReport& step : run.steps) most = std::max(most, step.host_peak);
+    }
+    text += fmt::format("\non the host, at most: {}\n", mebibytes(most));
+  }
   text += fmt::format("\nsegments {}, retries {}, out of memory {}\n", result.statistics.segment.all.current,
                       result.statistics.num_alloc_retries, result.statistics.num_ooms);
   if (result.estimated_workspaces > 0) {

@@ -12,6 +12,11 @@ void add_training(CLI::App& verb, TrainingOptions& options) {
   verb.add_option("--accumulate", options.accumulate, "Batches whose gradients make one update. (1)");
   verb.add_flag("--optimizer-in-backward", options.optimizer_in_backward,
                 "Update each parameter as soon as its gradient is complete, and free the gradient.");
+  verb.add_flag("--in-place", options.in_place,
+                "Activations overwrite their inputs; batch norm with its relu keeps one tensor. Same values and "
+                "gradients.");
+  verb.add_flag("--offload", options.offload,
+                "What the forward pass saves for backward, from 1 MiB per tensor on, waits in host memory.");
   verb.add_flag("--no-grad", options.no_grad, "The forward pass only, without recording.");
 }
 
@@ -27,6 +32,8 @@ training::TrainerOptions read_training(const TrainingOptions& options, DType dty
   training.amp = choose<Amp>("--amp", options.amp, {{"no", {}}, {"bf16", DType::bfloat16}, {"fp16", DType::float16}});
   training.accumulate = read_count("--accumulate", options.accumulate);
   training.step_in_backward = options.optimizer_in_backward;
+  training.in_place = options.in_place;
+  training.offload = options.offload;
   if (training.amp && dtype != DType::float32)
     throw UsageError(fmt::format("--amp is for parameters in float32; with --dtype {} leave it out", name(dtype)));
   if (options.no_grad && (training.step_in_backward || training.accumulate > 1))
@@ -38,6 +45,8 @@ training::TrainerOptions read_training(const TrainingOptions& options, DType dty
         "--optimizer-in-backward cannot skip the step of a scaled loss that overflowed; take --amp bf16, which needs "
         "no scale");
   }
+  if (options.no_grad && training.offload)
+    throw UsageError("--no-grad saves nothing for backward: leave out --offload");
   if (options.no_grad) training.rule = training::Rule::nothing;
   return training;
 }

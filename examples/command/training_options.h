@@ -14,10 +14,12 @@ struct TrainingOptions {
   std::string amp = "no";
   std::string accumulate = "1";
   bool optimizer_in_backward = false;
+  bool in_place = false;
+  bool offload = false;
   bool no_grad = false;
 };
 
-/// Adds --optimizer, --amp, --accumulate, --optimizer-in-backward and --no-grad.
+/// Adds --optimizer, --amp, --accumulate, --optimizer-in-backward, --in-place, --offload and --no-grad.
 void add_training(CLI::App& verb, TrainingOptions& options);
 /// Throws UsageError, also for options that do not go together.
 training::TrainerOptions read_training(const TrainingOptions& options, DType dtype);

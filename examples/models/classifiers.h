@@ -8,10 +8,10 @@ namespace mnemo::models {
 /// Two convolutions and pools, then a linear layer made for 5 x 5 pixels: images of 26 to 29 pixels fit.
 struct SimpleConv : nn::Module<SimpleConv> {
   nn::Conv2d conv1{{.in = 3, .out = 32, .kernel = 3}};
-  nn::ReLU relu1;
+  nn::ReLU relu1{{.pooled = true}};
   nn::MaxPool2d pool1{{.kernel = 2}};
   nn::Conv2d conv2{{.in = 32, .out = 64, .kernel = 3}};
-  nn::ReLU relu2;
+  nn::ReLU relu2{{.pooled = true}};
   nn::MaxPool2d pool2{{.kernel = 2}};
   nn::Linear fc{{.in = 64 * 5 * 5, .out = 10}};
 

@@ -22,6 +22,8 @@ class Model {
   virtual std::vector<nn::NamedTensor> named_parameters() = 0;
   /// Casts parameters and buffers.
   virtual void to(DType dtype) = 0;
+  /// See nn::Module::work_in_place.
+  virtual void work_in_place(bool mode) = 0;
 
   std::vector<Tensor> parameters();
   /// Number of trained values.
@@ -47,6 +49,7 @@ std::unique_ptr<Model> as_model(M module) {
     }
     std::vector<nn::NamedTensor> named_parameters() override { return module_.named_parameters(); }
     void to(DType dtype) override { module_.to(dtype); }
+    void work_in_place(bool mode) override { module_.work_in_place(mode); }
 
    private:
     M module_;

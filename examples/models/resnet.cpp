@@ -28,7 +28,7 @@ std::vector<Stage> block_stages(Block& block, std::vector<nn::Conv2d*> convs, st
     list.push_back(make_stage("conv", [conv = convs[i]](const Tensor& x) { return (*conv)(x); }));
     list.push_back(make_stage("norm", [&block, norm = norms[i]](const Tensor& x) {
       const memory::ModuleScope module(block.path);
-      return relu((*norm)(x));
+      return norm->with_relu(x);
     }));
   }
   list.front().gives = 2;
@@ -56,8 +56,8 @@ struct Basic : nn::Module<Basic> {
         bn2({.channels = o.width}),
         downsample(shortcut(o.in, o.width, o.stride)) {}
 
-  Tensor forward(const Tensor& x) { return join(bn2(conv2(relu(bn1(conv1(x))))), x); }
-  Tensor join(const Tensor& y, const Tensor& x) { return relu(y + (downsample ? (*downsample)(x) : x)); }
+  Tensor forward(const Tensor& x) { return join(bn2(conv2(bn1.with_relu(conv1(x)))), x); }
+  Tensor join(const Tensor& y, const Tensor& x) { return nn::add_relu(y, downsample ? (*downsample)(x) : x, in_place); }
   std::vector<Stage> stages() { return block_stages(*this, {&conv1, &conv2}, {&bn1, &bn2}); }
   void visit(nn::Visitor& v) {
     v.child("conv1", conv1), v.child("bn1", bn1), v.child("conv2", conv2), v.child("bn2", bn2);
@@ -80,8 +80,8 @@ struct Bottleneck : nn::Module<Bottleneck> {
         bn3({.channels = o.width * expansion}),
         downsample(shortcut(o.in, o.width * expansion, o.stride)) {}
 
-  Tensor forward(const Tensor& x) { return join(bn3(conv3(relu(bn2(conv2(relu(bn1(conv1(x)))))))), x); }
-  Tensor join(const Tensor& y, const Tensor& x) { return relu(y + (downsample ? (*downsample)(x) : x)); }
+  Tensor forward(const Tensor& x) { return join(bn3(conv3(bn2.with_relu(conv2(bn1.with_relu(conv1(x)))))), x); }
+  Tensor join(const Tensor& y, const Tensor& x) { return nn::add_relu(y, downsample ? (*downsample)(x) : x, in_place); }
   std::vector<Stage> stages() { return block_stages(*this, {&conv1, &conv2, &conv3}, {&bn1, &bn2, &bn3}); }
   void visit(nn::Visitor& v) {
     v.child("conv1", conv1), v.child("bn1", bn1), v.child("conv2", conv2), v.child("bn2", bn2);
@@ -120,15 +120,15 @@ ResNet::ResNet(const ResNetOptions& options) : fc({.in = 512 * expansion(options
 }
 
 Tensor ResNet::forward(const Tensor& x) {                                              // (N, 3, 224, 224)
-  Tensor y = maxpool(relu(bn1(conv1(x))));                                             // (N, 64, 56, 56)
+  Tensor y = maxpool(bn1.with_relu(conv1(x)));                                         // (N, 64, 56, 56)
   for (nn::Sequential* layer : {&layer1, &layer2, &layer3, &layer4}) y = (*layer)(y);  // (N, 512 or 2048, 7, 7)
   return fc(mean(y, {2, 3}));                                                          // (N, classes)
 }
 
 std::vector<Stage> ResNet::stages() {
   std::vector<Stage> list{make_stage("conv", [this](const Tensor& x) { return conv1(x); }),
-                          make_stage("norm", [this](const Tensor& x) { return bn1(x); }),
-                          make_stage("pool", [this](const Tensor& x) { return maxpool(relu(x)); })};
+                          make_stage("norm", [this](const Tensor& x) { return in_place ? bn1.with_relu(x) : bn1(x); }),
+                          make_stage("pool", [this](const Tensor& x) { return maxpool(in_place ? x : relu(x)); })};
   for (const nn::Sequential* layer : {&layer1, &layer2, &layer3, &layer4}) {
     for (std::size_t i = 0; i < layer->size(); ++i) {
       for (Stage& stage : layer->layer(i).stages()) list.push_back(std::move(stage));

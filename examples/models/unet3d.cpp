@@ -29,7 +29,7 @@ std::vector<Stage> UNet3d::stages() {
     list.push_back(make_stage("conv", [&conv](const Tensor& x) { return conv(x); }));
     list.push_back(make_stage("norm", [&norm, where](const Tensor& x) {
       const memory::ModuleScope module(where);
-      return relu(norm(x));
+      return norm.with_relu(x);
     }));
   };
   const auto add = [&unit](DoubleConv3d& block) {

@@ -11,7 +11,7 @@ struct DoubleConv3d : nn::Module<DoubleConv3d> {
   nn::BatchNorm3d bn1, bn2;
 
   DoubleConv3d(std::int64_t in, std::int64_t out);
-  Tensor forward(const Tensor& x) { return relu(bn2(conv2(relu(bn1(conv1(x)))))); }
+  Tensor forward(const Tensor& x) { return bn2.with_relu(conv2(bn1.with_relu(conv1(x)))); }
   void visit(nn::Visitor& v) {
     v.child("conv1", conv1), v.child("bn1", bn1), v.child("conv2", conv2), v.child("bn2", bn2);
   }

@@ -1,6 +1,7 @@
 #include "models/vgg.h"
 
 #include <initializer_list>
+#include <iterator>
 
 namespace mnemo::models {
 
@@ -9,13 +10,16 @@ Vgg16::Vgg16()
                  nn::Linear({.in = 4096, .out = 4096}), nn::ReLU(), nn::Dropout(),
                  nn::Linear({.in = 4096, .out = 1000})) {
   constexpr std::int64_t pool = 0;
+  constexpr std::int64_t layers[] = {64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0};
   std::int64_t in = 3;
-  for (const std::int64_t out : {64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0}) {
+  for (std::size_t i = 0; i < std::size(layers); ++i) {
+    const std::int64_t out = layers[i];
     if (out == pool) {
       features.add(nn::MaxPool2d({.kernel = 2}));
       continue;
     }
-    features.add(nn::Conv2d({.in = in, .out = out, .kernel = 3, .padding = 1})).add(nn::ReLU());
+    features.add(nn::Conv2d({.in = in, .out = out, .kernel = 3, .padding = 1}))
+        .add(nn::ReLU({.pooled = layers[i + 1] == pool}));
     in = out;
   }
 }

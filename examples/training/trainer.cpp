@@ -40,6 +40,8 @@ const char* name(Rule rule) {
 std::string describe(const TrainerOptions& options) {
   std::string text = name(options.rule);
   if (options.step_in_backward) text += " in backward";
+  if (options.in_place) text += ", in place";
+  if (options.offload) text += ", activations on the host";
   if (options.amp) text += std::string(", autocast to ") + mnemo::name(*options.amp);
   if (options.accumulate > 1) text += ", " + std::to_string(options.accumulate) + " batches per update";
   return text;
@@ -52,6 +54,8 @@ AutocastState autocast_of(const TrainerOptions& options) {
 Trainer::Trainer(const models::Spec& spec, const TrainerOptions& options)
     : spec_(spec), options_(options), model_(spec.make()) {
   if (options.dtype != DType::float32) model_->to(options.dtype);
+  if (options.in_place) model_->work_in_place(true);
+  if (options.offload) host_ = Device::open(device_.is_virtual() ? "virtual:cpu" : "cpu");
   optimizer_ = make_optimizer(options.rule, model_->parameters());
   if (!optimizer_) return;
   if (options.amp == DType::float16) scaler_.emplace();
@@ -67,6 +71,7 @@ StepReport Trainer::step(std::int64_t batch_size, std::int64_t edge) {
   const DeviceScope scope(device_);
   memory::CachingAllocator& allocator = device_.allocator();
   allocator.reset_peak();
+  if (host_) host_->allocator().reset_peak();
   const memory::StepScope step(++steps_);
   StepReport report;
   const std::int64_t operations = operations_done();
@@ -77,6 +82,7 @@ StepReport Trainer::step(std::int64_t batch_size, std::int64_t edge) {
   report.reserved = statistics.reserved_bytes.all.current;
   report.peak_reserved = statistics.reserved_bytes.all.peak;
   report.peak = allocator.peak();
+  if (host_) report.host_peak = host_->allocator().peak().allocated;
   return report;
 }
 
@@ -94,6 +100,8 @@ void Trainer::run(std::int64_t batch_size, std::int64_t edge, StepReport& report
     Tensor output, loss;
     {
       const AutocastScope half(autocast_of(options_));
+      std::optional<OffloadScope> offload;
+      if (host_) offload.emplace(OffloadOptions{.host = host_});
       // Stays until the end of the step, as in the loops that users write.
       output = plan_ ? run_chain(*plan_, model_->stages(), batch.input) : model_->forward(batch.input);
       report.after_forward = device_.allocator().allocated();

@@ -26,6 +26,8 @@ struct TrainerOptions {
   std::optional<DType> amp = {};  ///< autocast to this half type; with float16 the loss is scaled
   std::int64_t accumulate = 1;    ///< batches whose gradients make one update, the mean of theirs
   bool step_in_backward = false;  ///< parameters are updated, and their gradients freed, during backward
+  bool in_place = false;          ///< activations overwrite their inputs; batch norm and its activation are one
+  bool offload = false;           ///< what the forward pass saves waits in host memory for backward
 };
 /// "adam in backward, autocast to bfloat16, 4 batches per update": all but the dtype.
 std::string describe(const TrainerOptions& options);
@@ -42,6 +44,7 @@ struct StepReport {
   memory::Bytes allocated = 0;
   memory::Bytes reserved = 0;
   memory::Bytes peak_reserved = 0;
+  memory::Bytes host_peak = 0;  ///< activations that waited on the host, at most
   memory::Peak peak;
 };
 
@@ -69,7 +72,8 @@ class Trainer {
 
   const models::Spec& spec_;
   TrainerOptions options_;
-  Device device_;  ///< the current one when it was made
+  Device device_;               ///< the current one when it was made
+  std::optional<Device> host_;  ///< where activations wait
   std::unique_ptr<models::Model> model_;
   std::optional<CheckpointPlan> plan_;
   std::unique_ptr<optim::Optimizer> optimizer_;  ///< null for Rule::nothing

@@ -103,6 +103,7 @@ TEST_CASE("op rows: functions of one tensor") {
              unary("sin", sin, [](double x) { return std::sin(x); }),
              unary("cos", cos, [](double x) { return std::cos(x); }),
              unary("relu", relu, [](double x) { return std::fmax(x, 0.0); }),
+             unary("relu_bits", relu_bits, [](double x) { return std::fmax(x, 0.0); }),
              unary(
                  "leaky_relu", [](const Tensor& x) { return leaky_relu(x, 0.2); },
                  [](double x) { return x > 0 ? x : 0.2 * x; }),

@@ -10,6 +10,8 @@ using nlohmann::json;
 
 namespace {
 
+constexpr std::int64_t kMiB = 1 << 20;
+
 /// Blocks of multiples of 512 bytes, nothing unsplit behind them.
 const std::string kExact = "--allocator expandable_segments:True";
 
@@ -22,7 +24,8 @@ std::int64_t at_peak(const json& step, const char* category) { return step["peak
 TEST_CASE("step: lean options have the bytes of cpu on virtual:cpu, and a loss that falls in line") {
   for (const char* options :
        {"--amp bf16", "--amp fp16 --optimizer adam", "--accumulate 3", "--optimizer adam --optimizer-in-backward",
-        "--optimizer adam8bit", "--amp bf16 --optimizer adam8bit --optimizer-in-backward"}) {
+        "--optimizer adam8bit", "--amp bf16 --optimizer adam8bit --optimizer-in-backward", "--in-place", "--offload",
+        "--in-place --offload --amp bf16"}) {
     CAPTURE(options);
     const std::string arguments = std::string("step simple-conv --batch 4 --steps 2 ") + options + " --device ";
     json real = object_of(arguments + "cpu"), virtual_one = object_of(arguments + "virtual:cpu");
@@ -141,4 +144,50 @@ TEST_CASE("step refuses lean options that do not go together") {
   const models::Spec& spec = *models::find_spec("mlp");
   CHECK_THROWS_AS(training::Trainer(spec, {.accumulate = 2, .step_in_backward = true}), GradError);
   CHECK_THROWS_AS(training::Trainer(spec, {.amp = DType::float16, .step_in_backward = true}), GradError);
+}
+
+TEST_CASE(
+    "step --in-place: an activation less for each normalization with its relu, and a bit for a relu before a pool") {
+  const auto forward = [](const std::string& model, const std::string& options) {
+    const json step = last_step(object_of("step " + model + " --device virtual:cpu " + kExact + options));
+    return step["after_forward"].get<std::int64_t>() - step["before_forward"].get<std::int64_t>();
+  };
+  const auto difference = [&](const std::string& model) { return forward(model, "") - forward(model, " --in-place"); };
+  // ResNet-18, 8 images: the result of the first normalization, and of the first in each of the two blocks of a stage.
+  std::int64_t expected = 8 * 64 * 112 * 112;
+  for (const std::int64_t stage : {64 * 56 * 56, 128 * 28 * 28, 256 * 14 * 14, 512 * 7 * 7}) expected += 2 * 8 * stage;
+  CHECK(difference("resnet18") == 4 * expected);
+  // U-Net, 2 volumes: both of each of the five pairs.
+  expected = 2 * 2 * (2 * 16 * 32 * 32 * 32 + 2 * 32 * 16 * 16 * 16 + 64 * 8 * 8 * 8);
+  CHECK(difference("unet3d") == 4 * expected);
+  // VGG-16, one image: five relus stand before a pool; bits come in blocks of 512 bytes. Two of the linear layers' relus are kept by dropout's input and
+  // by the next layer, as before.
+  expected = 0;
+  for (const std::int64_t stage : {64 * 224 * 224, 128 * 112 * 112, 256 * 56 * 56, 512 * 28 * 28, 512 * 14 * 14})
+    expected += 4 * stage - (stage / 8 + 511) / 512 * 512;
+  CHECK(difference("vgg16 --batch 1") == expected);
+}
+
+TEST_CASE("step --in-place, --offload: the same losses; the device holds less and the host the rest") {
+  const auto losses = [](const json& object) {
+    std::vector<double> list;
+    for (const json& step : object["runs"][0]["steps"]) list.push_back(step["loss"].get<double>());
+    return list;
+  };
+  const std::string arguments = "step unet3d --batch 1 --size 32 --steps 2 --device cpu ";
+  const json plain = object_of(arguments);
+  for (const char* options : {"--in-place", "--offload", "--in-place --offload", "--in-place --checkpoint 4",
+                              "--offload --checkpoint 4", "--in-place --accumulate 1"}) {
+    CAPTURE(options);
+    const json lean = object_of(arguments + options);
+    CHECK(losses(lean) == losses(plain));
+    CHECK(last_step(lean)["peak_allocated"] < last_step(plain)["peak_allocated"]);
+    CHECK(last_step(lean)["after_forward"] < last_step(plain)["after_forward"]);
+    CHECK(last_step(lean).contains("host_peak") == (std::string(options).find("offload") != std::string::npos));
+  }
+  const json moved = last_step(object_of(arguments + "--offload"));
+  // The outputs of the fine level's four convolutions and their relus, 2 MiB for 16 channels of 32 voxels' cube; what
+  // the decoder joined, 48 of them, and 96 on the coarser level; the rest is below 1 MiB each. The last one lies in a
+  // block whose remainder of 1/2 MiB is too small to be split off.
+  CHECK(moved["host_peak"] == (8 * 2 + 6) * kMiB + 3 * kMiB / 2 + kMiB / 2);
 }

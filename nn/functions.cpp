@@ -1,0 +1,29 @@
+#include <mnemo/nn/functions.h>
+
+#include <mnemo/autograd/region.h>
+
+namespace mnemo::nn {
+
+bool can_overwrite(const Tensor& x) {
+  if (!x.defined() || Region::current() != nullptr) return false;
+  const Storage& storage = *x.array().storage();
+  return storage.category() == memory::Category::live_activation && !storage.is_held_for_backward() &&
+         !storage.holds_leaf() && x.array().layout().is_dense();
+}
+
+Tensor ReLU::forward(const Tensor& x) const {
+  if (!options.in_place && !in_place) return relu(x);
+  if (!can_overwrite(x)) return options.pooled ? relu_bits(x) : relu(x);
+  Tensor y = x;
+  return options.pooled ? relu_bits_(y) : relu_(y);
+}
+
+Tensor add_relu(const Tensor& a, const Tensor& b, bool in_place) {
+  const bool same = a.defined() && b.defined() && a.shape() == b.shape() && a.dtype() == b.dtype();
+  if (!in_place || !same || !can_overwrite(a)) return relu(a + b);
+  Tensor y = a;
+  add_(y, b);
+  return relu_(y);
+}
+
+}  // namespace mnemo::nn
