@@ -26,6 +26,8 @@ struct TrainerOptions {
   std::optional<DType> amp = {};  ///< autocast to this half type; with float16 the loss is scaled
   std::int64_t accumulate = 1;    ///< batches whose gradients make one update, the mean of theirs
   bool step_in_backward = false;  ///< parameters are updated, and their gradients freed, during backward
+  bool in_place = false;          ///< activations overwrite their inputs; batch norm and its activation are one
+  bool offload = false;           ///< what the forward pass saves waits in host memory for backward
 };
 /// "adam in backward, autocast to bfloat16, 4 batches per update": all but the dtype.
 std::string describe(const TrainerOptions& options);
