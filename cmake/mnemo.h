@@ -5,6 +5,7 @@
 #include <mnemo/autograd/checkpoint.h>
 #include <mnemo/autograd/checkpoint_plan.h>
 #include <mnemo/autograd/checkpoint_planner.h>
+#include <mnemo/autograd/fit_plan.h>
 #include <mnemo/autograd/ops.h>
 #include <mnemo/autograd/record.h>
 #include <mnemo/autograd/stage_costs.h>
@@ -35,6 +36,7 @@
 #include <mnemo/memory/difference.h>
 #include <mnemo/memory/explanation.h>
 #include <mnemo/memory/import.h>
+#include <mnemo/memory/log.h>
 #include <mnemo/memory/memory_viz.h>
 #include <mnemo/memory/recorder.h>
 #include <mnemo/memory/recording_file.h>
