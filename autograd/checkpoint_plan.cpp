@@ -99,9 +99,10 @@ namespace {
 std::vector<PlanPart> read_parts(std::string_view text, std::size_t& at, std::size_t& stage, int depth) {
   constexpr int kDeepest = 100;
   const auto refuse = [&](const std::string& what) {
-    throw ConfigError(fmt::format("[parse_checkpoint_plan] \"{}\": {} at character {}; a plan is stages in order, the "
-                                  "checkpointed parts in brackets, such as 0 (1 2) 3",
-                                  text, what, at + 1));
+    throw ConfigError(
+        fmt::format("[parse_checkpoint_plan] \"{}\": {} at character {}; a plan is stages in order, the "
+                    "checkpointed parts in brackets, such as 0 (1 2) 3",
+                    text, what, at + 1));
   };
   std::vector<PlanPart> parts;
   for (;;) {

@@ -42,8 +42,8 @@ struct CheckpointPlan {
   bool operator==(const CheckpointPlan&) const = default;
 };
 
-/// Reads what CheckpointPlan::text writes. Throws ConfigError, with the place, for what is no plan: stages out of order,
-/// brackets that do not match.
+/// Reads what CheckpointPlan::text writes. Throws ConfigError, with the place, for what is no plan: stages out of
+/// order, brackets that do not match.
 CheckpointPlan parse_checkpoint_plan(std::string_view text);
 
 /// Every stage keeps what it saves.

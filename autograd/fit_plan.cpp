@@ -21,21 +21,13 @@ constexpr memory::Bytes kWorkspaceLimits[] = {64 * memory::MiB, 0};
 constexpr double kProductsPerByte = 10;
 constexpr std::size_t kMostPlans = 60;
 
-/// The same device with all the memory that one may want.
-std::string roomy(const std::string& device) {
-  constexpr const char* kRoom = "4503599627370496";  // 4 PiB
-  if (device.starts_with("virtual:cpu")) return "virtual:cpu";
-  if (card_of_device(device) == nullptr) return std::string("virtual:") + kRoom;
-  return device + ',' + kRoom;
-}
-
 bool is_exact(const FitChoices& choices) { return !choices.amp && choices.accumulate == 1; }
 
 }  // namespace
 
 const char* name(Technique technique) {
-  static constexpr const char* names[kTechniques] = {"in-place",   "optimizer-in-backward", "workspace", "amp",
-                                                     "accumulate", "checkpoint",            "offload"};
+  static constexpr const char* names[kTechniques] = {
+      "in-place", "optimizer-in-backward", "workspace", "amp", "accumulate", "checkpoint", "offload"};
   return names[static_cast<std::size_t>(technique)];
 }
 
@@ -68,8 +60,9 @@ Fitting::Fitting(FitRequest request) : request_(std::move(request)) {
         "such as virtual:24GiB",
         request_.device));
   }
-  if (request_.batch < 1) throw ConfigError(fmt::format("[plan] a batch of {} is none; it is at least 1", request_.batch));
-  plain_ = run({.batch = request_.batch}, roomy(request_.device));
+  if (request_.batch < 1)
+    throw ConfigError(fmt::format("[plan] a batch of {} is none; it is at least 1", request_.batch));
+  plain_ = run({.batch = request_.batch}, without_limit(request_.device));
 }
 
 bool Fitting::allowed(Technique technique) const {
@@ -142,8 +135,7 @@ std::vector<FitChoices> Fitting::combinations() const {
   };
   if (allowed(Technique::accumulate)) {
     for (std::int64_t parts = 2; parts <= request_.batch; ++parts) {
-      if (request_.batch % parts == 0)
-        list.push_back({.batch = request_.batch / parts, .accumulate = parts});
+      if (request_.batch % parts == 0) list.push_back({.batch = request_.batch / parts, .accumulate = parts});
     }
   }
   if (allowed(Technique::in_place)) also([](FitChoices& c) { return c.in_place = true; });
@@ -169,7 +161,7 @@ void Fitting::add_checkpoints(const FitChoices& base, std::vector<FitTrial>& fou
   std::vector<CheckpointPlan> plans;
   std::size_t stages = 0;
   dry_run(
-      roomy(request_.device),
+      without_limit(request_.device),
       [&] {
         const std::vector<StageCosts> costs = request_.stages(base);
         stages = costs.size();
@@ -210,7 +202,7 @@ std::vector<FitTrial> Fitting::cheapest(std::size_t most, bool single) {
   sort();
   // Checkpoints cost time: nothing that costs none is beaten by them. They are tried on whatever costs none itself, and
   // if that does not help, on all there is.
-  const bool free = found.size() >= most && cost(found[most - 1]) <= 0;
+  const bool free = !found.empty() && most == 1 && cost(found.front()) <= 0;
   if (allowed(Technique::checkpoint) && request_.stages && !free) {
     std::vector<FitChoices> bases{{.batch = request_.batch}};
     if (!single) {
@@ -235,8 +227,15 @@ std::vector<FitTrial> Fitting::cheapest(std::size_t most, bool single) {
     }
     sort();
   }
-  if (found.size() > most) found.resize(most);
-  return found;
+  std::vector<FitTrial> best;
+  for (FitTrial& trial : found) {
+    const bool more = std::any_of(best.begin(), best.end(), [&](const FitTrial& each) {
+      const std::vector<Technique> its = each.choices.used(), ours = trial.choices.used();
+      return std::includes(ours.begin(), ours.end(), its.begin(), its.end());
+    });
+    if (!more && best.size() < most) best.push_back(std::move(trial));
+  }
+  return best;
 }
 
 FitTrial plan(const FitRequest& request) {

@@ -68,10 +68,10 @@ struct FitTrial {
   std::optional<OutOfMemory::Details> failure = {};
   memory::Bytes peak_allocated = 0;
   memory::Bytes peak_reserved = 0;
-  memory::Bytes spare = 0;                     ///< of what the device has, beside the reserved
-  Work work = {};                              ///< of one step
-  std::int64_t extra_operations = 0;           ///< of one step, beyond the plain way
-  std::optional<double> extra_seconds = {};    ///< the same on the card, if the device is one: see `roofline`
+  memory::Bytes spare = 0;                   ///< of what the device has, beside the reserved
+  Work work = {};                            ///< of one step
+  std::int64_t extra_operations = 0;         ///< of one step, beyond the plain way
+  std::optional<double> extra_seconds = {};  ///< the same on the card, if the device is one: see `roofline`
 };
 
 /// The least time that a card takes for some work with elements of that type: products at its peak of arithmetic, each
@@ -89,7 +89,8 @@ class Fitting {
   /// The plain way on the device itself.
   FitTrial as_it_is();
   /// The cheapest ways that fit, at most `most` of them: by extra time, then those that compute the same before those
-  /// that do not, then by the number of techniques. With `single` only one technique each.
+  /// that do not, then by the number of techniques. None of them does all that an earlier one does, and more. With
+  /// `single` only one technique each.
   std::vector<FitTrial> cheapest(std::size_t most, bool single = false);
   /// Tries one way.
   FitTrial attempt(const FitChoices& choices);

@@ -50,6 +50,7 @@
 #include <mnemo/nn/functions.h>
 #include <mnemo/nn/layers.h>
 #include <mnemo/nn/module.h>
+#include <mnemo/nn/parts.h>
 #include <mnemo/nn/sequential.h>
 #include <mnemo/nn/transaction.h>
 #include <mnemo/optim/clip.h>

@@ -25,11 +25,13 @@ struct FitOptions {
 
 std::string read_device(const FitOptions& options) {
   if (options.memory.empty()) return options.device;
-  const memory::Bytes bytes = memory::parse_bytes(options.memory);
-  if (!options.has_device) return fmt::format("virtual:{}", bytes);
+  memory::parse_bytes(options.memory);
+  std::string size = options.memory;
+  std::erase(size, ' ');
+  if (!options.has_device) return fmt::format("virtual:{}", size);
   if (card_of_device(options.device) == nullptr)
     throw UsageError(fmt::format("--memory goes with a card, and --device {} is none; leave one out", options.device));
-  return fmt::format("{},{}", options.device, bytes);
+  return fmt::format("{},{}", options.device, size);
 }
 
 std::vector<Technique> read_allowed(const std::string& text) {
@@ -60,8 +62,8 @@ int show_batches(const FitOptions& options, const FitQuestion& question) {
     told = done * 10 / of;
     memory::log_info(fmt::format("{} of {} batch sizes tried", done, of));
   };
-  const FittingBatches found = fitting_batches(
-      search, [&](std::int64_t batch) { training::train(question.run, {.batch = batch}); });
+  const FittingBatches found =
+      fitting_batches(search, [&](std::int64_t batch) { training::train(question.run, {.batch = batch}); });
   if (options.json)
     print_json(to_json(found));
   else
@@ -73,7 +75,7 @@ int show_plan(const FitOptions& options, const FitQuestion& question) {
   Fitting fitting(training::fit_request(question.run, question.device, read_allowed(options.allow)));
   FitAnswer answer{.chosen = fitting.as_it_is(), .plain = fitting.plain()};
   if (!answer.chosen.fits) {
-    std::vector<FitTrial> found = fitting.cheapest(4);
+    std::vector<FitTrial> found = fitting.cheapest(3);
     if (!found.empty()) {
       answer.chosen = std::move(found.front());
       answer.others.assign(std::make_move_iterator(found.begin() + 1), std::make_move_iterator(found.end()));
@@ -88,8 +90,11 @@ int show_plan(const FitOptions& options, const FitQuestion& question) {
 
 int show(const FitOptions& options) {
   const Workload workload = read_workload(options.workload);
-  FitQuestion question{.run = {.spec = workload.spec, .policy = workload.policy}, .device = read_device(options)};
+  FitQuestion question;
+  question.device = read_device(options);
   training::RunPlan& run = question.run;
+  run.spec = workload.spec;
+  run.policy = workload.policy;
   run.training = read_training(options.training, workload.dtype);
   run.batch = options.batch.empty() ? workload.spec.batch : read_count("--batch", options.batch);
   run.size = options.size.empty() ? workload.spec.size : read_count("--size", options.size);
@@ -106,8 +111,9 @@ int show(const FitOptions& options) {
 
 /// `--json` without --batch prints {"fits": [[FIRST, LAST], ...], "largest_batch", "first_failure": {"batch",
 /// "requested", "phase", "op", "module", "reason"} or null, "exact", "dry_runs", "seconds"}. With --batch it prints
-/// {"fits": true|false, "choices": [...], "techniques", "step" (the arguments of mnemo step that train so), "peak_allocated", "peak_reserved",
-/// "extra_operations", "extra_seconds" (null without a card), "code", "others": [the same of other ways that fit]}.
+/// {"fits": true|false, "choices": [...], "techniques", "step" (the arguments of mnemo step that train so),
+/// "peak_allocated", "peak_reserved", "extra_operations", "extra_seconds" (null without a card), "code", "others": [the
+/// same of other ways that fit]}.
 void add_fit(CLI::App& app, Action& action) {
   CLI::App* verb = app.add_subcommand(
       "fit", "Which batch sizes fit into a device's memory; with --batch, the cheapest way to make that one fit.");

@@ -60,7 +60,8 @@ std::string reason(const OutOfMemory::Details& details) {
 std::string costs(const FitTrial& trial, const FitTrial& plain) {
   const double share = static_cast<double>(trial.extra_operations) / static_cast<double>(plain.work.operations());
   std::string text = fmt::format("{:+.1f} % operations", 100 * share);
-  if (trial.extra_seconds) text += fmt::format(", {:+.2f} ms per step at least", 1e3 * *trial.extra_seconds);
+  if (trial.extra_seconds)
+    text += fmt::format(", {:+.2f} ms per step by the card's roofline", 1e3 * *trial.extra_seconds);
   return text;
 }
 

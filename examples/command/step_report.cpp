@@ -156,7 +156,10 @@ Json to_json(const StepResult& result) {
   if (result.training.amp) object["amp"] = name(*result.training.amp);
   if (result.training.accumulate > 1) object["accumulate"] = result.training.accumulate;
   if (result.training.step_in_backward) object["optimizer_in_backward"] = true;
-  if (result.out_of_memory) object["oom"] = to_json(result.out_of_memory->details());
+  if (result.out_of_memory) {
+    object["oom"] = to_json(result.out_of_memory->details());
+    object["oom"]["changes"] = result.changes;
+  }
   return object;
 }
 

@@ -12,6 +12,8 @@ void add_training(CLI::App& verb, TrainingOptions& options) {
   verb.add_option("--accumulate", options.accumulate, "Batches whose gradients make one update. (1)");
   verb.add_flag("--optimizer-in-backward", options.optimizer_in_backward,
                 "Update each parameter as soon as its gradient is complete, and free the gradient.");
+  verb.add_flag("--recover", options.recover,
+                "A step that does not fit is done again in parts of the batch, half as large.");
   verb.add_flag("--no-grad", options.no_grad, "The forward pass only, without recording.");
 }
 
@@ -27,6 +29,7 @@ training::TrainerOptions read_training(const TrainingOptions& options, DType dty
   training.amp = choose<Amp>("--amp", options.amp, {{"no", {}}, {"bf16", DType::bfloat16}, {"fp16", DType::float16}});
   training.accumulate = read_count("--accumulate", options.accumulate);
   training.step_in_backward = options.optimizer_in_backward;
+  training.recover = options.recover;
   if (training.amp && dtype != DType::float32)
     throw UsageError(fmt::format("--amp is for parameters in float32; with --dtype {} leave it out", name(dtype)));
   if (options.no_grad && (training.step_in_backward || training.accumulate > 1))
@@ -37,6 +40,11 @@ training::TrainerOptions read_training(const TrainingOptions& options, DType dty
     throw UsageError(
         "--optimizer-in-backward cannot skip the step of a scaled loss that overflowed; take --amp bf16, which needs "
         "no scale");
+  }
+  if (training.recover && (training.step_in_backward || training.accumulate > 1 || options.no_grad)) {
+    throw UsageError(
+        "--recover accumulates by itself, and takes steps back: leave out --accumulate, "
+        "--optimizer-in-backward and --no-grad");
   }
   if (options.no_grad) training.rule = training::Rule::nothing;
   return training;

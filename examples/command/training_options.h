@@ -14,6 +14,7 @@ struct TrainingOptions {
   std::string amp = "no";
   std::string accumulate = "1";
   bool optimizer_in_backward = false;
+  bool recover = false;
   bool no_grad = false;
 };
 

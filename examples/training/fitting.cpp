@@ -1,5 +1,7 @@
 #include "training/fitting.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 namespace mnemo::training {
@@ -94,12 +96,46 @@ std::string step_arguments(const RunPlan& run, const std::string& device, const 
   return text + fmt::format(" --steps {}", run.steps);
 }
 
+std::vector<std::string> changes_that_fit(const RunPlan& wanted, const std::string& device) {
+  RunPlan run = wanted;
+  run.steps = std::max<std::int64_t>(run.steps, 2);  // the second has the optimizer's state from its beginning
+  const std::string name = device.starts_with("cpu:") ? "virtual:" + device : device;
+  if (!name.starts_with("virtual:") || name == "virtual:cpu") return {};
+  std::vector<Technique> all;
+  for (int i = 0; i < kTechniques; ++i) all.push_back(static_cast<Technique>(i));
+  Fitting fitting(fit_request(run, name, std::move(all)));
+  std::vector<std::string> changes;
+  const auto add = [&](std::string words, const FitTrial& trial) {
+    words += fmt::format(" fits, {} to spare", format_bytes(trial.spare));
+    if (trial.choices.batch * trial.choices.accumulate == run.batch && trial.extra_operations > 0) {
+      words += fmt::format(", {:+.1f} % operations", 100 * static_cast<double>(trial.extra_operations) /
+                                                         static_cast<double>(fitting.plain().work.operations()));
+    }
+    changes.push_back(std::move(words));
+  };
+  constexpr std::int64_t kBatches = 32;
+  if (run.batch > 1) {
+    const BatchSearch search{
+        .device = name, .config = run.device.allocator().config(), .limit = run.batch - 1, .exhaustive = kBatches};
+    const std::int64_t batch = largest_batch(search, [&](std::int64_t smaller) { train(run, {.batch = smaller}); });
+    if (batch > 0) add(fmt::format("batch {}", batch), fitting.attempt({.batch = batch}));
+  }
+  std::vector<FitTrial> found = fitting.cheapest(2, true);
+  if (found.empty()) found = fitting.cheapest(2);
+  for (const FitTrial& trial : found) {
+    std::string words;
+    for (const std::string& word : describe(trial.choices)) words += (words.empty() ? "" : " with ") + word;
+    add(std::move(words), trial);
+  }
+  return changes;
+}
+
 std::string code(const FitChoices& choices) {
   std::string setup, forward, backward;
   if (choices.workspace_limit)
-    setup += fmt::format("const ConvPolicyScope planned(ConvPolicy{{.workspace_limit = {}}});\n",
-                         *choices.workspace_limit);
-  if (choices.in_place) setup += "// make the layers in place: nn::ReLU(true), nn::BatchNormReLU2d({.channels = C})\n";
+    setup +=
+        fmt::format("const ConvPolicyScope planned(ConvPolicy{{.workspace_limit = {}}});\n", *choices.workspace_limit);
+  if (choices.in_place) setup += "model.work_in_place();\n";
   if (choices.step_in_backward)
     setup += "const optim::StepInBackward updates = optim::step_in_backward(optimizer);  // and no optimizer.step()\n";
   std::string call = "model(images)";

@@ -26,6 +26,10 @@ std::vector<std::string> describe(const FitChoices& choices);
 /// The arguments of `mnemo step` that train `run` so on a device, such as
 /// "resnet50 --device virtual:h200 --batch 16 --accumulate 4 --steps 2".
 std::string step_arguments(const RunPlan& run, const std::string& device, const FitChoices& choices);
+/// Up to three changes with which `run` fits on a virtual device or on a CPU of that capacity, the cheapest first, each
+/// tried by a dry run: "batch 48 fits, 1.20 GiB to spare". None on other devices, and where nothing helps.
+std::vector<std::string> changes_that_fit(const RunPlan& run, const std::string& device);
+
 /// The lines of a C++ program that make a training loop do so; empty for the plain way.
 std::string code(const FitChoices& choices);
 

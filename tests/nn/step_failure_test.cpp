@@ -16,6 +16,7 @@
 #include <mnemo/nn/sequential.h>
 #include <mnemo/nn/transaction.h>
 #include <mnemo/optim/optimizer.h>
+#include <mnemo/optim/scaler.h>
 
 #include "nn/heap.h"
 
@@ -42,6 +43,7 @@ class Program {
     const char* name;
     bool autocast = false;
     bool checkpointed = false;
+    bool scaled = false;  ///< float16 with a scaled loss
   };
 
   /// After `steps` steps: the first one makes the optimizer's state.
@@ -62,12 +64,18 @@ class Program {
       const memory::StepScope numbered(steps_);
       Tensor loss;
       {
-        const AutocastScope half(AutocastState{.enabled = way_.autocast, .dtype = DType::bfloat16});
+        const AutocastScope half(
+            AutocastState{.enabled = way_.autocast, .dtype = way_.scaled ? DType::float16 : DType::bfloat16});
         loss = cross_entropy(kind_.forward(*net_, x_), targets_) * (1.0 / kind_.parts);
       }
-      loss.backward();
+      (way_.scaled ? scaler_.scale(loss) : loss).backward();
     }
-    optimizer_->step();
+    if (way_.scaled) {
+      scaler_.step(*optimizer_);
+      scaler_.update();
+    } else {
+      optimizer_->step();
+    }
     optimizer_->zero_grad();
     ++steps_;
   }
@@ -85,6 +93,7 @@ class Program {
       if (named.tensor.grad().defined()) add(named.tensor.grad());
     }
     for (const NamedTensor& named : net_->named_buffers()) add(named.tensor);
+    if (way_.scaled) text += std::to_string(scaler_.factor()) + ' ';
     text += std::to_string(random_state().seed) + ' ' + std::to_string(random_state().offset);
     return text + ' ' + std::to_string(device_.allocator().allocated()) + ' ' + std::to_string(steps_);
   }
@@ -97,6 +106,7 @@ class Program {
   Device device_;
   std::unique_ptr<Sequential> net_;
   std::unique_ptr<optim::Optimizer> optimizer_;
+  optim::GradScaler scaler_;
   Tensor x_, targets_;
   int steps_ = 0;
 };
@@ -156,8 +166,11 @@ const Program::Kind kinds[] = {
      with_skip},
 };
 
-const Program::Way ways[] = {
-    {"float32"}, {"autocast", true}, {"float32, checkpointed", false, true}, {"autocast, checkpointed", true, true}};
+const Program::Way ways[] = {{"float32"},
+                             {"autocast", true},
+                             {"float32, checkpointed", false, true},
+                             {"autocast, checkpointed", true, true},
+                             {"float16, scaled", true, false, true}};
 
 constexpr std::int64_t kAll = std::int64_t{1} << 40;
 
