@@ -1,5 +1,7 @@
 #include <mnemo/autograd/checkpoint_plan.h>
 
+#include <charconv>
+
 #include <algorithm>
 
 #include <fmt/format.h>
@@ -90,6 +92,52 @@ Stage make_stage(std::string name, std::function<Tensor(const Tensor&)> run) {
 }
 
 std::string CheckpointPlan::text() const { return text_of(parts); }
+
+namespace {
+
+/// Reads parts up to the end of the text, or of the bracket; `stage` counts on.
+std::vector<PlanPart> read_parts(std::string_view text, std::size_t& at, std::size_t& stage, int depth) {
+  constexpr int kDeepest = 100;
+  const auto refuse = [&](const std::string& what) {
+    throw ConfigError(
+        fmt::format("[parse_checkpoint_plan] \"{}\": {} at character {}; a plan is stages in order, the "
+                    "checkpointed parts in brackets, such as 0 (1 2) 3",
+                    text, what, at + 1));
+  };
+  std::vector<PlanPart> parts;
+  for (;;) {
+    while (at < text.size() && text[at] == ' ') ++at;
+    if (at == text.size() || text[at] == ')') break;
+    const std::size_t first = stage;
+    if (text[at] == '(') {
+      if (depth == kDeepest) refuse("brackets too deep");
+      std::vector<PlanPart> inside = read_parts(text, ++at, stage, depth + 1);
+      if (at == text.size()) refuse("a bracket without end");
+      ++at;
+      if (inside.empty()) refuse("an empty part");
+      parts.push_back({first, stage, true, std::move(inside)});
+      continue;
+    }
+    std::size_t number = 0;
+    const auto [end, error] = std::from_chars(text.data() + at, text.data() + text.size(), number);
+    if (error != std::errc{} || number != stage) refuse(fmt::format("stage {} is missing", stage));
+    at = static_cast<std::size_t>(end - text.data());
+    parts.push_back({first, ++stage, false, {}});
+  }
+  return parts;
+}
+
+}  // namespace
+
+CheckpointPlan parse_checkpoint_plan(std::string_view text) {
+  std::size_t at = 0, stage = 0;
+  CheckpointPlan plan{read_parts(text, at, stage, 0)};
+  if (at < text.size() || plan.parts.empty()) {
+    throw ConfigError(fmt::format("[parse_checkpoint_plan] \"{}\" has {}", text,
+                                  plan.parts.empty() ? "no stages" : "a bracket that was never opened"));
+  }
+  return plan;
+}
 
 CheckpointPlan no_checkpoints(std::size_t stages) { return {kept(0, stages)}; }
 

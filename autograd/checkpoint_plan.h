@@ -6,6 +6,7 @@
 #include <functional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <mnemo/autograd/tensor.h>
@@ -40,6 +41,10 @@ struct CheckpointPlan {
   std::string text() const;
   bool operator==(const CheckpointPlan&) const = default;
 };
+
+/// Reads what CheckpointPlan::text writes. Throws ConfigError, with the place, for what is no plan: stages out of
+/// order, brackets that do not match.
+CheckpointPlan parse_checkpoint_plan(std::string_view text);
 
 /// Every stage keeps what it saves.
 CheckpointPlan no_checkpoints(std::size_t stages);

@@ -48,6 +48,7 @@ Transaction::Transaction(const std::vector<Tensor>& parameters, const std::vecto
 Transaction::~Transaction() {
   innermost = outer_;
   if (committed_) return;
+  for (auto undo = undos_.rbegin(); undo != undos_.rend(); ++undo) (*undo)();
   for (Leaf& leaf : leaves_) leaf.node->grad = std::move(leaf.before);
   for (Buffer& buffer : buffers_) buffer.array.storage()->swap_contents(*buffer.before.storage());
   set_random_state(random_);
@@ -57,6 +58,14 @@ void Transaction::commit() noexcept {
   committed_ = true;
   leaves_.clear();
   buffers_.clear();
+  if (outer_ != nullptr && !outer_->committed_) outer_->undos_.splice(outer_->undos_.end(), undos_);
+  undos_.clear();
+}
+
+void Transaction::on_rollback(std::function<void()> undo) {
+  Transaction* transaction = innermost;
+  while (transaction != nullptr && transaction->committed_) transaction = transaction->outer_;
+  if (transaction != nullptr) transaction->undos_.push_back(std::move(undo));
 }
 
 void Transaction::commit_all() noexcept {

@@ -9,6 +9,8 @@
 //   }
 #pragma once
 
+#include <functional>
+#include <list>
 #include <vector>
 
 #include <mnemo/autograd/tensor.h>
@@ -38,6 +40,10 @@ class Transaction {
   void commit() noexcept;
   /// Commits every transaction of this thread.
   static void commit_all() noexcept;
+  /// Calls `undo` if this thread's innermost transaction is taken back, the latest one first; without a transaction
+  /// nothing happens. It is for state of other kinds: it must not throw, and what it refers to must outlive the
+  /// transaction.
+  static void on_rollback(std::function<void()> undo);
   /// Whether a transaction of this thread may put `gradient` back, so that it must not be written to.
   static bool holds(const Array& gradient) noexcept;
 
@@ -55,6 +61,7 @@ class Transaction {
   RandomState random_;
   std::vector<Leaf> leaves_;
   std::vector<Buffer> buffers_;
+  std::list<std::function<void()>> undos_;
   Transaction* outer_ = nullptr;
 };
 

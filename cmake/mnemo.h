@@ -5,6 +5,7 @@
 #include <mnemo/autograd/checkpoint.h>
 #include <mnemo/autograd/checkpoint_plan.h>
 #include <mnemo/autograd/checkpoint_planner.h>
+#include <mnemo/autograd/fit_plan.h>
 #include <mnemo/autograd/offload.h>
 #include <mnemo/autograd/ops.h>
 #include <mnemo/autograd/record.h>
@@ -36,6 +37,7 @@
 #include <mnemo/memory/difference.h>
 #include <mnemo/memory/explanation.h>
 #include <mnemo/memory/import.h>
+#include <mnemo/memory/log.h>
 #include <mnemo/memory/memory_viz.h>
 #include <mnemo/memory/recorder.h>
 #include <mnemo/memory/recording_file.h>
@@ -51,6 +53,7 @@
 #include <mnemo/nn/inverted_norm.h>
 #include <mnemo/nn/layers.h>
 #include <mnemo/nn/module.h>
+#include <mnemo/nn/parts.h>
 #include <mnemo/nn/sequential.h>
 #include <mnemo/nn/transaction.h>
 #include <mnemo/optim/clip.h>

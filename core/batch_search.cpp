@@ -24,8 +24,8 @@ class Search {
  public:
   Search(const BatchSearch& search, const Program& program) : search_(search), program_(program) {
     const Device device = Device::open(search.device, search.config);
-    capacity_ = device.allocator().source().capacity();
-    if (!device.is_virtual() || capacity_ <= 0) {
+    available_ = device.allocator().source().free_bytes();
+    if (!device.is_virtual() || device.allocator().source().capacity() <= 0) {
       throw DeviceError(fmt::format(
           "[fitting_batches] {} is not a virtual device with a capacity; write virtual:CARD, virtual:CARD,SIZE or "
           "virtual:SIZE, such as virtual:24GiB",
@@ -61,9 +61,16 @@ class Search {
  private:
   /// The smallest batch that needs more than there is even without workspaces; limit + 1 when there is none.
   std::int64_t too_large() {
+    const std::string roomy = without_limit(search_.device);
     const auto fits = [&](std::int64_t batch) {
       ++dry_runs_;
-      return run_one(batch, memory::AllocatorConfig(search_.config)).needed <= capacity_;
+      try {
+        return dry_run(
+                   roomy, [&] { program_(batch); }, search_.config)
+                   .needed <= available_;
+      } catch (const ShapeError&) {
+        return true;  // refused, whatever it would need
+      }
     };
     std::int64_t good = 0, bad = 1;
     while (fits(bad)) {
@@ -76,25 +83,6 @@ class Search {
       (fits(middle) ? good : bad) = middle;
     }
     return bad;
-  }
-
-  /// What the program needs until it ends, or until it fails: then the request that failed is part of it, unless it was
-  /// for a workspace.
-  DryRun run_one(std::int64_t batch, const memory::AllocatorConfig& config) {
-    DryRun run;
-    try {
-      run = dry_run(
-          search_.device, [&] { program_(batch); }, config);
-    } catch (const ShapeError&) {
-      return {};  // refused: of no size
-    }
-    if (run.failure) {
-      const OutOfMemory::Details& details = run.failure->details();
-      const bool workspace = details.tag.category == memory::Category::workspace;
-      const auto held = details.categories[static_cast<std::size_t>(memory::Category::workspace)];
-      if (!workspace) run.needed = std::max(run.needed, details.allocated - held + details.requested);
-    }
-    return run;
   }
 
   void try_one(std::int64_t batch) {
@@ -165,7 +153,7 @@ class Search {
 
   const BatchSearch& search_;
   const Program& program_;
-  memory::Bytes capacity_ = 0;
+  memory::Bytes available_ = 0;  ///< beside the context
   std::mutex mutex_;
   std::int64_t dry_runs_ = 0;
   std::map<std::int64_t, bool> tried_;

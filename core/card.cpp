@@ -208,6 +208,13 @@ const Card* find_card(std::string_view name) {
   return found == table.end() ? nullptr : &*found;
 }
 
+const Card* card_of_device(std::string_view device) {
+  constexpr std::string_view kVirtual = "virtual:";
+  if (!device.starts_with(kVirtual)) return nullptr;
+  device.remove_prefix(kVirtual.size());
+  return find_card(device.substr(0, device.find(',')));
+}
+
 const char* first_name(const Card& card) {
   const std::string_view title = card.title;
   return std::find_if(table.begin(), table.end(), [title](const Card& other) { return other.title == title; })->name;

@@ -32,6 +32,8 @@ inline constexpr const char* kMatmulWorkspaceSource =
 std::span<const Card> cards();
 /// The card of that name, or nullptr.
 const Card* find_card(std::string_view name);
+/// The card that a device such as "virtual:h200" or "virtual:h200,24GiB" stands for, or nullptr.
+const Card* card_of_device(std::string_view device);
 /// The first name of a card that is listed under several: they have one title.
 const char* first_name(const Card& card);
 

@@ -16,12 +16,8 @@ Bytes reserved(const Device& device) { return device.allocator().reserved(); }
 Bytes max_reserved(const Device& device) { return stats(device).reserved_bytes.all.peak; }
 
 std::optional<Bytes> context(const Device& device) {
-  constexpr std::string_view kVirtual = "virtual:";
-  std::string_view name = device.name();
-  if (name.starts_with(kVirtual)) {
-    name.remove_prefix(kVirtual.size());
-    if (const Card* card = find_card(name.substr(0, name.find(',')))) return card->context;
-  }
+  const std::string& name = device.name();
+  if (const Card* card = card_of_device(name)) return card->context;
   if (name == "cpu" || name.starts_with("cpu:")) return 0;
   return std::nullopt;
 }

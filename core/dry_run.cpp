@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include <mnemo/core/card.h>
 #include <mnemo/core/random.h>
 
 namespace mnemo {
@@ -64,6 +65,13 @@ DryRun dry_run(const std::string& name, const std::function<void()>& program, co
   run.peak_reserved = allocator.statistics().reserved_bytes.all.peak;
   run.needed = needed.most();
   return run;
+}
+
+std::string without_limit(const std::string& virtual_device) {
+  constexpr const char* kRoom = "4503599627370496";  // 4 PiB
+  if (virtual_device.starts_with("virtual:cpu")) return "virtual:cpu";
+  if (card_of_device(virtual_device) == nullptr) return std::string("virtual:") + kRoom;
+  return virtual_device + ',' + kRoom;
 }
 
 }  // namespace mnemo

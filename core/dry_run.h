@@ -27,4 +27,8 @@ struct DryRun {
 DryRun dry_run(const std::string& name, const std::function<void()>& program,
                const memory::AllocatorConfig& config = memory::AllocatorConfig::from_environment());
 
+/// The name of the same virtual device with more memory than anyone needs: "virtual:h200" becomes
+/// "virtual:h200,4503599627370496", "virtual:cpu:2GiB" becomes "virtual:cpu".
+std::string without_limit(const std::string& virtual_device);
+
 }  // namespace mnemo

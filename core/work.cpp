@@ -4,11 +4,12 @@ namespace mnemo {
 
 namespace {
 
-thread_local std::int64_t done = 0;
+thread_local Work done;
 
 }  // namespace
 
-std::int64_t operations_done() { return done; }
-void count_operations(std::int64_t count) { done += count; }
+Work work_done() { return done; }
+void count_products(std::int64_t count) { done.products += count; }
+void count_operations(std::int64_t count) { done.elements += count; }
 
 }  // namespace mnemo

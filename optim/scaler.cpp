@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <mnemo/autograd/ops.h>
+#include <mnemo/autograd/transaction.h>
 #include <mnemo/core/error.h>
 #include <mnemo/core/families.h>
 #include <mnemo/memory/tag.h>
@@ -52,6 +53,11 @@ void GradScaler::make_scale(const Device& device) {
 Tensor GradScaler::scale(const Tensor& loss) {
   if (!enabled_) return loss;
   check_kept_gradients(kName, loss);
+  Transaction::on_rollback([this, scale = scale_, good_steps = good_steps_, progress = progress_]() mutable {
+    scale_ = std::move(scale);
+    good_steps_ = std::move(good_steps);
+    progress_.swap(progress);
+  });
   if (!scale_.defined()) make_scale(loss.device());
   return loss * Tensor(scale_);
 }
@@ -103,7 +109,10 @@ Array GradScaler::look(const char* op, const Optimizer& optimizer, bool divide) 
   const memory::CategoryScope category(memory::Category::temporary);
   const Array found = full(Shape{}, 0, DType::float32, scale_.device());
   for (Array& gradient : gradients) {
-    if (!gradient.layout().is_dense()) gradient = gradient.contiguous();
+    if (!gradient.layout().is_dense())
+      gradient = gradient.contiguous();
+    else if (divide && Transaction::holds(gradient))
+      gradient = map(UnaryOp::affine, gradient, {1, 0});  // a copy: the one from before must stay
   }
   if (divide) {
     std::size_t next = 0;
@@ -143,7 +152,13 @@ void GradScaler::step(Optimizer& optimizer) {
     return;
   }
   Array found = look("step", optimizer, false);
-  optimizer.step(Scaling{scale_, found});
+  progress_[&optimizer];  // made before the step: nothing fails after it
+  try {
+    optimizer.step(Scaling{scale_, found});
+  } catch (...) {
+    progress_.erase(&optimizer);
+    throw;
+  }
   progress_[&optimizer] = {Stage::stepped, std::move(found)};
 }
 

@@ -101,7 +101,7 @@ void run_conv(ConvCall& call, const Device& device) {
   }
   backend.count(call.plan);
   ConvTrace::note(call);
-  count_operations(2 * multiplications(call.problem));
+  count_products(2 * multiplications(call.problem));
   note_plan(call.pass, call.plan, device);
   call.workspace = new_workspace(call.plan.workspace, device);
   backend.conv(call);

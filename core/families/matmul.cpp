@@ -46,7 +46,7 @@ Array matmul(const Array& a, const Array& b) {
   sizes.push_back(right.size(right.rank() - 1));
   const Array out(Shape(sizes), a.dtype(), a.device());
   if (out.numel() > 0) {
-    count_operations(2 * out.numel() * inner);
+    count_products(2 * out.numel() * inner);
     const Array rows = as_batch(left, batch), columns = as_batch(right, batch);
     a.device().backend().matmul(rows, columns,
                                 out.reshape({batch.numel(), sizes[sizes.rank() - 2], sizes[sizes.rank() - 1]}), false,

@@ -27,6 +27,7 @@ void add_step(CLI::App& app, Action& action);
 void add_plans(CLI::App& app, Action& action);
 void add_cliffs(CLI::App& app, Action& action);
 void add_sweep(CLI::App& app, Action& action);
+void add_fit(CLI::App& app, Action& action);
 void add_tabulate(CLI::App& app, Action& action);
 void add_replay(CLI::App& app, Action& action);
 void add_tune_allocator(CLI::App& app, Action& action);

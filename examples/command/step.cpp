@@ -12,6 +12,7 @@
 #include "command/numbers.h"
 #include "command/page.h"
 #include "command/training_options.h"
+#include "training/fitting.h"
 #include "training/recorded_run.h"
 
 namespace mnemo::command {
@@ -137,6 +138,8 @@ int show(const StepOptions& options) {
     train(plan, options, device, result);
   } catch (const OutOfMemory& error) {
     result.out_of_memory = error;
+    if (!result.runs.empty())
+      result.changes = training::changes_that_fit(run_plan(plan, result.runs.back().batch, device), device.name());
   } catch (const ShapeError& error) {
     refuse_size(error, plan);
   }
@@ -156,6 +159,8 @@ int show(const StepOptions& options) {
   }
   if (!result.out_of_memory) return fine;
   complain(result.out_of_memory->what());
+  if (!result.changes.empty()) complain("what makes it fit, each tried on a virtual device:");
+  for (const std::string& change : result.changes) complain("  " + change);
   return out_of_memory;
 }
 

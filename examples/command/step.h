@@ -33,6 +33,7 @@ struct StepResult {
   memory::Statistics statistics = {};     ///< at the end
   std::int64_t estimated_workspaces = 0;  ///< convolution passes whose workspace is not that of the real device
   std::optional<OutOfMemory> out_of_memory = {};
+  std::vector<std::string> changes = {};  ///< with which it would fit
 };
 
 Json to_json(const StepResult& result);

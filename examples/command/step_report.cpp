@@ -161,7 +161,10 @@ Json to_json(const StepResult& result) {
   if (result.training.in_place) object["in_place"] = true;
   if (result.training.offload) object["offload"] = true;
   if (result.training.step_in_backward) object["optimizer_in_backward"] = true;
-  if (result.out_of_memory) object["oom"] = to_json(result.out_of_memory->details());
+  if (result.out_of_memory) {
+    object["oom"] = to_json(result.out_of_memory->details());
+    object["oom"]["changes"] = result.changes;
+  }
   return object;
 }
 

@@ -17,6 +17,8 @@ void add_training(CLI::App& verb, TrainingOptions& options) {
                 "gradients.");
   verb.add_flag("--offload", options.offload,
                 "What the forward pass saves for backward, from 1 MiB per tensor on, waits in host memory.");
+  verb.add_flag("--recover", options.recover,
+                "A step that does not fit is done again in parts of the batch, half as large.");
   verb.add_flag("--no-grad", options.no_grad, "The forward pass only, without recording.");
 }
 
@@ -34,6 +36,7 @@ training::TrainerOptions read_training(const TrainingOptions& options, DType dty
   training.step_in_backward = options.optimizer_in_backward;
   training.in_place = options.in_place;
   training.offload = options.offload;
+  training.recover = options.recover;
   if (training.amp && dtype != DType::float32)
     throw UsageError(fmt::format("--amp is for parameters in float32; with --dtype {} leave it out", name(dtype)));
   if (options.no_grad && (training.step_in_backward || training.accumulate > 1))
@@ -47,6 +50,11 @@ training::TrainerOptions read_training(const TrainingOptions& options, DType dty
   }
   if (options.no_grad && training.offload)
     throw UsageError("--no-grad saves nothing for backward: leave out --offload");
+  if (training.recover && (training.step_in_backward || training.accumulate > 1 || options.no_grad)) {
+    throw UsageError(
+        "--recover accumulates by itself, and takes steps back: leave out --accumulate, "
+        "--optimizer-in-backward and --no-grad");
+  }
   if (options.no_grad) training.rule = training::Rule::nothing;
   return training;
 }

@@ -16,6 +16,7 @@ struct TrainingOptions {
   bool optimizer_in_backward = false;
   bool in_place = false;
   bool offload = false;
+  bool recover = false;
   bool no_grad = false;
 };
 

@@ -20,6 +20,7 @@ class Model {
   /// What forward does, as a chain; a single stage where the model does not say of what it is made.
   virtual std::vector<Stage> stages() = 0;
   virtual std::vector<nn::NamedTensor> named_parameters() = 0;
+  virtual std::vector<nn::NamedTensor> named_buffers() = 0;
   /// Casts parameters and buffers.
   virtual void to(DType dtype) = 0;
   /// See nn::Module::work_in_place.
@@ -48,6 +49,7 @@ std::unique_ptr<Model> as_model(M module) {
         return {make_stage("forward", [this](const Tensor& x) { return module_(x); })};
     }
     std::vector<nn::NamedTensor> named_parameters() override { return module_.named_parameters(); }
+    std::vector<nn::NamedTensor> named_buffers() override { return module_.named_buffers(); }
     void to(DType dtype) override { module_.to(dtype); }
     void work_in_place(bool mode) override { module_.work_in_place(mode); }
 

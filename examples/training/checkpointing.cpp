@@ -68,11 +68,14 @@ CheckpointRequest read_checkpoint_request(std::string_view text) {
   if (text == "none") return {};
   if (text == "auto") return {.kind = Kind::automatic};
   if (text.starts_with(kPlan)) return {.kind = Kind::budget, .budget = memory::parse_bytes(text.substr(kPlan.size()))};
+  if (text.find_first_of("( ") != std::string_view::npos)
+    return {.kind = Kind::given, .plan = parse_checkpoint_plan(text)};
   std::size_t segments = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), segments);
   if (error != std::errc{} || end != text.data() + text.size() || segments == 0) {
     throw ConfigError(
-        fmt::format("checkpoints are none, a number of segments, auto, or plan:SIZE such as plan:4GiB; "
+        fmt::format("checkpoints are none, a number of segments, auto, plan:SIZE such as plan:4GiB, or a plan such "
+                    "as \"0 (1 2) 3\"; "
                     "\"{}\" is none of these",
                     text));
   }
@@ -179,6 +182,12 @@ ChosenPlan choose_plan(const RunPlan& run, const CheckpointRequest& request) {
   using Kind = CheckpointRequest::Kind;
   const CheckpointStudy study(run);
   if (request.kind == Kind::none) return {study.plain(), study.plain()};
+  if (request.kind == Kind::given) {
+    const auto stages = request.plan.parts.back().last;
+    if (stages != study.stages())
+      throw ConfigError(fmt::format("{} has {} stages, the plan is for {}", run.spec.name, study.stages(), stages));
+    return {study.run(request.plan), study.plain()};
+  }
   if (request.kind == Kind::segments) {
     if (request.segments > study.stages())
       throw ConfigError(fmt::format("{} has {} stages: 1 to {} segments, not {}", run.spec.name, study.stages(),

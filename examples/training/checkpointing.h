@@ -19,6 +19,7 @@ struct CheckpointRequest {
     segments,   ///< `segments` equal parts of its stages
     automatic,  ///< the least memory for at most kUsualExtra more operations
     budget,     ///< the fewest operations with at most `budget` bytes allocated
+    given,      ///< `plan`
   };
   /// Of the operations of a step.
   static constexpr double kUsualExtra = 0.16;
@@ -26,8 +27,9 @@ struct CheckpointRequest {
   Kind kind = Kind::none;
   std::size_t segments = 1;
   memory::Bytes budget = 0;
+  CheckpointPlan plan = {};
 };
-/// "none", "4", "auto" or "plan:4GiB"; throws ConfigError.
+/// "none", "4", "auto", "plan:4GiB", or a plan such as "0 (1 2) 3"; throws ConfigError.
 CheckpointRequest read_checkpoint_request(std::string_view text);
 
 /// What two training steps by a plan do on a fresh virtual device; the first also makes what stays.

@@ -1,5 +1,6 @@
 #include "training/trainer.h"
 
+#include <algorithm>
 #include <limits>
 #include <utility>
 
@@ -60,9 +61,11 @@ Trainer::Trainer(const models::Spec& spec, const TrainerOptions& options)
   if (!optimizer_) return;
   if (options.amp == DType::float16) scaler_.emplace();
   if (!options.step_in_backward) return;
-  if (scaler_ || options.accumulate > 1) {
-    throw GradError("[trainer] a step in backward needs each gradient once, and unscaled: leave out " +
-                    std::string(scaler_ ? "float16 autocast (bfloat16 needs no scale)" : "the accumulation"));
+  if (scaler_ || options.accumulate > 1 || options.recover) {
+    throw GradError("[trainer] a step in backward needs each gradient once, unscaled and for good: leave out " +
+                    std::string(scaler_           ? "float16 autocast (bfloat16 needs no scale)"
+                                : options.recover ? "the recovery"
+                                                  : "the accumulation"));
   }
   in_backward_.emplace(*optimizer_);
 }
@@ -75,7 +78,10 @@ StepReport Trainer::step(std::int64_t batch_size, std::int64_t edge) {
   const memory::StepScope step(++steps_);
   StepReport report;
   const std::int64_t operations = operations_done();
-  run(batch_size, edge, report);
+  if (options_.recover && optimizer_)
+    run_in_parts(batch_size, edge, report);
+  else
+    run(batch_size, edge, report);
   report.operations = operations_done() - operations;
   const memory::Statistics statistics = allocator.statistics();
   report.allocated = statistics.allocated_bytes.all.current;
@@ -116,6 +122,29 @@ void Trainer::run(std::int64_t batch_size, std::int64_t edge, StepReport& report
     // Reading a value that a virtual device does not have would only be worth a warning.
     if (!device_.is_virtual()) report.loss = i == 0 ? loss.item() : report.loss + loss.item();
   }
+}
+
+void Trainer::run_in_parts(std::int64_t batch_size, std::int64_t edge, StepReport& report) {
+  const memory::PhaseScope phase(memory::Phase::forward);
+  optimizer_->zero_grad();
+  const models::Batch batch = models::random_batch(spec_, batch_size, edge, options_.dtype);
+  report.before_forward = device_.allocator().allocated();
+  const auto body = [&](std::int64_t begin, std::int64_t end) {
+    if (begin == 0) report.loss = 0;
+    const auto part = [&](const Tensor& all) { return all.defined() ? slice(all, 0, begin, end) : all; };
+    Tensor output, loss;
+    {
+      const AutocastScope half(autocast_of(options_));
+      output = plan_ ? run_chain(*plan_, model_->stages(), part(batch.input)) : model_->forward(part(batch.input));
+      report.after_forward = device_.allocator().allocated();
+      loss = models::loss(spec_, output, part(batch.targets));
+    }
+    if (end - begin < batch_size) loss = loss * (static_cast<double>(end - begin) / static_cast<double>(batch_size));
+    (scaler_ ? scaler_->scale(loss) : loss).backward();
+    report.loss = device_.is_virtual() ? std::numeric_limits<double>::quiet_NaN() : report.loss + loss.item();
+  };
+  parts_.step(*model_, batch_size, body, [this] { update(); });
+  report.part = parts_.part() > 0 ? std::min(parts_.part(), batch_size) : batch_size;
 }
 
 void Trainer::update() {

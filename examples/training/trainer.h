@@ -25,6 +25,7 @@ struct TrainerOptions {
   DType dtype = DType::float32;   ///< of parameters and data
   std::optional<DType> amp = {};  ///< autocast to this half type; with float16 the loss is scaled
   std::int64_t accumulate = 1;    ///< batches whose gradients make one update, the mean of theirs
+  bool recover = false;           ///< a step that does not fit is done again in parts: nn/parts.h
   bool step_in_backward = false;  ///< parameters are updated, and their gradients freed, during backward
   bool in_place = false;          ///< activations overwrite their inputs; batch norm and its activation are one
   bool offload = false;           ///< what the forward pass saves waits in host memory for backward
@@ -39,6 +40,7 @@ AutocastState autocast_of(const TrainerOptions& options);
 struct StepReport {
   double loss = 0;                   ///< NaN on a virtual device, and where none was computed
   std::int64_t operations = 0;       ///< core/work.h
+  std::int64_t part = 0;             ///< samples at a time, of a trainer that recovers
   memory::Bytes before_forward = 0;  ///< allocated with the input there; of several batches the last
   memory::Bytes after_forward = 0;   ///< allocated with the output there
   memory::Bytes allocated = 0;
@@ -51,7 +53,7 @@ struct StepReport {
 /// A model on the current device with its optimizer.
 class Trainer {
  public:
-  /// Throws GradError for a step in backward that accumulates gradients or scales the loss.
+  /// Throws GradError for a step in backward that accumulates gradients, scales the loss or recovers.
   Trainer(const models::Spec& spec, const TrainerOptions& options);
   Trainer(const models::Spec& spec, Rule rule, DType dtype = DType::float32)
       : Trainer(spec, TrainerOptions{.rule = rule, .dtype = dtype}) {}
@@ -68,6 +70,7 @@ class Trainer {
 
  private:
   void run(std::int64_t batch_size, std::int64_t edge, StepReport& report);
+  void run_in_parts(std::int64_t batch_size, std::int64_t edge, StepReport& report);
   void update();
 
   const models::Spec& spec_;
@@ -79,6 +82,7 @@ class Trainer {
   std::unique_ptr<optim::Optimizer> optimizer_;  ///< null for Rule::nothing
   std::optional<optim::GradScaler> scaler_;
   std::optional<optim::StepInBackward> in_backward_;
+  nn::Parts parts_;
   std::int64_t steps_ = 0;
 };
 

@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <string>
 #include <vector>
 
 #include <mnemo/autograd/ops.h>
@@ -100,4 +101,34 @@ TEST_CASE("a transaction costs a copy of the buffers, and the gradients from bef
     CHECK(device.allocator().allocated() == before);
   }
   CHECK(device.allocator().allocated() == before);
+}
+
+TEST_CASE("what else a transaction takes back: the latest first, also of inner ones that were committed") {
+  std::string order;
+  const auto note = [&order](char c) { Transaction::on_rollback([&order, c] { order += c; }); };
+  note('x');  // no transaction: nothing happens
+  {
+    const Transaction outer({});
+    note('a');
+    {
+      Transaction inner({});
+      note('b');
+      inner.commit();
+      note('c');
+    }
+    {
+      const Transaction lost({});
+      note('d');
+      note('e');
+    }
+    CHECK(order == "ed");
+  }
+  CHECK(order == "edcba");
+  {
+    const Transaction outer({});
+    const Transaction inner({});
+    note('f');
+    Transaction::commit_all();
+  }
+  CHECK(order == "edcba");
 }

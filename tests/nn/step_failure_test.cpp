@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include <mnemo/autograd/autocast.h>
+#include <mnemo/autograd/checkpoint.h>
 #include <mnemo/core/random.h>
 #include <mnemo/memory/allocator.h>
 #include <mnemo/nn/functions.h>
@@ -14,6 +16,7 @@
 #include <mnemo/nn/sequential.h>
 #include <mnemo/nn/transaction.h>
 #include <mnemo/optim/optimizer.h>
+#include <mnemo/optim/scaler.h>
 
 #include "nn/heap.h"
 
@@ -35,11 +38,20 @@ class Program {
     int parts = 1;  ///< micro-batches whose gradients are accumulated
   };
 
+  /// How it computes, besides what it computes.
+  struct Way {
+    const char* name;
+    bool autocast = false;
+    bool checkpointed = false;
+    bool scaled = false;  ///< float16 with a scaled loss
+  };
+
   /// After `steps` steps: the first one makes the optimizer's state.
-  Program(const Kind& kind, int steps) : kind_(kind), device_(Device::open("cpu")) {
+  Program(const Kind& kind, const Way& way, int steps) : kind_(kind), way_(way), device_(Device::open("cpu")) {
     const DeviceScope on_device(device_);
     manual_seed(11);
     net_ = std::make_unique<Sequential>(kind.net());
+    if (way.checkpointed) net_->checkpoint(2);
     optimizer_ = kind.optimizer(net_->parameters());
     x_ = randn(kind.input);
     targets_ = randint(0, 4, {kind.input[0]});
@@ -50,9 +62,20 @@ class Program {
     const Transaction transaction = nn::transaction(*net_);
     for (int part = 0; part < kind_.parts; ++part) {
       const memory::StepScope numbered(steps_);
-      (cross_entropy(kind_.forward(*net_, x_), targets_) * (1.0 / kind_.parts)).backward();
+      Tensor loss;
+      {
+        const AutocastScope half(
+            AutocastState{.enabled = way_.autocast, .dtype = way_.scaled ? DType::float16 : DType::bfloat16});
+        loss = cross_entropy(kind_.forward(*net_, x_), targets_) * (1.0 / kind_.parts);
+      }
+      (way_.scaled ? scaler_.scale(loss) : loss).backward();
     }
-    optimizer_->step();
+    if (way_.scaled) {
+      scaler_.step(*optimizer_);
+      scaler_.update();
+    } else {
+      optimizer_->step();
+    }
     optimizer_->zero_grad();
     ++steps_;
   }
@@ -70,6 +93,7 @@ class Program {
       if (named.tensor.grad().defined()) add(named.tensor.grad());
     }
     for (const NamedTensor& named : net_->named_buffers()) add(named.tensor);
+    if (way_.scaled) text += std::to_string(scaler_.factor()) + ' ';
     text += std::to_string(random_state().seed) + ' ' + std::to_string(random_state().offset);
     return text + ' ' + std::to_string(device_.allocator().allocated()) + ' ' + std::to_string(steps_);
   }
@@ -78,9 +102,11 @@ class Program {
 
  private:
   const Kind& kind_;
+  const Way& way_;
   Device device_;
   std::unique_ptr<Sequential> net_;
   std::unique_ptr<optim::Optimizer> optimizer_;
+  optim::GradScaler scaler_;
   Tensor x_, targets_;
   int steps_ = 0;
 };
@@ -115,14 +141,9 @@ Sequential volumes() {
                     MaxPool3d({.kernel = 2}), Flatten(), Linear({.in = 3 * 2 * 2 * 2, .out = 4}));
 }
 
-/// A shortcut around the middle layer.
+/// A shortcut around the first layer.
 Tensor with_skip(Sequential& net, const Tensor& x) {
-  Tensor y = x;
-  for (std::size_t i = 0; i < net.size(); ++i) {
-    const Tensor next = net.layer(i)(y);
-    y = i == 1 ? next + y : next;
-  }
-  return y;
+  return net(x + checkpoint([&](const Tensor& y) { return tanh(y); }, x));
 }
 
 const Program::Kind kinds[] = {
@@ -145,6 +166,12 @@ const Program::Kind kinds[] = {
      with_skip},
 };
 
+const Program::Way ways[] = {{"float32"},
+                             {"autocast", true},
+                             {"float32, checkpointed", false, true},
+                             {"autocast, checkpointed", true, true},
+                             {"float16, scaled", true, false, true}};
+
 constexpr std::int64_t kAll = std::int64_t{1} << 40;
 
 /// Where a request can fail.
@@ -159,13 +186,14 @@ const Place host{"heap", [](Program&, std::int64_t first, std::int64_t count) { 
 
 /// After `steps` steps, fails request `n` (and all after it, if `on`) of a step, for every n that there is; each time
 /// the step is then tried again inside of the handler. Returns the number of failures.
-int sweep(const Program::Kind& kind, int steps, const Place& place, bool on) {
-  Program reference(kind, steps);
+int sweep(const Program::Kind& kind, const Program::Way& way, int steps, const Place& place, bool on) {
+  INFO(kind.name, ", ", way.name, ", after ", steps, " steps");
+  Program reference(kind, way, steps);
   const std::string before = reference.state();
   reference.step();
   const std::string after = reference.state();
 
-  auto program = std::make_unique<Program>(kind, steps);
+  auto program = std::make_unique<Program>(kind, way, steps);
   REQUIRE(program->state() == before);
   int failures = 0;
   for (std::int64_t n = 1;; ++n) {
@@ -177,19 +205,19 @@ int sweep(const Program::Kind& kind, int steps, const Place& place, bool on) {
       failed = true;
       place.fail(*program, 1, 0);
       if (program->state() != before) {
-        FAIL_CHECK(kind.name << ": request " << n << " on the " << place.name << " left a trace");
+        FAIL_CHECK("request " << n << " on the " << place.name << " left a trace");
         return failures;
       }
       ++failures;
       program->step();
-      if (program->state() != after) FAIL_CHECK(kind.name << ": the step after request " << n << " differs");
+      if (program->state() != after) FAIL_CHECK("the step after request " << n << " differs");
     }
     // A request may also fail without harm, such as one for another thread.
     const bool harmless = heap::has_failed() && !failed;
-    if (harmless && program->state() != after) FAIL_CHECK(kind.name << ": the step with request " << n << " differs");
+    if (harmless && program->state() != after) FAIL_CHECK("the step with request " << n << " differs");
     place.fail(*program, 1, 0);
     if (!failed && !harmless) break;
-    program = std::make_unique<Program>(kind, steps);
+    program = std::make_unique<Program>(kind, way, steps);
   }
   CHECK(program->state() == after);
   return failures;
@@ -199,16 +227,20 @@ int sweep(const Program::Kind& kind, int steps, const Place& place, bool on) {
 
 TEST_CASE("a step that finds no memory on the device, at any of its requests, has not happened") {
   for (const Program::Kind& kind : kinds) {
-    for (const int steps : {0, 1}) {
-      for (const bool on : {false, true}) CHECK(sweep(kind, steps, device, on) > 15);
+    for (const Program::Way& way : ways) {
+      for (const int steps : {0, 1}) {
+        for (const bool on : {false, true}) CHECK(sweep(kind, way, steps, device, on) > 15);
+      }
     }
   }
 }
 
 TEST_CASE("a step that finds no memory on the heap, at any of its requests, has not happened") {
   for (const Program::Kind& kind : kinds) {
-    for (const int steps : {0, 1}) {
-      for (const bool on : {false, true}) CHECK(sweep(kind, steps, host, on) > 50);
+    for (const Program::Way& way : ways) {
+      for (const int steps : {0, 1}) {
+        for (const bool on : {false, true}) CHECK(sweep(kind, way, steps, host, on) > 50);
+      }
     }
   }
 }

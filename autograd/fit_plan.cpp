@@ -1,0 +1,249 @@
+#include <mnemo/autograd/fit_plan.h>
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include <mnemo/autograd/checkpoint_planner.h>
+#include <mnemo/core/card.h>
+#include <mnemo/core/device_memory.h>
+#include <mnemo/core/error.h>
+
+namespace mnemo {
+
+namespace {
+
+/// Bytes per second between a device and its host, for the least time of offloading: PCIe 4.0 with 16 lanes.
+constexpr double kHostLink = 25e9;
+/// Workspaces that are tried: those that the plans of most layers can do with, and none.
+constexpr memory::Bytes kWorkspaceLimits[] = {64 * memory::MiB, 0};
+/// A device without a known card is ranked as if it computed this much for each byte that it moves.
+constexpr double kProductsPerByte = 10;
+constexpr std::size_t kMostPlans = 60;
+
+bool is_exact(const FitChoices& choices) { return !choices.amp && choices.accumulate == 1; }
+
+}  // namespace
+
+const char* name(Technique technique) {
+  static constexpr const char* names[kTechniques] = {
+      "in-place", "optimizer-in-backward", "workspace", "amp", "accumulate", "checkpoint", "offload"};
+  return names[static_cast<std::size_t>(technique)];
+}
+
+std::vector<Technique> FitChoices::used() const {
+  std::vector<Technique> list;
+  if (in_place) list.push_back(Technique::in_place);
+  if (step_in_backward) list.push_back(Technique::step_in_backward);
+  if (workspace_limit) list.push_back(Technique::workspace);
+  if (amp) list.push_back(Technique::amp);
+  if (accumulate > 1) list.push_back(Technique::accumulate);
+  if (checkpoint) list.push_back(Technique::checkpoint);
+  if (offload) list.push_back(Technique::offload);
+  return list;
+}
+
+double roofline(const Card& card, const Work& work, DType dtype) {
+  const double flops = dtype == DType::float16 || dtype == DType::bfloat16 ? card.half_flops : card.float32_flops;
+  const double bytes = 2.0 * static_cast<double>(work.elements) * static_cast<double>(size_of(dtype));
+  return static_cast<double>(work.products) / flops + bytes / card.bandwidth;
+}
+
+Fitting::Fitting(FitRequest request) : request_(std::move(request)) {
+  const Device device = Device::open(request_.device, request_.config);
+  capacity_ = device.allocator().source().capacity();
+  context_ = memory::context(device).value_or(0);
+  card_ = card_of_device(request_.device);
+  if (!device.is_virtual() || capacity_ <= 0) {
+    throw DeviceError(fmt::format(
+        "[plan] {} is not a virtual device with a capacity; write virtual:CARD, virtual:CARD,SIZE or virtual:SIZE, "
+        "such as virtual:24GiB",
+        request_.device));
+  }
+  if (request_.batch < 1)
+    throw ConfigError(fmt::format("[plan] a batch of {} is none; it is at least 1", request_.batch));
+  plain_ = run({.batch = request_.batch}, without_limit(request_.device));
+}
+
+bool Fitting::allowed(Technique technique) const {
+  return std::find(request_.allow.begin(), request_.allow.end(), technique) != request_.allow.end();
+}
+
+FitTrial Fitting::run(const FitChoices& choices, const std::string& device) {
+  ++dry_runs_;
+  FitTrial trial{.choices = choices};
+  Work work;
+  const DryRun dry = dry_run(
+      device,
+      [&] {
+        const Work before = work_done();
+        request_.program(choices);
+        work = work_done() - before;
+      },
+      request_.config);
+  trial.fits = dry.fits();
+  if (dry.failure) trial.failure = dry.failure->details();
+  trial.peak_allocated = dry.peak_allocated;
+  trial.peak_reserved = dry.peak_reserved;
+  trial.spare = capacity_ - context_ - dry.peak_reserved;
+  trial.work = {work.products / request_.steps, work.elements / request_.steps};
+  return trial;
+}
+
+FitTrial Fitting::attempt(const FitChoices& choices) {
+  FitTrial trial = run(choices, request_.device);
+  if (!trial.fits) return trial;
+  trial.extra_operations = trial.work.operations() - plain_.work.operations();
+  if (card_ != nullptr) {
+    const DType dtype = choices.amp.value_or(request_.dtype);
+    double seconds = roofline(*card_, trial.work, dtype) - roofline(*card_, plain_.work, request_.dtype);
+    if (choices.offload) {  // out and back, at least what is no longer there at the peak
+      const auto moved = std::max<memory::Bytes>(0, plain_.peak_allocated - trial.peak_allocated);
+      seconds += 2 * static_cast<double>(moved) / kHostLink;
+    }
+    trial.extra_seconds = seconds;
+  }
+  return trial;
+}
+
+FitTrial Fitting::as_it_is() { return attempt({.batch = request_.batch}); }
+
+double Fitting::cost(const FitTrial& trial) const {
+  if (trial.extra_seconds) return std::max(0.0, *trial.extra_seconds);
+  const Work extra = trial.work - plain_.work;
+  return std::max(0.0, static_cast<double>(extra.products) / kProductsPerByte + static_cast<double>(extra.elements)) +
+         (trial.choices.offload ? static_cast<double>(plain_.peak_allocated) : 0);
+}
+
+bool Fitting::better(const FitTrial& a, const FitTrial& b) const {
+  const auto key = [&](const FitTrial& trial) {
+    return std::tuple(cost(trial), !is_exact(trial.choices), trial.choices.used().size(), trial.choices.accumulate,
+                      trial.peak_reserved);
+  };
+  return key(a) < key(b);
+}
+
+/// All that is allowed, but for checkpoints.
+std::vector<FitChoices> Fitting::combinations() const {
+  std::vector<FitChoices> list{{.batch = request_.batch}};
+  const auto also = [&list](auto change) {
+    const std::size_t count = list.size();
+    for (std::size_t i = 0; i < count; ++i) {
+      FitChoices changed = list[i];
+      if (change(changed)) list.push_back(std::move(changed));
+    }
+  };
+  if (allowed(Technique::accumulate)) {
+    for (std::int64_t parts = 2; parts <= request_.batch; ++parts) {
+      if (request_.batch % parts == 0) list.push_back({.batch = request_.batch / parts, .accumulate = parts});
+    }
+  }
+  if (allowed(Technique::in_place)) also([](FitChoices& c) { return c.in_place = true; });
+  if (allowed(Technique::step_in_backward))
+    also([](FitChoices& c) { return c.accumulate == 1 && (c.step_in_backward = true); });
+  if (allowed(Technique::amp) && request_.dtype == DType::float32)
+    also([](FitChoices& c) { return c.amp = DType::bfloat16, true; });
+  if (allowed(Technique::workspace)) {
+    const std::size_t count = list.size();
+    for (const memory::Bytes limit : kWorkspaceLimits) {
+      for (std::size_t i = 0; i < count; ++i) {
+        list.push_back(list[i]);
+        list.back().workspace_limit = limit;
+      }
+    }
+  }
+  if (allowed(Technique::offload)) also([](FitChoices& c) { return c.offload = true; });
+  return list;
+}
+
+/// The plan of checkpoints with the fewest operations with which `base` fits.
+void Fitting::add_checkpoints(const FitChoices& base, std::vector<FitTrial>& found) {
+  std::vector<CheckpointPlan> plans;
+  std::size_t stages = 0;
+  dry_run(
+      without_limit(request_.device),
+      [&] {
+        const std::vector<StageCosts> costs = request_.stages(base);
+        stages = costs.size();
+        for (const auto counts : {CheckpointPlanner::Counts::everything, CheckpointPlanner::Counts::activations}) {
+          for (PlannedCheckpoints& planned : CheckpointPlanner(costs, 1000, counts).frontier())
+            plans.push_back(std::move(planned.plan));
+        }
+      },
+      request_.config);
+  if (plans.size() > kMostPlans) {
+    std::vector<CheckpointPlan> some;
+    for (std::size_t i = 0; i < kMostPlans; ++i) some.push_back(plans[i * (plans.size() - 1) / (kMostPlans - 1)]);
+    plans = std::move(some);
+  }
+  for (std::size_t segments = 2; segments <= std::min<std::size_t>(stages, 16); ++segments)
+    plans.push_back(even_segments(stages, segments));
+  std::optional<FitTrial> best;
+  for (CheckpointPlan& each : plans) {
+    FitChoices choices = base;
+    choices.checkpoint = std::move(each);
+    FitTrial trial = attempt(choices);
+    if (trial.fits && (!best || better(trial, *best))) best = std::move(trial);
+  }
+  if (best) found.push_back(*std::move(best));
+}
+
+std::vector<FitTrial> Fitting::cheapest(std::size_t most, bool single) {
+  std::vector<FitTrial> found;
+  const auto sort = [&] {
+    std::stable_sort(found.begin(), found.end(), [&](const FitTrial& a, const FitTrial& b) { return better(a, b); });
+  };
+  std::vector<FitChoices> all = combinations();
+  if (single) std::erase_if(all, [](const FitChoices& choices) { return choices.used().size() > 1; });
+  for (const FitChoices& choices : all) {
+    FitTrial trial = attempt(choices);
+    if (trial.fits) found.push_back(std::move(trial));
+  }
+  sort();
+  // Checkpoints cost time: nothing that costs none is beaten by them. They are tried on whatever costs none itself, and
+  // if that does not help, on all there is.
+  const bool free = !found.empty() && most == 1 && cost(found.front()) <= 0;
+  if (allowed(Technique::checkpoint) && request_.stages && !free) {
+    std::vector<FitChoices> bases{{.batch = request_.batch}};
+    if (!single) {
+      for (const bool amp : {false, true}) {
+        if (amp && (!allowed(Technique::amp) || request_.dtype != DType::float32)) continue;
+        FitChoices base{.batch = request_.batch};
+        base.in_place = allowed(Technique::in_place);
+        base.step_in_backward = allowed(Technique::step_in_backward);
+        if (amp) base.amp = DType::bfloat16;
+        if (!base.used().empty()) bases.push_back(base);
+      }
+    }
+    for (const FitChoices& base : bases) add_checkpoints(base, found);
+    if (found.empty() && !single) {
+      std::stable_sort(all.begin(), all.end(),
+                       [](const FitChoices& a, const FitChoices& b) { return a.accumulate < b.accumulate; });
+      for (const FitChoices& base : all) {
+        if (base.accumulate == 1 || base.offload) continue;
+        add_checkpoints(base, found);
+        if (!found.empty()) break;
+      }
+    }
+    sort();
+  }
+  std::vector<FitTrial> best;
+  for (FitTrial& trial : found) {
+    const bool more = std::any_of(best.begin(), best.end(), [&](const FitTrial& each) {
+      const std::vector<Technique> its = each.choices.used(), ours = trial.choices.used();
+      return std::includes(ours.begin(), ours.end(), its.begin(), its.end());
+    });
+    if (!more && best.size() < most) best.push_back(std::move(trial));
+  }
+  return best;
+}
+
+FitTrial plan(const FitRequest& request) {
+  Fitting fitting(request);
+  FitTrial plain = fitting.as_it_is();
+  if (plain.fits) return plain;
+  std::vector<FitTrial> found = fitting.cheapest(1);
+  return found.empty() ? plain : found.front();
+}
+
+}  // namespace mnemo

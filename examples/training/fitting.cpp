@@ -1,0 +1,157 @@
+#include "training/fitting.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+namespace mnemo::training {
+
+using memory::format_bytes;
+
+TrainerOptions with(const TrainerOptions& options, const FitChoices& choices) {
+  TrainerOptions all = options;
+  if (choices.amp) all.amp = choices.amp;
+  all.accumulate = options.accumulate * choices.accumulate;
+  all.step_in_backward = options.step_in_backward || choices.step_in_backward;
+  all.in_place = options.in_place || choices.in_place;
+  all.offload = options.offload || choices.offload;
+  return all;
+}
+
+void train(const RunPlan& run, const FitChoices& choices) {
+  ConvPolicy policy = run.policy;
+  if (choices.workspace_limit) policy.workspace_limit = *choices.workspace_limit;
+  const ConvPolicyScope planned(policy);
+  Trainer trainer(run.spec, with(run.training, choices));
+  trainer.checkpoint(choices.checkpoint);
+  for (std::int64_t step = 0; step < run.steps; ++step) trainer.step(choices.batch, run.size);
+}
+
+FitRequest fit_request(const RunPlan& run, const std::string& device, std::vector<Technique> allow) {
+  const auto stage_costs = [run](const FitChoices& choices) {
+    ConvPolicy policy = run.policy;
+    if (choices.workspace_limit) policy.workspace_limit = *choices.workspace_limit;
+    const ConvPolicyScope planned(policy);
+    TrainerOptions options = with(run.training, choices);
+    options.rule = Rule::nothing;
+    options.accumulate = 1;
+    options.step_in_backward = false;
+    Trainer trainer(run.spec, options);
+    const AutocastScope half(autocast_of(options));
+    const models::Batch batch = models::random_batch(run.spec, choices.batch, run.size, options.dtype);
+    return measure_stages(trainer.model().stages(), batch.input);
+  };
+  // One after the other, they are as good as one of the other and this.
+  std::erase_if(allow, [&](Technique technique) {
+    return (technique == Technique::accumulate && run.training.step_in_backward) ||
+           (technique == Technique::step_in_backward &&
+            (run.training.rule == Rule::nothing || run.training.accumulate > 1 ||
+             run.training.amp == DType::float16)) ||
+           (technique == Technique::amp && run.training.amp) || (run.training.rule == Rule::nothing);
+  });
+  return {.device = device,
+          .config = run.device.allocator().config(),
+          .batch = run.batch,
+          .allow = std::move(allow),
+          .dtype = run.training.amp.value_or(run.training.dtype),
+          .steps = run.steps,
+          .program = [run](const FitChoices& choices) { train(run, choices); },
+          .stages = stage_costs};
+}
+
+std::vector<std::string> describe(const FitChoices& choices) {
+  std::vector<std::string> words;
+  if (choices.in_place) words.emplace_back("activations in place");
+  if (choices.step_in_backward) words.emplace_back("optimizer in backward");
+  if (choices.workspace_limit)
+    words.push_back(*choices.workspace_limit == 0
+                        ? std::string("convolutions without workspace")
+                        : fmt::format("workspaces of at most {}", format_bytes(*choices.workspace_limit)));
+  if (choices.amp) words.push_back(fmt::format("{} autocast", name(*choices.amp)));
+  if (choices.accumulate > 1)
+    words.push_back(fmt::format("{} batches of {} per update", choices.accumulate, choices.batch));
+  if (choices.checkpoint) words.push_back("checkpoints " + choices.checkpoint->text());
+  if (choices.offload) words.emplace_back("saved activations in host memory");
+  return words;
+}
+
+std::string step_arguments(const RunPlan& run, const std::string& device, const FitChoices& choices) {
+  const TrainerOptions all = with(run.training, choices);
+  ConvPolicy policy = run.policy;
+  if (choices.workspace_limit) policy.workspace_limit = *choices.workspace_limit;
+  std::string text = fmt::format("{} --device {} --batch {}", run.spec.name, device, choices.batch);
+  if (run.size != run.spec.size) text += fmt::format(" --size {}", run.size);
+  if (all.dtype != DType::float32) text += fmt::format(" --dtype {}", name(all.dtype));
+  if (const std::string planned = describe(policy); planned != describe(ConvPolicy())) {
+    text += fmt::format(" --policy '{}'", planned);
+    if (policy.allow_tf32) text += " --tf32";
+  }
+  text += all.rule == Rule::nothing ? std::string(" --no-grad") : fmt::format(" --optimizer {}", name(all.rule));
+  if (all.amp) text += *all.amp == DType::bfloat16 ? " --amp bf16" : " --amp fp16";
+  if (all.accumulate > 1) text += fmt::format(" --accumulate {}", all.accumulate);
+  if (all.step_in_backward) text += " --optimizer-in-backward";
+  if (all.in_place) text += " --in-place";
+  if (all.offload) text += " --offload";
+  if (choices.checkpoint) text += fmt::format(" --checkpoint '{}'", choices.checkpoint->text());
+  return text + fmt::format(" --steps {}", run.steps);
+}
+
+std::vector<std::string> changes_that_fit(const RunPlan& wanted, const std::string& device) {
+  RunPlan run = wanted;
+  run.steps = std::max<std::int64_t>(run.steps, 2);  // the second has the optimizer's state from its beginning
+  const std::string name = device.starts_with("cpu:") ? "virtual:" + device : device;
+  if (!name.starts_with("virtual:") || name == "virtual:cpu") return {};
+  std::vector<Technique> all;
+  for (int i = 0; i < kTechniques; ++i) all.push_back(static_cast<Technique>(i));
+  Fitting fitting(fit_request(run, name, std::move(all)));
+  std::vector<std::string> changes;
+  const auto add = [&](std::string words, const FitTrial& trial) {
+    words += fmt::format(" fits, {} to spare", format_bytes(trial.spare));
+    if (trial.choices.batch * trial.choices.accumulate == run.batch && trial.extra_operations > 0) {
+      words += fmt::format(", {:+.1f} % operations", 100 * static_cast<double>(trial.extra_operations) /
+                                                         static_cast<double>(fitting.plain().work.operations()));
+    }
+    changes.push_back(std::move(words));
+  };
+  constexpr std::int64_t kBatches = 32;
+  if (run.batch > 1) {
+    const BatchSearch search{
+        .device = name, .config = run.device.allocator().config(), .limit = run.batch - 1, .exhaustive = kBatches};
+    const std::int64_t batch = largest_batch(search, [&](std::int64_t smaller) { train(run, {.batch = smaller}); });
+    if (batch > 0) add(fmt::format("batch {}", batch), fitting.attempt({.batch = batch}));
+  }
+  std::vector<FitTrial> found = fitting.cheapest(2, true);
+  if (found.empty()) found = fitting.cheapest(2);
+  for (const FitTrial& trial : found) {
+    std::string words;
+    for (const std::string& word : describe(trial.choices)) words += (words.empty() ? "" : " with ") + word;
+    add(std::move(words), trial);
+  }
+  return changes;
+}
+
+std::string code(const FitChoices& choices) {
+  std::string setup, forward, backward;
+  if (choices.workspace_limit)
+    setup +=
+        fmt::format("const ConvPolicyScope planned(ConvPolicy{{.workspace_limit = {}}});\n", *choices.workspace_limit);
+  if (choices.in_place) setup += "model.work_in_place();\n";
+  if (choices.step_in_backward)
+    setup += "const optim::StepInBackward updates = optim::step_in_backward(optimizer);  // and no optimizer.step()\n";
+  std::string call = "model(images)";
+  if (choices.checkpoint)
+    call = fmt::format("run_chain(parse_checkpoint_plan(\"{}\"), model.stages(), images)", choices.checkpoint->text());
+  if (choices.offload) call = fmt::format("offload([&](const Tensor& images) {{ return {}; }}, images)", call);
+  std::string loss = fmt::format("cross_entropy({}, labels)", call);
+  if (choices.amp) loss = fmt::format("autocast(DType::{}, [&] {{ return {}; }})", name(*choices.amp), loss);
+  if (choices.accumulate > 1) {
+    forward = fmt::format(
+        "for (int part = 0; part < {0}; ++part) {{  // of {1} samples each\n  ({2} * (1.0 / {0})).backward();\n}}\n",
+        choices.accumulate, choices.batch, loss);
+  } else if (choices.checkpoint || choices.amp || choices.offload) {
+    forward = loss + ".backward();\n";
+  }
+  return setup + forward;
+}
+
+}  // namespace mnemo::training
