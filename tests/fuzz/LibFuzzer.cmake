@@ -3,7 +3,8 @@
 find_program(MNEMO_FUZZ_CLANG NAMES clang++ clang++-19 clang++-18 clang++-17 clang++-16 clang++-15 clang++-14)
 mark_as_advanced(MNEMO_FUZZ_CLANG)
 # With -no-pie: of a program at a random address, the address sanitizer of older clangs is in the way.
-set(fuzz_flags -std=c++20 -O1 -gline-tables-only -fno-pie -fsanitize=address)
+set(fuzz_flags -std=c++20 -O1 -gline-tables-only -fno-pie -fsanitize=address
+  "-DMNEMO_VERSION=\"${PROJECT_VERSION}\"")
 
 set(MNEMO_LIBFUZZER OFF)
 # The other builds with sanitizers have their own way: the driver.
