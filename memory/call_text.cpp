@@ -142,7 +142,12 @@ CallTrace read_calls(const std::string& path, const ImportOptions& options) {
 CallTrace read_calls(std::string bytes, const std::string& name, const ImportOptions& options) {
   if (is_recording(bytes) || is_snapshot(bytes)) {
     RecordingFile read = parse_recording(std::move(bytes), name, options);
-    CallTrace trace = calls_of(read.recording);
+    CallTrace trace;
+    try {
+      trace = calls_of(read.recording);
+    } catch (const Error& error) {
+      throw FileError(name + ": " + error.what());
+    }
     trace.name = name;
     trace.warnings.insert(trace.warnings.begin(), read.warnings.begin(), read.warnings.end());
     return trace;

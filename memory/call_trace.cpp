@@ -20,6 +20,8 @@ namespace {
 
 using Kind = Call::Kind;
 
+constexpr Bytes kMostFillers = 4 * 1024 * 1024;  // of 1 MiB each: more than devices have
+
 constexpr StreamId kFirstWait = StreamId{1} << 62;  // above any address, which is what streams are elsewhere
 
 /// A tag's place in a map; equal texts of a recording have equal addresses.
@@ -118,6 +120,9 @@ class CallReader {
       std::uint64_t at = begin;
       const auto fill = [&](std::uint64_t to) {
         Bytes left = static_cast<Bytes>(to - at);
+        if (small && left / kSmallLimit > kMostFillers) {
+          throw FileError(fmt::format("a segment for small blocks with {} bytes free: no device has that", left));
+        }
         if (!small && left > kSmallLimit) fillers.push_back(put(calls, left, segment.stream));
         for (; small && left > 0; left -= kSmallLimit) {
           fillers.push_back(put(calls, std::min(left, kSmallLimit), segment.stream));

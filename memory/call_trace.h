@@ -72,7 +72,8 @@ struct CallTrace {
 
 /// The calls that led to what `recording` says. Streams that a block waited for are not in it: such a block gets one
 /// that ends when the wait did. Memory given back right before more was obtained was `empty_cache`, unless the device
-/// was full.
+/// was full. Throws ConfigError for options of the allocator that are not known here, and FileError for segments larger
+/// than any device.
 CallTrace calls_of(const Recording& recording);
 
 /// Reads text, one operation per line: `alloc,ID,BYTES,STREAM`, `free,ID`, `record_stream,ID,STREAM`, `complete`,

@@ -94,7 +94,8 @@ class Import {
     header.allocator = file_.config.text();
     header.timed = file_.timed;
     header.metadata = {{"imported", std::filesystem::path(name_).filename().string()},
-                       {"device_index", std::to_string(file_.device_index)}};
+                       {"device_index", std::to_string(file_.device_index)},
+                       {"version", MNEMO_VERSION}};
     return header;
   }
 

@@ -52,6 +52,9 @@ Recorder::State::State(CachingAllocator& allocator, std::string path, Ring ring,
               std::move(about.metadata)},
       ring_(ring.events),
       encoder_(about.timed) {
+  // Of this program, also where the rest is what another one said.
+  std::erase_if(header_.metadata, [](const auto& item) { return item.first == "version"; });
+  header_.metadata.emplace_back("version", MNEMO_VERSION);
   if (in_memory()) {
     if (ring_ < 1)
       throw ConfigError(fmt::format("a ring of {} events can record nothing; at least 1 is allowed", ring_));

@@ -10,7 +10,8 @@
 namespace mnemo::memory {
 namespace {
 
-using CrcTables = std::array<std::array<std::uint32_t, 256>, 8>;
+constexpr std::size_t kAtOnce = 16;
+using CrcTables = std::array<std::array<std::uint32_t, 256>, kAtOnce>;
 
 constexpr CrcTables make_crc_tables() {
   CrcTables tables{};
@@ -19,7 +20,7 @@ constexpr CrcTables make_crc_tables() {
     for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ ((crc & 1) != 0 ? 0xedb88320U : 0U);
     tables[0][i] = crc;
   }
-  for (std::size_t t = 1; t < 8; ++t) {
+  for (std::size_t t = 1; t < kAtOnce; ++t) {
     for (std::size_t i = 0; i < 256; ++i) {
       tables[t][i] = (tables[t - 1][i] >> 8) ^ tables[0][tables[t - 1][i] & 255];
     }
@@ -28,15 +29,15 @@ constexpr CrcTables make_crc_tables() {
 }
 constexpr CrcTables kCrc = make_crc_tables();
 
-/// The CRC-32 of zip and PNG, eight bytes at a time; `crc` continues an earlier result.
+/// The CRC-32 of zip and PNG, sixteen bytes at a time; `crc` continues an earlier result.
 std::uint32_t crc32(std::string_view bytes, std::uint32_t crc = 0) {
   crc = ~crc;
   const auto at = [&](std::size_t i) { return static_cast<std::uint32_t>(static_cast<std::uint8_t>(bytes[i])); };
   std::size_t i = 0;
-  for (; i + 8 <= bytes.size(); i += 8) {
+  for (; i + kAtOnce <= bytes.size(); i += kAtOnce) {
     const std::uint32_t low = crc ^ (at(i) | at(i + 1) << 8 | at(i + 2) << 16 | at(i + 3) << 24);
-    crc = kCrc[7][low & 255] ^ kCrc[6][(low >> 8) & 255] ^ kCrc[5][(low >> 16) & 255] ^ kCrc[4][low >> 24] ^
-          kCrc[3][at(i + 4)] ^ kCrc[2][at(i + 5)] ^ kCrc[1][at(i + 6)] ^ kCrc[0][at(i + 7)];
+    crc = kCrc[15][low & 255] ^ kCrc[14][(low >> 8) & 255] ^ kCrc[13][(low >> 16) & 255] ^ kCrc[12][low >> 24];
+    for (std::size_t k = 4; k < kAtOnce; ++k) crc ^= kCrc[15 - k][at(i + k)];
   }
   for (; i < bytes.size(); ++i) crc = (crc >> 8) ^ kCrc[0][(crc ^ at(i)) & 255];
   return ~crc;

@@ -60,12 +60,27 @@ std::string text(const Row& row) {
          wrap(verdict, 13) + wrap("    why: " + row.mechanism, 9) + '\n';
 }
 
-int show(const Lab& lab, const std::string& wanted, bool json) {
-  const std::string device = lab.place(wanted);
+struct LabOptions {
+  std::string device = "cpu";
+  std::string record;  ///< a folder, or empty
+  bool json = false;
+};
+
+/// Runs the lab, recorded if there is a folder for that.
+std::vector<Row> run(const Lab& lab, const std::string& device, const std::string& folder) {
+  if (folder.empty()) return lab.run(device);
+  labs::RecordedDevices devices(folder, lab.name);
+  std::vector<Row> rows = lab.run(device);
+  complain(fmt::format("{} recordings in {}", devices.finish().size(), folder));
+  return rows;
+}
+
+int show(const Lab& lab, const LabOptions& options) {
+  const std::string device = lab.place(options.device);
   const std::string decisions = Device::open(device, {}).backend().decisions().source();
-  const std::vector<Row> rows = lab.run(device);
+  const std::vector<Row> rows = run(lab, device, options.record);
   const bool agrees = std::all_of(rows.begin(), rows.end(), [](const Row& row) { return row.agrees(); });
-  if (json) {
+  if (options.json) {
     Json list = Json::array();
     for (const Row& row : rows) list.push_back(to_json(row));
     print_json({{"lab", lab.name}, {"device", device}, {"decisions", decisions}, {"agrees", agrees}, {"rows", list}});
@@ -88,12 +103,12 @@ void add_lab(CLI::App& app, Action& action) {
   verb->require_subcommand(1);
   for (const Lab& lab : labs::labs()) {
     CLI::App* one = verb->add_subcommand(lab.name, lab.description);
-    const auto device = std::make_shared<std::string>("cpu");
-    const auto json = std::make_shared<bool>(false);
-    one->add_option("--device", *device, "As for `mnemo step`. (cpu)");
-    one->add_flag("--json", *json, "One JSON object on stdout.");
-    one->callback(
-        [&action, &lab, device, json] { action = [&lab, device, json] { return show(lab, *device, *json); }; });
+    const auto options = std::make_shared<LabOptions>();
+    one->add_option("--device", options->device, "As for `mnemo step`. (cpu)");
+    one->add_option("--record", options->record,
+                    "Also write what happens to memory to this folder: a file per device that the lab opens.");
+    one->add_flag("--json", options->json, "One JSON object on stdout.");
+    one->callback([&action, &lab, options] { action = [&lab, options] { return show(lab, *options); }; });
   }
 }
 

@@ -20,7 +20,7 @@ using training::StepReport;
 /// A program that has just begun: a fresh device with SimpleConv on it.
 class Program {
  public:
-  explicit Program(const std::string& device) : device_(Device::open(device, {})) { manual_seed(0); }
+  explicit Program(const std::string& device) : device_(open_device(device, {})) { manual_seed(0); }
 
   /// Two training steps, so that Adam's moments are there; the report of the second one.
   StepReport train(std::int64_t batch, std::int64_t size = 28) {
@@ -39,7 +39,7 @@ class Program {
 
 /// What the convolutions and pools make of an image of that size.
 std::int64_t measured_features(const std::string& name, std::int64_t size) {
-  const DeviceScope scope(Device::open(name, {}));
+  const DeviceScope scope(open_device(name, {}));
   return models::SimpleConv().features(randn({1, 3, size, size})).size(1);
 }
 

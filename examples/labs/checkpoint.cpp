@@ -67,7 +67,7 @@ double ratio(const CheckpointTrial& plain, const CheckpointTrial& run) {
 Row row_of(const Subject& subject, const std::string& device_name) {
   const models::Spec& spec = *models::find_spec(subject.model);
   const CheckpointStudy study(
-      {.spec = spec, .batch = spec.batch, .size = spec.size, .device = Device::open(shape_only(device_name), {})});
+      {.spec = spec, .batch = spec.batch, .size = spec.size, .device = open_device(shape_only(device_name), {})});
   const CheckpointTrial& plain = study.plain();
   const CheckpointTrial root = study.square_root();
   const std::vector<CheckpointTrial> runs = study.candidates();

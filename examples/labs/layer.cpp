@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "labs/recorded_devices.h"
 #include "models/layer.h"
 #include "training/trainer.h"
 
@@ -98,7 +99,7 @@ LayerMeasurement measure(const LayerCase& layer, const std::string& device_name)
   manual_seed(0);
   LayerMeasurement measured;
   {
-    const Device device = Device::open(device_name, {});
+    const Device device = open_device(device_name, {});
     const DeviceScope scope(device);
     const auto model = spec.make();
     const models::Batch batch = models::random_batch(spec, layer.batch, layer.size);
@@ -120,7 +121,7 @@ LayerMeasurement measure(const LayerCase& layer, const std::string& device_name)
 memory::Peak measure_step(const LayerCase& layer, const std::string& device, const memory::AllocatorConfig& config) {
   const models::Spec spec = models::layer_spec(layer.text());
   const ConvPolicyScope policy(layer.policy);
-  const DeviceScope scope(Device::open(device, config));
+  const DeviceScope scope(open_device(device, config));
   manual_seed(0);
   training::Trainer trainer(spec, training::Rule::sgd, layer.dtype);
   trainer.step(layer.batch, layer.size);
@@ -129,7 +130,7 @@ memory::Peak measure_step(const LayerCase& layer, const std::string& device, con
 
 Bytes measure_workspace(const LayerCase& layer, ConvPass pass, const std::string& device_name) {
   const ConvPolicyScope policy(layer.policy);
-  const Device device = Device::open(device_name, exact_blocks());
+  const Device device = open_device(device_name, exact_blocks());
   const Array x(shape_of(layer.batch, layer.in, layer.size, layer.rank), layer.dtype, device);
   const Array w(shape_of(layer.out, layer.in, layer.kernel, layer.rank), layer.dtype, device);
   const ConvProblem problem = conv_problem("conv", x, w, {}, layer.rank, {.padding = layer.padding});

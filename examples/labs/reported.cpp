@@ -29,7 +29,7 @@ Forward run_forward(const std::string& device_name, const std::string& layer, DT
                     const memory::AllocatorConfig& config) {
   const models::Spec spec = models::layer_spec(layer);
   const ConvPolicyScope policy(parse_conv_policy("pytorch"));
-  const Device device = Device::open(device_name, config);
+  const Device device = open_device(device_name, config);
   const DeviceScope scope(device);
   Forward forward;
   try {
@@ -65,7 +65,7 @@ class Comparison {
       row_.because = fmt::format(
           "on the library: cuDNN's answers for these layers are not at hand ({}), their workspaces count as 0, and no "
           "agreement is claimed",
-          Device::open(device_, {}).backend().decisions().source());
+          open_device(device_, {}).backend().decisions().source());
     } else if (!own_card_) {
       row_.verdict = Verdict::depends;
       row_.because = fmt::format("on the card: the reports are of an A100 80GB, this is {}", device_);

@@ -19,7 +19,7 @@ struct Study {
   LayerMeasurement measured;
 
   Study(const LayerCase& of, const std::string& on)
-      : layer(of), device(Device::open(on, {})), formula(layer, device), measured(measure(layer, on)) {}
+      : layer(of), device(open_device(on, {})), formula(layer, device), measured(measure(layer, on)) {}
   Study(const Study&) = delete;
   Study& operator=(const Study&) = delete;
 

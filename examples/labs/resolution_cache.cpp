@@ -18,7 +18,7 @@ struct Holding {
 
 /// Forward passes at these sizes in one process, one after the other: what is held with the output of the last one.
 Holding run_forward(const LayerCase& layer, std::initializer_list<std::int64_t> sizes, const std::string& name) {
-  const Device device = Device::open(name, {});
+  const Device device = open_device(name, {});
   const DeviceScope scope(device);
   manual_seed(0);
   const models::Spec spec = models::layer_spec(layer.text());
@@ -36,7 +36,7 @@ Holding run_forward(const LayerCase& layer, std::initializer_list<std::int64_t> 
 
 Row cached_blocks_row(const std::string& device) {
   const LayerCase low{.padding = 1, .size = 32}, high = low.at(64);
-  const Device deciding = Device::open(device, {});
+  const Device deciding = open_device(device, {});
   const LayerFormula at_low(low, deciding), at_high(high, deciding);
   const auto held = [](const LayerFormula& formula) {
     return formula.parameters() + formula.input() + formula.output();

@@ -26,7 +26,7 @@ std::vector<Bytes> add_direct_peaks(Row& row, const LayerCase& layer, const std:
     at.policy.choice = ConvPolicy::Choice::direct;
     peaks.push_back(measure_step(at, device, exact_blocks()).allocated);
     row.figures.push_back({fmt::format("peak of a training step without workspace, {}", at.size_text()),
-                           LayerFormula(at, Device::open(device, {})).step_peak().bytes, peaks.back()});
+                           LayerFormula(at, open_device(device, {})).step_peak().bytes, peaks.back()});
   }
   return peaks;
 }
@@ -80,7 +80,7 @@ Row padding_share_row(const std::string& device) {
   const std::vector<std::int64_t> sizes{4, 8, 16, 32};
   std::vector<std::int64_t> shares;
   for (const std::int64_t size : sizes) {
-    const DeviceScope scope(Device::open(device, {}));
+    const DeviceScope scope(open_device(device, {}));
     const models::Spec spec = models::layer_spec(layer.at(size).text());
     const Tensor output = spec.make()->forward(models::random_batch(spec, 1, size).input);
     const std::int64_t edge = size + 4 - 2, voxels = size * size * size;
@@ -126,7 +126,7 @@ Row workspace_row(const std::string& name) {
       {{.rank = 2, .in = 32, .out = 64, .padding = 1, .batch = 16, .policy = last}, kForward, 128, 152},
   };
   const std::string on = shape_only(name);
-  const Device device = Device::open(on, {});
+  const Device device = open_device(on, {});
   Row row{.claim = "A4c",
           .statement =
               "Lower resolution can use more memory through the library's choice of algorithm alone: its workspace.",

@@ -50,7 +50,7 @@ Row categories_row(const std::string& name) {
   Bytes kept = 0, kept_without = 0;
   std::vector<Bytes> held;  // activations at the peak, by rising resolution
   for (const std::string& device : side_by_side(on)) {
-    const Device deciding = Device::open(device, {});
+    const Device deciding = open_device(device, {});
     for (const std::int64_t size : {kLow, kHigh}) {
       const models::Spec spec = stack_spec(kBatch, size);
       const StackFormula formula(spec, policy, deciding);

@@ -108,7 +108,7 @@ std::string under_own_policy(Row& row, const Pair& pair, const std::string& on, 
 
 Row whole_step_row(const std::string& name) {
   const std::string on = shape_only(name);
-  const Device deciding = Device::open(on, {});
+  const Device deciding = open_device(on, {});
   std::vector<std::vector<Step>> layers;
   std::int64_t tried = 0, agreeing = 0, unknown = 0;
   std::vector<std::string> pairs;

@@ -9,6 +9,8 @@
 
 #include <mnemo/mnemo.h>
 
+#include "labs/recorded_devices.h"
+
 namespace mnemo::labs {
 
 /// One number, predicted and measured. Bytes unless the name says otherwise.

@@ -4,6 +4,7 @@
 #include <iterator>
 
 #include "labs/layer.h"
+#include "labs/recorded_devices.h"
 #include "labs/resolution.h"
 #include "training/trainer.h"
 
@@ -82,7 +83,7 @@ StackMeasurement measure(const models::Spec& spec, const ConvPolicy& policy, con
   manual_seed(0);
   StackMeasurement measured;
   {
-    const Device device = Device::open(name, exact_blocks());
+    const Device device = open_device(name, exact_blocks());
     const DeviceScope here(device);
     const auto model = spec.make();
     const models::Batch batch = models::random_batch(spec, spec.batch, spec.size);
@@ -94,7 +95,7 @@ StackMeasurement measure(const models::Spec& spec, const ConvPolicy& policy, con
     const Tensor output = model->forward(batch.input);
     measured.forward = device.allocator().categories();
   }
-  const DeviceScope here(Device::open(name, exact_blocks()));
+  const DeviceScope here(open_device(name, exact_blocks()));
   training::Trainer trainer(spec, training::Rule::sgd);
   trainer.step(spec.batch, spec.size);
   measured.peak = trainer.step(spec.batch, spec.size).peak;

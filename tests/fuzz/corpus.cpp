@@ -12,7 +12,7 @@ int main(int argc, char** argv) {
   using namespace mnemo::memory;
   if (argc != 2) return 2;
   const std::filesystem::path folder = argv[1];
-  for (const char* kind : {"recording", "pickle", "json"}) std::filesystem::create_directories(folder / kind);
+  for (const char* kind : {"recording", "pickle", "json", "calls"}) std::filesystem::create_directories(folder / kind);
   int number = 0;
   for (const char* options : {"", "expandable_segments:True", "max_split_size_mb:20"}) {
     for (const int operations : {0, 3, 12, 40}) {
@@ -27,8 +27,15 @@ int main(int argc, char** argv) {
         write_memory_viz(recorder.recording(), pickle);
         std::ofstream json(folder / "json" / file, std::ios::binary);
         write_memory_viz_json(recorder.recording(), json);
+        for (const char* kind : {"recording", "pickle", "json"}) {
+          json.flush(), pickle.flush();
+          std::filesystem::copy_file(folder / kind / file, folder / "calls" / (file + "." + kind),
+                                     std::filesystem::copy_options::overwrite_existing);
+        }
       }
     }
   }
+  std::ofstream(folder / "calls" / "text") << "# of every kind\nalloc, a, 1000, 0\nalloc,b,3000000,1\nrecord_stream,a,1\n"
+                                             "free,a\ncomplete\nfree,b\nalloc,a,20000000,0\nempty_cache\nreset_peak\n";
   return 0;
 }

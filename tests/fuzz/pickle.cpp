@@ -1,8 +1,9 @@
-// Any bytes as a snapshot in a pickle: refused with a FileError, or a recording that holds together.
+// Any bytes as a snapshot in a pickle: refused with a FileError, or a recording that holds together, calls included.
 #include <cstddef>
 #include <cstdint>
 #include <string>
 
+#include <mnemo/memory/call_trace.h>
 #include <mnemo/memory/error.h>
 #include <mnemo/memory/import.h>
 
@@ -16,6 +17,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     return 0;
   }
   // What was made of it must be readable: an error here is one of the program.
-  mnemo::memory::Recording::parse(std::move(recording), "recording");
+  mnemo::memory::calls_of(mnemo::memory::Recording::parse(std::move(recording), "recording"));
   return 0;
 }

@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include <mnemo/memory/call_trace.h>
 #include <mnemo/memory/chrome_trace.h>
 #include <mnemo/memory/collapsed.h>
 #include <mnemo/memory/csv.h>
@@ -55,7 +56,9 @@ void read(std::string bytes) {
     write_events_csv(recording, out);
     write_memory_viz(recording, out);
     write_memory_viz_json(recording, out);
+    calls_of(recording);
   } catch (const mnemo::FileError&) {
+  } catch (const mnemo::ConfigError&) {  // options of the allocator in its header
   }
 }
 

@@ -14,6 +14,7 @@
 #include <mnemo/memory/memory_viz.h>
 #include <mnemo/memory/recorder.h>
 #include <mnemo/memory/recording_file.h>
+#include <mnemo/memory/recording_writer.h>
 #include <mnemo/memory/replay.h>
 #include <nlohmann/json.hpp>
 
@@ -183,6 +184,30 @@ TEST_CASE("files are told by their content, and what is none is refused") {
         "empty_cache, reset_peak");
   CHECK(read_calls(std::string("alloc,a,1,0\n"), "file").calls.size() == 1);
   CHECK_THROWS_AS(read_calls(std::string("/nonexistent")), FileError);
+}
+
+// Found by the fuzzers: the one ended the program, the other would have made more calls than there is memory for.
+TEST_CASE("a recording with unknown options of the allocator, or with an impossible segment, is refused") {
+  const auto refusal = [](const std::string& options, Bytes segment) -> std::string {
+    LiveState state;
+    Event event{.kind = EventKind::segment_alloc, .size = segment, .tag = {}};
+    state.apply(event, -1);
+    event = {.kind = EventKind::alloc, .size = 512, .requested = 1, .tag = {}};
+    state.apply(event, -1);
+    std::ostringstream out;
+    RecordingHeader header;
+    header.allocator = options;
+    RecordingWriter(out, header, state).finish(state);
+    try {
+      read_calls(out.str(), "file");
+    } catch (const FileError& error) {
+      return error.what();
+    }
+    return "";
+  };
+  CHECK(refusal("", Bytes{1} << 40) == "");
+  CHECK(refusal("expandable_segments:Teco", 2 * MiB).find("file: ") == 0);
+  CHECK(refusal("", Bytes{1} << 60).find("file: a segment for small blocks") == 0);
 }
 
 TEST_CASE("a replay can be recorded, tags and all") {

@@ -67,9 +67,12 @@ TEST_CASE("a recording holds every field of every event") {
   CHECK(recording.header().context == 3 * MiB);
   CHECK(AllocatorConfig::parse(recording.header().allocator).max_split_size == 40 * MiB);
   CHECK(!recording.header().timed);
-  REQUIRE(recording.header().metadata.size() == 2);
+  REQUIRE(recording.header().metadata.size() == 3);
   CHECK(recording.header().metadata[0] == std::pair<std::string, std::string>("batch", "8"));
   CHECK(recording.header().metadata[1] == std::pair<std::string, std::string>("", "\n"));
+  CHECK(recording.header().metadata[2].first == "version");
+  // As in project(mnemo VERSION ...).
+  CHECK(std::count(recording.header().metadata[2].second.begin(), recording.header().metadata[2].second.end(), '.') == 2);
   CHECK(!recording.truncated());
   CHECK(recording.dropped() == 0);
 
