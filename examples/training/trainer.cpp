@@ -103,17 +103,10 @@ void Trainer::run(std::int64_t batch_size, std::int64_t edge, StepReport& report
     const models::Batch batch = models::random_batch(spec_, batch_size, edge, options_.dtype);
     if (optimizer_ && i == 0) optimizer_->zero_grad();
     report.before_forward = device_.allocator().allocated();
-    Tensor output, loss;
-    {
-      const AutocastScope half(autocast_of(options_));
-      std::optional<OffloadScope> offload;
-      if (host_) offload.emplace(OffloadOptions{.host = host_});
-      // Stays until the end of the step, as in the loops that users write.
-      output = plan_ ? run_chain(*plan_, model_->stages(), batch.input) : model_->forward(batch.input);
-      report.after_forward = device_.allocator().allocated();
-      if (!optimizer_ && spec_.classes == 0) return;
-      loss = models::loss(spec_, output, batch.targets);
-    }
+    // The output stays until the end of the step, as in the loops that users write.
+    Passed pass = forward(batch.input, batch.targets, report);
+    if (!pass.loss.defined()) return;
+    Tensor loss = std::move(pass.loss);
     if (optimizer_) {
       if (batches > 1) loss = loss * share;
       (scaler_ ? scaler_->scale(loss) : loss).backward();
@@ -124,6 +117,17 @@ void Trainer::run(std::int64_t batch_size, std::int64_t edge, StepReport& report
   }
 }
 
+Trainer::Passed Trainer::forward(const Tensor& input, const Tensor& targets, StepReport& report) {
+  const AutocastScope half(autocast_of(options_));
+  std::optional<OffloadScope> offload;
+  if (host_) offload.emplace(OffloadOptions{.host = host_});
+  Passed pass;
+  pass.output = plan_ ? run_chain(*plan_, model_->stages(), input) : model_->forward(input);
+  report.after_forward = device_.allocator().allocated();
+  if (optimizer_ || spec_.classes > 0) pass.loss = models::loss(spec_, pass.output, targets);
+  return pass;
+}
+
 void Trainer::run_in_parts(std::int64_t batch_size, std::int64_t edge, StepReport& report) {
   const memory::PhaseScope phase(memory::Phase::forward);
   optimizer_->zero_grad();
@@ -132,13 +136,8 @@ void Trainer::run_in_parts(std::int64_t batch_size, std::int64_t edge, StepRepor
   const auto body = [&](std::int64_t begin, std::int64_t end) {
     if (begin == 0) report.loss = 0;
     const auto part = [&](const Tensor& all) { return all.defined() ? slice(all, 0, begin, end) : all; };
-    Tensor output, loss;
-    {
-      const AutocastScope half(autocast_of(options_));
-      output = plan_ ? run_chain(*plan_, model_->stages(), part(batch.input)) : model_->forward(part(batch.input));
-      report.after_forward = device_.allocator().allocated();
-      loss = models::loss(spec_, output, part(batch.targets));
-    }
+    Passed pass = forward(part(batch.input), part(batch.targets), report);
+    Tensor loss = std::move(pass.loss);
     if (end - begin < batch_size) loss = loss * (static_cast<double>(end - begin) / static_cast<double>(batch_size));
     (scaler_ ? scaler_->scale(loss) : loss).backward();
     report.loss = device_.is_virtual() ? std::numeric_limits<double>::quiet_NaN() : report.loss + loss.item();

@@ -70,6 +70,10 @@ class Trainer {
 
  private:
   void run(std::int64_t batch_size, std::int64_t edge, StepReport& report);
+  struct Passed {
+    Tensor output, loss;  ///< the loss is undefined where there is none
+  };
+  Passed forward(const Tensor& input, const Tensor& targets, StepReport& report);
   void run_in_parts(std::int64_t batch_size, std::int64_t edge, StepReport& report);
   void update();
 
