@@ -1,5 +1,6 @@
 // mnemo lab: its figures against numbers from paper and from the issues of those who measured them, and its verdicts.
 #include <cmath>
+#include <filesystem>
 #include <map>
 #include <string>
 
@@ -217,4 +218,25 @@ TEST_CASE("the reported lab on another card makes no claim") {
     CHECK(row["prediction"].empty());
     CHECK(row["because"].get<std::string>().find("an A100 80GB") != std::string::npos);
   }
+}
+
+TEST_CASE("a lab records each device that it opens") {
+  const auto folder = std::filesystem::temp_directory_path() / "mnemo-lab-record-test";
+  std::filesystem::remove_all(folder);
+  const Answer plain = mnemo_command("lab reported --json --device virtual:a100-80gb");
+  const Answer recorded = mnemo_command("lab reported --json --device virtual:a100-80gb --record " + folder.string());
+  CHECK(recorded.out == plain.out);
+  // Two reports, each of one run that fits and of one that does not.
+  int files = 0, full = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    const auto recording = mnemo::memory::Recording::read(entry.path().string());
+    CHECK(recording.header().device == "virtual:a100-80gb");
+    CHECK(!recording.truncated());
+    ++files;
+    for (const auto& event : recording.events()) full += event.kind == mnemo::memory::EventKind::oom ? 1 : 0;
+  }
+  CHECK(files == 4);
+  CHECK(full == 2);
+  std::filesystem::remove_all(folder);
+  CHECK(mnemo_command("lab reported --record /proc/none").code == 2);
 }
