@@ -105,7 +105,7 @@ TEST_CASE("fit: wrong command lines") {
 
 TEST_CASE("an OutOfMemory of step names changes that make it fit, and they do") {
   const std::string device = " --device virtual:a100-40gb,2GiB --size 64 --steps 2";
-  const Answer failed = mnemo_command("step resnet18 --batch 900" + device + " --json");
+  const Answer failed = mnemo_command("step resnet18 --batch 2000" + device + " --json");
   REQUIRE(failed.code == 3);
   const json changes = failed.json()["oom"]["changes"];
   REQUIRE(changes.size() >= 2);

@@ -138,7 +138,7 @@ TEST_CASE("out of memory exits with 3 and says where") {
     REQUIRE(object.contains("oom"));
     const json& oom = object["oom"];
     CHECK(keys(oom) == std::set<std::string>{"requested", "segment", "allocated", "reserved", "capacity", "free",
-                                             "largest_free_block", "phase", "op", "module"});
+                                             "largest_free_block", "phase", "op", "module", "changes"});
     CHECK(oom["capacity"] == 8 << 20);
     CHECK(oom["requested"] == 64 * 32 * 26 * 26 * 4);
     CHECK(oom["segment"] == 20 << 20);
