@@ -49,10 +49,10 @@ class Look {
     window.history.replaceState(null, "", hash ? `#${hash}` : window.location.pathname + window.location.search);
   }
 
-  /** Places between events are those of a second run, or of time. */
+  /** Places between events are those of a second run, or of time; rounded up, so that they lead back behind the event. */
   numberText(key) {
     const whole = key !== "t" && this.axis !== "time";
-    return String(Number(this[key].toFixed(whole ? 0 : 3)));
+    return String(whole ? Math.round(this[key]) : Math.ceil(this[key] * 1e6) / 1e6);
   }
 
   /** Takes new values and has everything drawn anew that depends on them, once, before the next frame. */
