@@ -8,6 +8,7 @@
 #include "command/command.h"
 #include "command/numbers.h"
 #include "command/training_options.h"
+#include "training/checkpointing.h"
 
 namespace mnemo::command {
 
@@ -99,11 +100,20 @@ int show(const FitOptions& options) {
   run.batch = options.batch.empty() ? workload.spec.batch : read_count("--batch", options.batch);
   run.size = options.size.empty() ? workload.spec.size : read_count("--size", options.size);
   run.steps = read_count("--steps", options.steps);
+  using Kind = training::CheckpointRequest::Kind;
+  const training::CheckpointRequest request = training::read_checkpoint_request(options.training.checkpoint);
+  if (request.kind == Kind::automatic || request.kind == Kind::budget)
+    throw UsageError("--checkpoint: here it is a number of segments or a plan; which one is best, --batch finds out");
+  if (request.kind == Kind::given) run.checkpoint = request.plan;
   const models::Spec& spec = workload.spec;
   if (!spec.sizes.contains(run.size))
     throw UsageError(fmt::format("--size: {} takes {}, not {}", spec.name, spec.sizes.text(), run.size));
   run.device = Device::open(question.device);
   check_layout(workload, run.device);
+  if (request.kind == Kind::segments) {
+    const DeviceScope on_device(Device::open(without_limit(question.device)));
+    run.checkpoint = even_segments(spec.make()->stages().size(), request.segments);
+  }
   return options.batch.empty() ? show_batches(options, question) : show_plan(options, question);
 }
 

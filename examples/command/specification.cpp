@@ -10,6 +10,7 @@
 #include "command/numbers.h"
 #include "command/trace_file.h"
 #include "models/layer.h"
+#include "training/checkpointing.h"
 
 namespace mnemo::command {
 
@@ -76,6 +77,9 @@ training::RunPlan plan_of(const RunOptions& options, const std::string& command)
   plan.command = command;
   plan.record = options.record;
   check_layout(workload, plan.device);
+  const training::CheckpointRequest request = training::read_checkpoint_request(options.training.checkpoint);
+  if (request.kind != training::CheckpointRequest::Kind::none)
+    plan.checkpoint = training::choose_plan(plan, request).chosen.plan;
   return plan;
 }
 

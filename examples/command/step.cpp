@@ -31,7 +31,6 @@ struct StepOptions {
   std::string seed = "0";
   std::string record;  ///< a file, or empty
   std::string report;  ///< a page, or none
-  std::string checkpoint = "none";
   bool json = false;
 };
 
@@ -53,10 +52,8 @@ Plan read(const StepOptions& options) {
             .steps = read_count("--steps", options.steps),
             .training = {},
             .seed = read_seed("--seed", options.seed),
-            .checkpoint = training::read_checkpoint_request(options.checkpoint)};
+            .checkpoint = training::read_checkpoint_request(options.training.checkpoint)};
   plan.training = read_training(options.training, plan.workload.dtype);
-  if (options.training.no_grad && plan.checkpoint.kind != training::CheckpointRequest::Kind::none)
-    throw UsageError("--no-grad keeps nothing for backward: there is nothing to --checkpoint");
   const models::Spec& spec = plan.workload.spec;
   plan.batches = options.batch.empty() ? std::vector{spec.batch} : read_counts("--batch", options.batch);
   plan.size = options.size.empty() ? spec.size : read_count("--size", options.size);
@@ -182,9 +179,6 @@ void add_step(CLI::App& app, Action& action) {
   verb->add_option("--seed", options->seed, "Of all random numbers. (0)");
   verb->add_option("--record", options->record, "Also write everything that happens to memory to this file.");
   add_page_option(*verb, options->report);
-  verb->add_option("--checkpoint", options->checkpoint,
-                   "none, a number of segments, auto (the least memory for 16 % more operations), or plan:SIZE (the "
-                   "fewest operations with at most SIZE allocated). (none)");
   verb->add_flag("--json", options->json, "One JSON object on stdout.");
   verb->callback([&action, options, allocator] {
     options->has_allocator = allocator->count() > 0;

@@ -10,6 +10,9 @@ void add_training(CLI::App& verb, TrainingOptions& options) {
                   "Autocast: products and convolutions in bf16 or fp16, parameters in float32; fp16 scales the loss. "
                   "(no)");
   verb.add_option("--accumulate", options.accumulate, "Batches whose gradients make one update. (1)");
+  verb.add_option("--checkpoint", options.checkpoint,
+                  "none, a number of segments, auto (the least memory for 16 % more operations), plan:SIZE (the "
+                  "fewest operations with at most SIZE allocated), or a plan such as '0 (1 2) 3'. (none)");
   verb.add_flag("--optimizer-in-backward", options.optimizer_in_backward,
                 "Update each parameter as soon as its gradient is complete, and free the gradient.");
   verb.add_flag("--in-place", options.in_place,
@@ -48,6 +51,8 @@ training::TrainerOptions read_training(const TrainingOptions& options, DType dty
         "--optimizer-in-backward cannot skip the step of a scaled loss that overflowed; take --amp bf16, which needs "
         "no scale");
   }
+  if (options.no_grad && options.checkpoint != "none")
+    throw UsageError("--no-grad keeps nothing for backward: there is nothing to --checkpoint");
   if (options.no_grad && training.offload)
     throw UsageError("--no-grad saves nothing for backward: leave out --offload");
   if (training.recover && (training.step_in_backward || training.accumulate > 1 || options.no_grad)) {

@@ -13,6 +13,7 @@ struct TrainingOptions {
   std::string optimizer = "sgd";
   std::string amp = "no";
   std::string accumulate = "1";
+  std::string checkpoint = "none";  ///< see training::read_checkpoint_request
   bool optimizer_in_backward = false;
   bool in_place = false;
   bool offload = false;
@@ -20,7 +21,7 @@ struct TrainingOptions {
   bool no_grad = false;
 };
 
-/// Adds --optimizer, --amp, --accumulate, --optimizer-in-backward, --in-place, --offload and --no-grad.
+/// Adds --optimizer, --amp, --accumulate, --checkpoint, --optimizer-in-backward, --in-place, --offload and --no-grad.
 void add_training(CLI::App& verb, TrainingOptions& options);
 /// Throws UsageError, also for options that do not go together.
 training::TrainerOptions read_training(const TrainingOptions& options, DType dtype);

@@ -23,7 +23,7 @@ void train(const RunPlan& run, const FitChoices& choices) {
   if (choices.workspace_limit) policy.workspace_limit = *choices.workspace_limit;
   const ConvPolicyScope planned(policy);
   Trainer trainer(run.spec, with(run.training, choices));
-  trainer.checkpoint(choices.checkpoint);
+  trainer.checkpoint(choices.checkpoint ? choices.checkpoint : run.checkpoint);
   for (std::int64_t step = 0; step < run.steps; ++step) trainer.step(choices.batch, run.size);
 }
 
@@ -92,7 +92,8 @@ std::string step_arguments(const RunPlan& run, const std::string& device, const 
   if (all.step_in_backward) text += " --optimizer-in-backward";
   if (all.in_place) text += " --in-place";
   if (all.offload) text += " --offload";
-  if (choices.checkpoint) text += fmt::format(" --checkpoint '{}'", choices.checkpoint->text());
+  const auto& checkpoint = choices.checkpoint ? choices.checkpoint : run.checkpoint;
+  if (checkpoint) text += fmt::format(" --checkpoint '{}'", checkpoint->text());
   return text + fmt::format(" --steps {}", run.steps);
 }
 

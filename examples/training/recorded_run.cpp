@@ -21,6 +21,7 @@ memory::RecordingAbout about(const RunPlan& plan) {
   if (plan.training.step_in_backward) say("updates", "in backward");
   if (plan.training.amp) say("amp", name(*plan.training.amp));
   if (plan.training.accumulate > 1) say("accumulate", fmt::format("{}", plan.training.accumulate));
+  if (plan.checkpoint) say("checkpoints", plan.checkpoint->text());
   say("steps", fmt::format("{}", plan.steps));
   say("seed", fmt::format("{}", plan.seed));
   say("policy", describe(plan.policy));
@@ -50,6 +51,7 @@ RecordedRun record_run(const RunPlan& plan, memory::Ring ring) {
     {
       const memory::PhaseScope setup(memory::Phase::setup);
       trainer.emplace(plan.spec, plan.training);
+      trainer->checkpoint(plan.checkpoint);
     }
     for (std::int64_t step = 0; step < plan.steps; ++step) trainer->step(plan.batch, plan.size);
     recording = recorded();

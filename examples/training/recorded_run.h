@@ -18,6 +18,7 @@ struct RunPlan {
   models::Spec spec;
   TrainerOptions training = {};
   ConvPolicy policy = {};
+  std::optional<CheckpointPlan> checkpoint = {};  ///< nothing: the model's own forward
   std::int64_t batch = 1;
   std::int64_t size = 0;  ///< 0: the model's own extents
   std::int64_t steps = 2;

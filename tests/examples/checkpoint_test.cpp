@@ -9,6 +9,7 @@
 
 using namespace mnemo;
 using training::CheckpointRequest;
+using json = nlohmann::json;
 
 namespace {
 
@@ -119,4 +120,28 @@ TEST_CASE("the checkpoint lab's predictions hold, and resnet50 trains with a thi
     CHECK(measured["planned: activations at most"] >= measured["one operation's operands and result"]);
   }
   CHECK(lab["rows"][2]["verdict"] == "true");
+}
+
+TEST_CASE("explain and diff take checkpoints, and mean the run that step makes") {
+  const std::string options = " --batch 4 --size 64 --optimizer adam --device virtual:h200 --steps 2";
+  const std::string run = "resnet18" + options;
+  const json diff = object_of("diff resnet18 'resnet18 --checkpoint 4'" + options);
+  const json& peak = diff["metrics"]["peak_allocated"];
+  std::int64_t sum = 0;
+  for (const json& cause : peak["causes"]) sum += cause["bytes"].get<std::int64_t>();
+  CHECK(sum == peak["b"].get<std::int64_t>() - peak["a"].get<std::int64_t>());
+  CHECK(peak["b"] < peak["a"]);
+  for (const std::string checkpoint : {"none", "4"}) {
+    const json steps = object_of("step " + run + " --checkpoint " + checkpoint)["runs"][0]["steps"];
+    std::int64_t most = 0;
+    for (const json& step : steps) most = std::max(most, step["peak_allocated"].get<std::int64_t>());
+    CHECK(object_of("explain " + run + " --checkpoint " + checkpoint)["peak_allocated"] == most);
+    CHECK(peak[checkpoint == "4" ? "b" : "a"] == most);
+  }
+}
+
+TEST_CASE("fit with checkpoints: larger batches fit") {
+  const std::string fit = "fit resnet18 --size 64 --device virtual:a100-40gb --memory 800MiB --optimizer adam ";
+  CHECK(object_of(fit + "--checkpoint 4")["largest_batch"] > object_of(fit)["largest_batch"]);
+  CHECK(mnemo_command(fit + "--checkpoint auto").code == 2);
 }
