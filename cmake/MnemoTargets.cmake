@@ -31,11 +31,11 @@ function(mnemo_compile_options target)
   endif()
 endfunction()
 
-# For what is not worth the time of optimizing: targets that call the library, where the work is done. Their headers are
-# compiled beforehand, unless by way of a compiler cache, to which that is in the way.
+# For what is not worth the time of optimizing: targets that call the library, where the work is done. The headers that are
+# given are compiled beforehand, unless by way of a compiler cache, to which that is in the way.
 function(mnemo_quick_compile target)
   target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O1>)
-  if(NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  if(ARGN AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
     target_precompile_headers(${target} ${ARGN})
   endif()
 endfunction()
