@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include <mnemo/core/card.h>
-#include <mnemo/core/random.h>
+#include <mnemo/core/random_stream.h>
 
 namespace mnemo {
 
@@ -35,23 +35,12 @@ class NeededBytes {
   std::shared_ptr<void> subscription_;  // last: it ends before the rest goes
 };
 
-class RandomStateScope {
- public:
-  RandomStateScope() : before_(random_state()) {}
-  ~RandomStateScope() { set_random_state(before_); }
-  RandomStateScope(const RandomStateScope&) = delete;
-  RandomStateScope& operator=(const RandomStateScope&) = delete;
-
- private:
-  RandomState before_;
-};
-
 }  // namespace
 
 DryRun dry_run(const std::string& name, const std::function<void()>& program, const memory::AllocatorConfig& config) {
   const Device device = Device::open(name, config);
   memory::CachingAllocator& allocator = device.allocator();
-  const RandomStateScope random;
+  const RandomStreamScope random(random_state());
   const DeviceScope on_device(device);
   const NeededBytes needed(allocator);
   DryRun run;

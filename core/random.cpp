@@ -1,4 +1,5 @@
 #include <mnemo/core/random.h>
+#include <mnemo/core/random_stream.h>
 
 #include <cmath>
 #include <limits>
@@ -10,6 +11,7 @@ namespace {
 
 std::mutex mutex;
 RandomState current;
+thread_local RandomState* own = nullptr;  // instead of `current`, on a thread with a stream of its own
 
 /// The neighbour of a number of type T.
 template <class T>
@@ -32,21 +34,38 @@ double next(T value, bool up) {
 void manual_seed(std::uint64_t seed) { set_random_state({seed, 0}); }
 
 RandomState random_state() {
+  if (own != nullptr) return *own;
   const std::lock_guard lock(mutex);
   return current;
 }
 
 void set_random_state(RandomState state) {
+  if (own != nullptr) {
+    *own = state;
+    return;
+  }
   const std::lock_guard lock(mutex);
   current = state;
 }
 
-RandomState take_random(std::int64_t count) {
-  const std::lock_guard lock(mutex);
-  const RandomState taken = current;
-  current.offset += (static_cast<std::uint64_t>(count) + 3) / 4 * 4;
+namespace {
+
+RandomState take(RandomState& from, std::int64_t count) {
+  const RandomState taken = from;
+  from.offset += (static_cast<std::uint64_t>(count) + 3) / 4 * 4;
   return taken;
 }
+
+}  // namespace
+
+RandomState take_random(std::int64_t count) {
+  if (own != nullptr) return take(*own, count);
+  const std::lock_guard lock(mutex);
+  return take(current, count);
+}
+
+RandomStreamScope::RandomStreamScope(RandomState start) : own_(start), before_(own) { own = &own_; }
+RandomStreamScope::~RandomStreamScope() { own = before_; }
 
 UniformLimits uniform_limits(double low, double high, DType dtype) {
   const double infinity = std::numeric_limits<double>::infinity();

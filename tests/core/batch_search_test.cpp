@@ -119,3 +119,17 @@ TEST_CASE("dry run: what a program needs besides its workspaces") {
   CHECK_FALSE(failed.fits());
   CHECK(failed.failure->details().requested == 40 * MiB);
 }
+
+TEST_CASE("dry run: its random numbers are its own, whatever other threads take") {
+  const RandomState before = random_state();
+  static_cast<void>(fitting_batches({.device = "virtual:120MiB", .threads = 4}, [&](std::int64_t batch) {
+    CHECK(random_state().offset == before.offset);
+    for (int i = 0; i < 100; ++i) {
+      const RandomState state = random_state();
+      CHECK(take_random(8).offset == state.offset);
+      CHECK(random_state().offset == state.offset + 8);
+    }
+    sawtooth(batch);
+  }));
+  CHECK(random_state().offset == before.offset);
+}
