@@ -11,7 +11,6 @@
 #include <fmt/format.h>
 
 #include <mnemo/core/error.h>
-#include <mnemo/core/random.h>
 #include <mnemo/core/threads.h>
 
 namespace mnemo {
@@ -35,7 +34,6 @@ class Search {
 
   FittingBatches run() {
     const auto start = std::chrono::steady_clock::now();
-    const RandomState random = random_state();
     FittingBatches found;
     const std::int64_t limit = too_large();
     found.limit = limit > search_.limit ? 0 : limit;
@@ -47,7 +45,6 @@ class Search {
     if (count > 0 && batches.back() != count) batches.push_back(count);
     try_all(batches);
     if (step > 1) refine();
-    set_random_state(random);
     collect(found);
     if (!found.first_failure && found.limit > 0) {  // what ended the search is the first failure
       try_all({found.limit});

@@ -24,18 +24,9 @@ void sgd(const UpdateCall& call, std::int64_t count, C* parameter, const C* grad
   }
 }
 
-/// Kingma and Ba, Adam (2014), algorithm 1; with decoupled decay Loshchilov and Hutter, AdamW (2017), algorithm 2.
 template <class C>
 void adam(const UpdateCall& call, std::int64_t count, C* parameter, const C* gradient, C* first, C* second) {
-  const C beta1 = static_cast<C>(call.beta1), beta2 = static_cast<C>(call.beta2),
-          epsilon = static_cast<C>(call.epsilon);
-  // In float, 1 - beta2 taken from the rounded beta2 would be wrong in its fifth digit.
-  const C take1 = static_cast<C>(1 - call.beta1), take2 = static_cast<C>(1 - call.beta2);
-  const C rate = static_cast<C>(call.lr / call.bias_correction1);
-  const C root2 = static_cast<C>(std::sqrt(call.bias_correction2));
-  const C l2 = static_cast<C>(call.decoupled_weight_decay ? 0 : call.weight_decay);
-  const C shrink = static_cast<C>(call.decoupled_weight_decay ? 1 - call.lr * call.weight_decay : 1);
-  const C sign = call.maximize ? C{-1} : C{1};
+  const auto [beta1, beta2, take1, take2, epsilon, rate, root2, l2, shrink, sign] = AdamNumbers<C>(call);
   for (std::int64_t i = 0; i < count; ++i) {
     const C g = sign * gradient[i] + l2 * parameter[i];
     first[i] = beta1 * first[i] + take1 * g;

@@ -22,14 +22,7 @@ template <class C>
 void adam_block(const UpdateCall& call, std::int64_t count, C* parameter, const C* gradient, std::uint8_t* first,
                 std::uint8_t* second, float& first_largest, float& second_largest) {
   const DynamicMap &with_sign = signed_map(), &without_sign = unsigned_map();
-  const C beta1 = static_cast<C>(call.beta1), beta2 = static_cast<C>(call.beta2),
-          epsilon = static_cast<C>(call.epsilon);
-  const C take1 = static_cast<C>(1 - call.beta1), take2 = static_cast<C>(1 - call.beta2);
-  const C rate = static_cast<C>(call.lr / call.bias_correction1);
-  const C root2 = static_cast<C>(std::sqrt(call.bias_correction2));
-  const C l2 = static_cast<C>(call.decoupled_weight_decay ? 0 : call.weight_decay);
-  const C shrink = static_cast<C>(call.decoupled_weight_decay ? 1 - call.lr * call.weight_decay : 1);
-  const C sign = call.maximize ? C{-1} : C{1};
+  const auto [beta1, beta2, take1, take2, epsilon, rate, root2, l2, shrink, sign] = AdamNumbers<C>(call);
   C means[kMomentBlock], squares[kMomentBlock];
   for (std::int64_t i = 0; i < count; ++i) {
     const C g = sign * gradient[i] + l2 * parameter[i];

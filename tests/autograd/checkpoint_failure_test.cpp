@@ -9,23 +9,14 @@
 #include <mnemo/core/error.h>
 #include <mnemo/memory/allocator.h>
 
+#include "autograd/refusal.h"
+
 using namespace mnemo;
 using memory::Bytes;
 
 namespace {
 
 constexpr Bytes kMiB = 1 << 20;
-
-std::string refusal(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const GradError& error) {
-    return error.what();
-  }
-  return "nothing was refused";
-}
-
-bool mentions(const std::string& text, const char* part) { return text.find(part) != std::string::npos; }
 
 Tensor exp_times(int count, Tensor x) {
   for (int i = 0; i < count; ++i) x = exp(x);

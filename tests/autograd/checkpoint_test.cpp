@@ -10,6 +10,8 @@
 #include <mnemo/core/planning/conv_trace.h>
 #include <mnemo/memory/allocator.h>
 
+#include "autograd/refusal.h"
+
 using namespace mnemo;
 using memory::Bytes;
 using memory::Category;
@@ -108,17 +110,6 @@ Outcome run(const char* device_name, How how, bool like_nested = false) {
   outcome.values.push_back(rand({3}).values<float>());  // the stream goes on as if nothing had been computed again
   return outcome;
 }
-
-std::string refusal(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const GradError& error) {
-    return error.what();
-  }
-  return "nothing was refused";
-}
-
-bool mentions(const std::string& text, const char* part) { return text.find(part) != std::string::npos; }
 
 struct Bench {
   Device device = Device::open("virtual:cpu");
