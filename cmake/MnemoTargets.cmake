@@ -17,14 +17,22 @@ endfunction()
 
 # Warnings, instruction set and sanitizers, for the library, the command, the tests and the benchmarks alike.
 function(mnemo_compile_options target)
-  target_compile_options(${target} PRIVATE
-    -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Wold-style-cast
+  set(options -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Wold-style-cast)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     # GCC sees these in library code that it has inlined, where they cannot happen; the sanitizers find those that can.
-    $<$<CXX_COMPILER_ID:GNU>:-Wno-array-bounds;-Wno-stringop-overflow;-Wno-restrict;-Wno-maybe-uninitialized>
-    $<$<BOOL:${MNEMO_WERROR}>:-Werror>
-    $<$<BOOL:${MNEMO_NATIVE}>:-march=native>
-    # GCC 12 with AVX-512 compiles `f() == std::vector<double>{0.5, 0.5, 0, 0}` to the wrong answer unless this is off.
-    $<$<AND:$<CXX_COMPILER_ID:GNU>,$<BOOL:${MNEMO_NATIVE}>,$<VERSION_LESS:$<CXX_COMPILER_VERSION>,13>>:-fno-tree-slp-vectorize>)
+    list(APPEND options -Wno-array-bounds -Wno-stringop-overflow -Wno-restrict -Wno-maybe-uninitialized)
+  endif()
+  if(MNEMO_WERROR)
+    list(APPEND options -Werror)
+  endif()
+  if(MNEMO_NATIVE)
+    list(APPEND options -march=native)
+    if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+      # GCC 12 with AVX-512 compiles `f() == std::vector<double>{0.5, 0.5, 0, 0}` to the wrong answer unless this is off.
+      list(APPEND options -fno-tree-slp-vectorize)
+    endif()
+  endif()
+  target_compile_options(${target} PRIVATE "$<$<COMPILE_LANGUAGE:CXX>:${options}>")
   if(MNEMO_SANITIZE)
     target_compile_options(${target} PRIVATE -fsanitize=${MNEMO_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
     target_link_options(${target} PUBLIC -fsanitize=${MNEMO_SANITIZE})

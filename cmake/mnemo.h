@@ -26,6 +26,7 @@
 #include <mnemo/core/planning/plan_choice.h>
 #include <mnemo/core/planning/tabulation.h>
 #include <mnemo/core/random.h>
+#include <mnemo/core/stream.h>
 #include <mnemo/core/threads.h>
 #include <mnemo/core/work.h>
 #include <mnemo/cuda/card_properties.h>

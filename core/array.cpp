@@ -6,6 +6,7 @@
 
 #include <mnemo/core/backend.h>
 #include <mnemo/core/error.h>
+#include <mnemo/core/stream.h>
 #include <mnemo/core/work.h>
 
 namespace mnemo {
@@ -134,6 +135,14 @@ std::vector<T> Array::values() const {
     for (std::int64_t i = 0; i < count; ++i) result.push_back(cast<T>(host[static_cast<std::size_t>(i)]));
   });
   return result;
+}
+
+void Array::record_stream(const Stream& stream) const {
+  if (!(stream.device() == device())) {
+    fail<DeviceError>("record_stream", fmt::format("the array {} lies on {}, and the stream is one of {}", shape().text(),
+                                                   device().name(), stream.device().name()));
+  }
+  storage_->record_stream(stream.id());
 }
 
 double Array::item() const {

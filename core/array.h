@@ -9,6 +9,8 @@
 
 namespace mnemo {
 
+class Stream;
+
 /// Elements in a storage. Copies share the storage; an Array by `const&` can still be filled (it is a handle).
 class Array {
  public:
@@ -65,6 +67,10 @@ class Array {
   /// Itself, or a copy with the other dtype or on the other device.
   Array to(DType dtype) const;
   Array to(const Device& device) const;
+
+  /// Says that `stream` uses the elements too, which another one made: see StreamScope. Throws DeviceError if it is of
+  /// another device.
+  void record_stream(const Stream& stream) const;
 
   /// All elements in row-major order, cast to T; NaN (or 0) from a virtual device.
   template <class T>

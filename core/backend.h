@@ -167,7 +167,15 @@ class Backend {
     if (plan.estimated) ++estimated_plans_;
   }
   virtual bool is_virtual() const = 0;
+  /// Waits until everything that is queued is done.
   virtual void synchronize() = 0;
+
+  /// The stream in which this thread queues work here (core/stream.h).
+  memory::StreamId current_stream() const;
+  /// One more stream; 0, the only one, where work is done at once.
+  virtual memory::StreamId new_stream() { return 0; }
+  /// What is queued in `waiting` from now on begins when what is queued in `awaited` now is done.
+  virtual void wait(memory::StreamId /*waiting*/, memory::StreamId /*awaited*/) {}
 
   /// Moves a row-major array's bytes to or from host memory; from a virtual device come NaNs (zeros for integers).
   virtual void read(const Array& from, void* host) = 0;

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include <mnemo/core/backend.h>
 #include <mnemo/memory/allocator.h>
 
 namespace mnemo {
@@ -9,7 +10,9 @@ namespace mnemo {
 using memory::Category;
 
 Storage::Storage(Device device, memory::Bytes bytes)
-    : device_(std::move(device)), bytes_(bytes), block_(device_.allocator().malloc(bytes)) {}
+    : device_(std::move(device)),
+      bytes_(bytes),
+      block_(device_.allocator().malloc(bytes, device_.backend().current_stream())) {}
 
 Storage::~Storage() { device_.allocator().free(block_); }
 
@@ -17,6 +20,10 @@ void Storage::swap_contents(Storage& other) noexcept {
   std::swap(block_, other.block_);
   changed_in_place();
   other.changed_in_place();
+}
+
+void Storage::record_stream(memory::StreamId stream) {
+  if (block_ != nullptr) device_.allocator().record_stream(block_, stream);
 }
 
 Category Storage::category() const { return block_ ? block_->tag.category : Category::other; }

@@ -28,6 +28,9 @@ class Storage {
   memory::Bytes bytes() const { return bytes_; }
   const memory::Block* block() const { return block_; }
 
+  /// Says that this stream uses the contents too: they are not given to others before it is done with them.
+  void record_stream(memory::StreamId stream);
+
   /// How often the contents were changed in place.
   std::uint32_t version() const { return version_; }
   void changed_in_place() { ++version_; }

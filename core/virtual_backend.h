@@ -11,6 +11,7 @@ class VirtualBackend final : public Backend {
 
   bool is_virtual() const override { return true; }
   void synchronize() override {}
+  memory::StreamId new_stream() override { return ++streams_; }
   void read(const Array& from, void* host) override;
   void write(const void*, const Array&) override {}
 
@@ -45,6 +46,9 @@ class VirtualBackend final : public Backend {
   void unscale(std::span<const Array>, const Array&, const Array&) override {}
   void update_scale(const ScaleRule&, const Array&, const Array&, const Array&) override {}
   void norm(std::span<const Array>, double, const Array&) override {}
+
+ private:
+  std::atomic<memory::StreamId> streams_{0};
 };
 
 /// The decisions of a GPU whose library has not been asked: convolutions without a workspace, marked as estimated;

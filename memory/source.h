@@ -37,6 +37,10 @@ class Source {
   virtual Bytes capacity() const = 0;
   /// Bytes that the device can still give (to this process or to others).
   virtual Bytes free_bytes() const = 0;
+  /// Bytes of the device that this process had before its first segment (context, libraries).
+  virtual Bytes context_bytes() const { return 0; }
+  /// Bytes of the device that other processes have now, as far as that is known.
+  virtual Bytes others_bytes() const { return 0; }
 
   /// Marks the present end of `stream`'s work.
   virtual EventId record(StreamId stream) = 0;
@@ -62,6 +66,7 @@ class VirtualSource final : public Source {
   void unmap(std::byte* address, Bytes bytes) noexcept override;
   Bytes capacity() const override;
   Bytes free_bytes() const override;
+  Bytes context_bytes() const override { return context_; }
   EventId record(StreamId stream) override;
   bool is_done(EventId event) override;
   void wait(EventId event) override;

@@ -1,0 +1,61 @@
+#include <mnemo/core/stream.h>
+
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include <mnemo/core/backend.h>
+#include <mnemo/core/error.h>
+
+namespace mnemo {
+
+namespace {
+
+/// Which devices have a current stream other than 0 on this thread: hardly ever more than one.
+std::vector<std::pair<const Backend*, memory::StreamId>>& current_streams() {
+  thread_local std::vector<std::pair<const Backend*, memory::StreamId>> streams;
+  return streams;
+}
+
+void set_current(const Backend& backend, memory::StreamId stream) {
+  auto& streams = current_streams();
+  for (auto entry = streams.begin(); entry != streams.end(); ++entry) {
+    if (entry->first != &backend) continue;
+    if (stream == 0)
+      streams.erase(entry);
+    else
+      entry->second = stream;
+    return;
+  }
+  if (stream != 0) streams.emplace_back(&backend, stream);
+}
+
+}  // namespace
+
+memory::StreamId Backend::current_stream() const {
+  for (const auto& [backend, stream] : current_streams()) {
+    if (backend == this) return stream;
+  }
+  return 0;
+}
+
+Stream::Stream(const Device& device) : Stream(device, device.backend().current_stream()) {}
+
+Stream Stream::create(const Device& device) { return {device, device.backend().new_stream()}; }
+
+void Stream::wait_for(const Stream& other) const {
+  if (!(device_ == other.device_)) {
+    throw DeviceError(fmt::format("[stream] a stream of {} cannot wait for one of {}; wait with synchronize()",
+                                  device_.name(), other.device_.name()));
+  }
+  if (id_ != other.id_) device_.backend().wait(id_, other.id_);
+}
+
+StreamScope::StreamScope(const Stream& stream) : before_(stream.device()) {
+  set_current(stream.device().backend(), stream.id());
+}
+
+StreamScope::~StreamScope() { set_current(before_.device().backend(), before_.id()); }
+
+}  // namespace mnemo

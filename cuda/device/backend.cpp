@@ -1,0 +1,70 @@
+#include <mnemo/cuda/device/backend.h>
+
+#include <mnemo/cuda/cublas/matmul.h>
+#include <mnemo/cuda/device/conv_runner.h>
+#include <mnemo/cuda/device/check.h>
+
+namespace mnemo::cuda {
+
+namespace {
+
+std::byte* address(const Array& array) {
+  return array.storage()->data() + array.layout().offset * size_of(array.dtype());
+}
+
+}  // namespace
+
+CudaBackend::CudaBackend(std::string name, int index, std::shared_ptr<Streams> streams,
+                         std::unique_ptr<memory::Source> source, const memory::AllocatorConfig& config,
+                         std::shared_ptr<const Decisions> decisions)
+    : Backend(std::move(name), std::move(source), config, std::move(decisions)),
+      index_(index),
+      streams_(std::move(streams)),
+      matmul_(std::make_unique<MatmulRunner>()),
+      conv_(open_conv_runner()) {
+  check(cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount, index_),
+        "asking for the number of multiprocessors");
+}
+
+CudaBackend::~CudaBackend() {
+  report(cudaSetDevice(index_), "choosing the device");
+  report(cudaDeviceSynchronize(), "waiting for the device before it is closed");
+}
+
+cudaStream_t CudaBackend::stream() const {
+  check(cudaSetDevice(index_), "choosing the device");
+  return streams_->handle(current_stream());
+}
+
+void CudaBackend::synchronize() {
+  check(cudaSetDevice(index_), "choosing the device");
+  for (int stream = 0; stream < streams_->count(); ++stream)
+    check(cudaStreamSynchronize(streams_->handle(stream)), "waiting for the device");
+}
+
+void CudaBackend::wait(memory::StreamId waiting, memory::StreamId awaited) {
+  check(cudaSetDevice(index_), "choosing the device");
+  cudaEvent_t event = nullptr;
+  check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "making an event");
+  cudaError_t status = cudaEventRecord(event, streams_->handle(awaited));
+  if (status == cudaSuccess) status = cudaStreamWaitEvent(streams_->handle(waiting), event, 0);
+  report(cudaEventDestroy(event), "destroying an event");  // the streams keep what they need of it
+  check(status, "making a stream wait for another");
+}
+
+void CudaBackend::read(const Array& from, void* host) {
+  if (from.numel() == 0) return;
+  cudaStream_t queue = stream();
+  check(cudaMemcpyAsync(host, address(from), static_cast<std::size_t>(from.bytes()), cudaMemcpyDeviceToHost, queue),
+        "copying to the host");
+  check(cudaStreamSynchronize(queue), "waiting for what is read");
+}
+
+void CudaBackend::write(const void* host, const Array& to) {
+  if (to.numel() == 0) return;
+  // From memory that is not pinned the runtime has taken what it needs when this returns.
+  check(cudaMemcpyAsync(address(to), host, static_cast<std::size_t>(to.bytes()), cudaMemcpyHostToDevice, stream()),
+        "copying from the host");
+}
+
+}  // namespace mnemo::cuda

@@ -1,0 +1,24 @@
+// Convolutions by the engines of the card's library: the plan that was decided on is built once for the device, and run.
+#pragma once
+
+#include <memory>
+
+#include <mnemo/core/backend.h>
+
+namespace mnemo::cuda {
+
+class CudaBackend;
+
+class ConvRunner {
+ public:
+  virtual ~ConvRunner() = default;
+
+  /// A call whose plan is ConvAlgorithm::library, on the backend's current stream. Throws CudaError where the engine cannot
+  /// be built or run, or wants another workspace than was decided.
+  virtual void run(const CudaBackend& backend, const ConvCall& call) = 0;
+};
+
+/// Over cuDNN (cuda/cudnn/); where that is not built in or not found, one whose `run` says so.
+std::unique_ptr<ConvRunner> open_conv_runner();
+
+}  // namespace mnemo::cuda
