@@ -61,6 +61,18 @@ struct Index {
     prepare();
   }
 
+  /// Leaves dimension `d` out: its index stays 0.
+  void remove(int d) {
+    --rank;
+    for (int i = d; i < rank; ++i) {
+      sizes[i] = sizes[i + 1];
+      for (int n = 0; n < N; ++n) strides[i][n] = strides[i + 1][n];
+    }
+    count = 1;
+    for (int i = 0; i < rank; ++i) count *= sizes[i];
+    prepare();
+  }
+
   /// Every array lies without gaps in the same order: element i is i behind the first in each.
   bool is_flat() const {
     bool flat = rank <= 1;
