@@ -145,6 +145,8 @@ class Backend {
     if (plan.estimated) ++estimated_plans_;
   }
   virtual bool is_virtual() const = 0;
+  /// A GPU's name as its maker writes it; "" for other devices.
+  virtual std::string title() const { return {}; }
   /// Waits until everything that is queued is done.
   virtual void synchronize() = 0;
 

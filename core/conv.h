@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <initializer_list>
 #include <limits>
@@ -114,6 +115,8 @@ struct ConvPlan {
   const char* engine = "";  ///< of the library, such as "eng28_k2=1"; valid as long as the process
   Axis axis = Axis::batch;  ///< algorithm split
   std::int64_t step = 0;    ///< algorithm split: the size of each piece but the last
+  /// Where the device keeps what it built for this plan; null where the plan is not remembered. As long as its decisions.
+  std::atomic<const void*>* built = nullptr;
 };
 
 /// Which plan is taken among those that a device has.

@@ -55,6 +55,9 @@ class CardDecisions final : public Decisions {
   CardDecisions(const Card& card, std::string version) : card_(card), version_(std::move(version)) {
     if (!version_.empty()) book();  // an unknown version is refused at once
   }
+  CardDecisions(const Card& card, std::shared_ptr<PlanBook> book) : card_(card), is_present_(true) {
+    std::call_once(opened_, [&] { book_ = std::move(book); });
+  }
 
   ConvPlan conv(const ConvProblem& problem, ConvPass pass, const ConvPolicy& policy) const override {
     if (policy.choice == Choice::direct || policy.choice == Choice::gemm) return own_plan(problem, policy);
@@ -62,13 +65,12 @@ class CardDecisions final : public Decisions {
     {
       const std::shared_lock lock(mutex_);
       const auto found = plans_.find(KeyView{query, policy});
-      if (found != plans_.end()) return found->second;
+      if (found != plans_.end()) return found->second.plan;
     }
     // Two threads may ask for the same key at once; both get the same answer.
     const ConvPlan plan = decide(query, policy);
     const std::unique_lock lock(mutex_);
-    plans_.try_emplace(Key{query, policy}, plan);
-    return plan;
+    return plans_.try_emplace(Key{query, policy}, plan).first->second.plan;
   }
 
   ConvLayout conv_layout(DType dtype, const ConvPolicy& policy) const override {
@@ -106,13 +108,13 @@ class CardDecisions final : public Decisions {
     if (policy.choice == Choice::engine) {
       // Tables do not keep every engine, only the library ranks them all.
       auto ranking = book().ranking(query);
-      if (!ranking) return {.estimated = true};
+      if (!ranking) return without_library(problem, policy);
       const PlanChoice choice = choose(policy, problem.dtype, *ranking);
       if (choice.plan) return library_plan(choice);
       estimated = !book().has_library();
     }
     auto answer = book().answer(query);
-    if (!answer) return {.estimated = true};
+    if (!answer) return without_library(problem, policy);
     RankedPlans plans = answer->plans.empty() ? RankedPlans(answer->obstacle) : RankedPlans(answer->plans);
     ConvPolicy general = policy;
     if (policy.choice == Choice::engine) general.choice = Choice::automatic;
@@ -122,6 +124,19 @@ class CardDecisions final : public Decisions {
     return plan;
   }
 
+  /// A device that is there computes such a convolution itself; of one that is not, nobody knows what it would do.
+  ConvPlan without_library(const ConvProblem& problem, const ConvPolicy& policy) const {
+    if (is_present_) return own_plan(problem, policy);
+    return {.estimated = true};
+  }
+
+  /// A plan, and the place for what a device builds for it.
+  struct Remembered {
+    explicit Remembered(const ConvPlan& decided) : plan(decided) { plan.built = &built; }
+    ConvPlan plan;
+    std::atomic<const void*> built{nullptr};
+  };
+
   static ConvPlan library_plan(const PlanChoice& choice) {
     return {.algorithm = ConvAlgorithm::library,
             .workspace = choice.plan->workspace,
@@ -129,18 +144,23 @@ class CardDecisions final : public Decisions {
             .engine = memory::intern(choice.plan->engine)};
   }
 
-  const Card& card_;
+  Card card_;
   std::string version_;
+  bool is_present_ = false;  ///< a real device
   mutable std::once_flag opened_;
   mutable std::shared_ptr<PlanBook> book_;
   mutable std::shared_mutex mutex_;
-  mutable std::unordered_map<Key, ConvPlan, Hash, Equal> plans_;
+  mutable std::unordered_map<Key, Remembered, Hash, Equal> plans_;
 };
 
 }  // namespace
 
 std::shared_ptr<const Decisions> card_decisions(const Card& card, std::string_view cudnn_version) {
   return std::make_shared<CardDecisions>(card, std::string(cudnn_version));
+}
+
+std::shared_ptr<const Decisions> device_decisions(const Card& device, std::shared_ptr<PlanBook> book) {
+  return std::make_shared<CardDecisions>(device, std::move(book));
 }
 
 }  // namespace mnemo

@@ -1,4 +1,5 @@
-// Convolutions by the engines of the card's library: the plan that was decided on is built once for the device, and run.
+// Convolutions by the engines of the card's library: the plan that was decided on is built once for the device, and
+// run.
 #pragma once
 
 #include <memory>
@@ -13,8 +14,8 @@ class ConvRunner {
  public:
   virtual ~ConvRunner() = default;
 
-  /// A call whose plan is ConvAlgorithm::library, on the backend's current stream. Throws CudaError where the engine cannot
-  /// be built or run, or wants another workspace than was decided.
+  /// A call whose plan is ConvAlgorithm::library, on the backend's current stream. Throws CudaError where the engine
+  /// cannot be built or run, or wants another workspace than was decided.
   virtual void run(const CudaBackend& backend, const ConvCall& call) = 0;
 };
 

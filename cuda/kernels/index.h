@@ -1,5 +1,5 @@
-// Where element i of arrays of one shape lies: arrays merged into as few dimensions as their strides allow, in the order
-// of the first one's memory.
+// Where element i of arrays of one shape lies: arrays merged into as few dimensions as their strides allow, in the
+// order of the first one's memory.
 #pragma once
 
 #include <array>

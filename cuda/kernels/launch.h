@@ -15,8 +15,8 @@ namespace mnemo::cuda {
 
 inline constexpr int kThreads = 256;  ///< of a block, where nothing speaks for another number
 
-/// Blocks of `threads` for `items`, at most `waves` times as many as the device runs at once: kernels loop over the rest.
-/// At least 1, so that a kernel can be started for nothing.
+/// Blocks of `threads` for `items`, at most `waves` times as many as the device runs at once: kernels loop over the
+/// rest. At least 1, so that a kernel can be started for nothing.
 inline unsigned blocks_for(const CudaBackend& backend, std::int64_t items, int threads = kThreads, int waves = 8) {
   const std::int64_t wanted = (items + threads - 1) / threads;
   const std::int64_t at_once = std::int64_t{2048} / threads * backend.multiprocessors();
@@ -35,10 +35,9 @@ void launch(const CudaBackend& backend, dim3 blocks, dim3 threads, void (*kernel
         "starting a kernel");
 }
 
-/// This thread's number among all of a one-dimensional grid, and how many there are: `for (i = first(); i < n; i += step())`.
-__device__ inline std::int64_t first_item() {
-  return static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-}
+/// This thread's number among all of a one-dimensional grid, and how many there are: `for (i = first(); i < n; i +=
+/// step())`.
+__device__ inline std::int64_t first_item() { return static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; }
 __device__ inline std::int64_t item_step() { return static_cast<std::int64_t>(gridDim.x) * blockDim.x; }
 
 }  // namespace mnemo::cuda
