@@ -62,7 +62,8 @@ endif()
 function(mnemo_cuda target)
   file(GLOB_RECURSE kernels CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/cuda/*.cu)
   file(GLOB hosts CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/cuda/device/*.cpp ${PROJECT_SOURCE_DIR}/cuda/cublas/*.cpp
-       ${PROJECT_SOURCE_DIR}/cuda/cudnn/conv_runner*.cpp)
+       ${PROJECT_SOURCE_DIR}/cuda/cudnn/conv_runner.cpp
+       ${PROJECT_SOURCE_DIR}/cuda/cudnn/session.cpp ${PROJECT_SOURCE_DIR}/cuda/cudnn/clock.cpp)
   if(NOT mnemo_has_cuda)
     set_source_files_properties(${hosts} PROPERTIES HEADER_FILE_ONLY ON)
     return()

@@ -30,7 +30,7 @@ Bytes reserved(const Device& device = {});
 /// The highest that `reserved` has been since the device was opened or `reset_peak` was called. Bytes.
 Bytes max_reserved(const Device& device = {});
 /// Bytes that the driver's context and libraries take on the device besides `reserved`, as far as it is known: 0 for a
-/// CPU, the card's figure for a virtual card.
+/// CPU, the card's figure for a virtual card, what was measured when it was opened for a GPU.
 std::optional<Bytes> context(const Device& device = {});
 
 /// Every peak counts from the present values on, also those by category.

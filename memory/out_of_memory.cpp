@@ -64,13 +64,22 @@ std::string likely_fix(const OutOfMemory::Details& details) {
   return "use a smaller batch, or free what the top holders keep";
 }
 
+/// What of the capacity is neither reserved nor free.
+std::string taken_text(const OutOfMemory::Details& d) {
+  std::string text;
+  if (d.context > 0) text += fmt::format(", context {}", format_bytes(d.context));
+  if (d.others > 0) text += fmt::format(", other processes {}", format_bytes(d.others));
+  return text;
+}
+
 std::string text_of(const OutOfMemory::Details& d) {
   std::string text = fmt::format(
       "{}out of memory on {}: requested {} ({} bytes) in {}, which needs a segment of {}; allocated {}, reserved {} "
-      "({} of it unallocated), capacity {}, free {}, largest free block {}, fragmentation {:.1f} %",
+      "({} of it unallocated), capacity {}, free {}{}, largest free block {}, fragmentation {:.1f} %",
       place(d.tag), d.device, format_bytes(d.requested), d.requested, name(d.tag.phase), format_bytes(d.segment),
-      format_bytes(d.allocated), format_bytes(d.reserved), format_bytes(d.reserved - d.allocated), d.capacity > 0 ? format_bytes(d.capacity) : "unlimited",
-      d.capacity > 0 ? format_bytes(d.free) : "unlimited", format_bytes(d.largest_free_block), d.fragmentation * 100);
+      format_bytes(d.allocated), format_bytes(d.reserved), format_bytes(d.reserved - d.allocated),
+      d.capacity > 0 ? format_bytes(d.capacity) : "unlimited", d.capacity > 0 ? format_bytes(d.free) : "unlimited",
+      taken_text(d), format_bytes(d.largest_free_block), d.fragmentation * 100);
 
   std::vector<std::pair<Bytes, Category>> held;
   for (int i = 0; i < memory::kCategories; ++i) {

@@ -22,6 +22,8 @@ class OutOfMemory : public std::bad_alloc {
     memory::Bytes reserved = 0;
     memory::Bytes capacity = 0;            ///< of the device, or what the memory fraction allows; 0: unlimited
     memory::Bytes free = 0;                ///< what the device could still give
+    memory::Bytes context = 0;             ///< of the device, for this process's driver context and libraries
+    memory::Bytes others = 0;              ///< of the device, with other processes, as far as that is known
     memory::Bytes largest_free_block = 0;  ///< cached, in the pool and stream of the request
     bool injected = false;                 ///< a test asked for it: CachingAllocator::inject_failures
     double fragmentation = 0;              ///< 1 - largest cached block / all cached bytes; 0 when nothing is cached

@@ -60,6 +60,8 @@ OutOfMemory::Details CachingAllocator::State::shortage(Bytes bytes, StreamId str
   details.reserved = statistics.reserved_bytes.all.current;
   details.capacity = source->capacity();
   details.free = source->free_bytes();
+  details.context = source->context_bytes();
+  details.others = source->others_bytes();
   if (limited()) {
     details.capacity = std::max<Bytes>(1, allowed_);  // 0 would say unlimited
     details.free = std::min(details.free, std::max<Bytes>(0, allowed_ - details.reserved));

@@ -1,15 +1,20 @@
 #include <mnemo/core/planning/card_decisions.h>
 
+#include <limits>
 #include <mutex>
 #include <shared_mutex>
 #include <string>
 #include <unordered_map>
 #include <utility>
 
+#include <fmt/format.h>
+
+#include <mnemo/core/error.h>
 #include <mnemo/core/planning/conv_query.h>
 #include <mnemo/core/planning/conv_split.h>
 #include <mnemo/core/planning/plan_book.h>
 #include <mnemo/core/planning/plan_choice.h>
+#include <mnemo/core/planning/plan_clock.h>
 #include <mnemo/memory/tag.h>
 
 namespace mnemo {
@@ -55,6 +60,10 @@ class CardDecisions final : public Decisions {
   CardDecisions(const Card& card, std::string version) : card_(card), version_(std::move(version)) {
     if (!version_.empty()) book();  // an unknown version is refused at once
   }
+  CardDecisions(const Card& card, std::shared_ptr<PlanBook> book, std::shared_ptr<PlanClock> clock)
+      : card_(card), is_present_(true), clock_(std::move(clock)) {
+    std::call_once(opened_, [&] { book_ = std::move(book); });
+  }
 
   ConvPlan conv(const ConvProblem& problem, ConvPass pass, const ConvPolicy& policy) const override {
     if (policy.choice == Choice::direct || policy.choice == Choice::gemm) return own_plan(problem, policy);
@@ -62,13 +71,12 @@ class CardDecisions final : public Decisions {
     {
       const std::shared_lock lock(mutex_);
       const auto found = plans_.find(KeyView{query, policy});
-      if (found != plans_.end()) return found->second;
+      if (found != plans_.end()) return found->second.plan;
     }
     // Two threads may ask for the same key at once; both get the same answer.
     const ConvPlan plan = decide(query, policy);
     const std::unique_lock lock(mutex_);
-    plans_.try_emplace(Key{query, policy}, plan);
-    return plan;
+    return plans_.try_emplace(Key{query, policy}, plan).first->second.plan;
   }
 
   ConvLayout conv_layout(DType dtype, const ConvPolicy& policy) const override {
@@ -81,6 +89,10 @@ class CardDecisions final : public Decisions {
     if (std::string obstacle = size_obstacle(problem); !obstacle.empty()) return RankedPlans(std::move(obstacle));
     auto ranking = book().ranking({problem, pass, conv_layout(problem.dtype, policy)});
     return ranking ? std::move(*ranking) : RankedPlans(book().source());
+  }
+
+  std::optional<double> seconds(const ConvQuery& query, const EnginePlan& plan) const override {
+    return clock_ ? clock_->seconds(query, plan) : std::nullopt;
   }
 
   memory::Bytes matmul_workspace() const override { return card_.matmul_workspace; }
@@ -102,17 +114,18 @@ class CardDecisions final : public Decisions {
           policy.choice == Choice::pytorch ? pytorch_split(problem) : conv_split(problem, query.pass);
       return split.step > 0 ? split : own_plan(problem, policy);
     }
+    if (policy.choice == Choice::fastest) return fastest(query, policy);
     bool estimated = false;
     if (policy.choice == Choice::engine) {
       // Tables do not keep every engine, only the library ranks them all.
       auto ranking = book().ranking(query);
-      if (!ranking) return {.estimated = true};
+      if (!ranking) return without_library(problem, policy);
       const PlanChoice choice = choose(policy, problem.dtype, *ranking);
       if (choice.plan) return library_plan(choice);
       estimated = !book().has_library();
     }
     auto answer = book().answer(query);
-    if (!answer) return {.estimated = true};
+    if (!answer) return without_library(problem, policy);
     RankedPlans plans = answer->plans.empty() ? RankedPlans(answer->obstacle) : RankedPlans(answer->plans);
     ConvPolicy general = policy;
     if (policy.choice == Choice::engine) general.choice = Choice::automatic;
@@ -122,6 +135,42 @@ class CardDecisions final : public Decisions {
     return plan;
   }
 
+  /// Every plan that the policy admits is timed; of those that take equally long the favourite is taken.
+  ConvPlan fastest(const ConvQuery& query, const ConvPolicy& policy) const {
+    if (!clock_) {
+      throw DeviceError(
+          fmt::format("[conv] the policy fastest times plans, and {} cannot: it needs a GPU with cuDNN; "
+                      "take heuristic, the library's favourite",
+                      card_.name));
+    }
+    auto ranking = book().ranking(query);
+    if (!ranking) return without_library(query.problem, policy);
+    PlanChoice best;
+    double least = std::numeric_limits<double>::infinity();
+    for (std::size_t i = 0; i < ranking->size(); ++i) {
+      const EnginePlan& plan = (*ranking)[i];
+      if (!is_admitted(policy, query.problem.dtype, plan)) continue;
+      const std::optional<double> seconds = clock_->seconds(query, plan);
+      if (!seconds || *seconds >= least) continue;
+      least = *seconds;
+      best.plan = plan;
+    }
+    return best.plan ? library_plan(best) : own_plan(query.problem, policy);
+  }
+
+  /// A device that is there computes such a convolution itself; of one that is not, nobody knows what it would do.
+  ConvPlan without_library(const ConvProblem& problem, const ConvPolicy& policy) const {
+    if (is_present_) return own_plan(problem, policy);
+    return {.estimated = true};
+  }
+
+  /// A plan, and the place for what a device builds for it.
+  struct Remembered {
+    explicit Remembered(const ConvPlan& decided) : plan(decided) { plan.built = &built; }
+    ConvPlan plan;
+    std::atomic<const void*> built{nullptr};
+  };
+
   static ConvPlan library_plan(const PlanChoice& choice) {
     return {.algorithm = ConvAlgorithm::library,
             .workspace = choice.plan->workspace,
@@ -129,18 +178,25 @@ class CardDecisions final : public Decisions {
             .engine = memory::intern(choice.plan->engine)};
   }
 
-  const Card& card_;
+  Card card_;
   std::string version_;
+  bool is_present_ = false;  ///< a real device
+  std::shared_ptr<PlanClock> clock_;
   mutable std::once_flag opened_;
   mutable std::shared_ptr<PlanBook> book_;
   mutable std::shared_mutex mutex_;
-  mutable std::unordered_map<Key, ConvPlan, Hash, Equal> plans_;
+  mutable std::unordered_map<Key, Remembered, Hash, Equal> plans_;
 };
 
 }  // namespace
 
 std::shared_ptr<const Decisions> card_decisions(const Card& card, std::string_view cudnn_version) {
   return std::make_shared<CardDecisions>(card, std::string(cudnn_version));
+}
+
+std::shared_ptr<const Decisions> device_decisions(const Card& device, std::shared_ptr<PlanBook> book,
+                                                  std::shared_ptr<PlanClock> clock) {
+  return std::make_shared<CardDecisions>(device, std::move(book), std::move(clock));
 }
 
 }  // namespace mnemo

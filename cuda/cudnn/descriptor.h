@@ -22,6 +22,8 @@ constexpr cudnnBackendAttributeType_t attribute_type() {
     return CUDNN_TYPE_DOUBLE;
   else if constexpr (std::is_same_v<T, char>)
     return CUDNN_TYPE_CHAR;
+  else if constexpr (std::is_same_v<T, void*>)
+    return CUDNN_TYPE_VOID_PTR;
   else if constexpr (std::is_same_v<T, cudnnDataType_t>)
     return CUDNN_TYPE_DATA_TYPE;
   else if constexpr (std::is_same_v<T, cudnnConvolutionMode_t>)

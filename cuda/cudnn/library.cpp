@@ -73,6 +73,10 @@ CudnnLibrary open() {
   find(handle, "cudnnBackendSetAttribute", library.set_attribute, obstacle);
   find(handle, "cudnnBackendGetAttribute", library.get_attribute, obstacle);
   find(handle, "cudnnBackendFinalize", library.finalize, obstacle);
+  find(handle, "cudnnCreate", library.create, obstacle);
+  find(handle, "cudnnDestroy", library.destroy, obstacle);
+  find(handle, "cudnnSetStream", library.set_stream, obstacle);
+  find(handle, "cudnnBackendExecute", library.execute, obstacle);
   if (!obstacle.empty()) return library;
   const std::size_t version = library.get_version();
   library.version = fmt::format("{}.{}.{}", version / 10000, version / 100 % 100, version % 100);

@@ -8,7 +8,7 @@
 
 namespace mnemo::cuda {
 
-/// The functions that planning needs, found by name in libcudnn.so.9.
+/// The functions that planning and running need, found by name in libcudnn.so.9.
 struct CudnnLibrary {
   decltype(&cudnnGetVersion) get_version = nullptr;
   decltype(&cudnnGetCudartVersion) get_cudart_version = nullptr;
@@ -20,6 +20,11 @@ struct CudnnLibrary {
   decltype(&cudnnBackendSetAttribute) set_attribute = nullptr;
   decltype(&cudnnBackendGetAttribute) get_attribute = nullptr;
   decltype(&cudnnBackendFinalize) finalize = nullptr;
+  // Of a device that is there.
+  decltype(&cudnnCreate) create = nullptr;
+  decltype(&cudnnDestroy) destroy = nullptr;
+  decltype(&cudnnSetStream) set_stream = nullptr;
+  decltype(&cudnnBackendExecute) execute = nullptr;
 
   std::string version;   ///< "9.19.0"
   std::string obstacle;  ///< why it cannot be used, or ""

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <mnemo/cuda/cudnn/conv_graph.h>
+#include <mnemo/cuda/cudnn/engine.h>
 
 namespace mnemo::cuda {
 
@@ -13,14 +14,6 @@ namespace {
 
 /// Older cards get the library's fallback engines only, which is not what it would take on them.
 constexpr int kOldestCapability = 75;
-
-Descriptor device(const CardProperties& card) {
-  Descriptor device(CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR);
-  const std::string what = fmt::format("the properties of the card \"{}\"", card.name);
-  device.set(CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, std::span<const char>(card.json), what.c_str());
-  device.finalize(what.c_str());
-  return device;
-}
 
 /// One thread at a time: the library loads its parts while it answers.
 std::mutex turn;
@@ -30,20 +23,6 @@ std::uint32_t bits(const std::vector<Note>& notes) {
   std::uint32_t bits = 0;
   for (const Note note : notes) bits |= std::uint32_t{1} << (static_cast<unsigned>(note) & 31);
   return bits;
-}
-
-/// "eng28_k2=1_k24=4": the engine's number and the knobs that the ranking turned.
-std::string engine_name(const Descriptor& config, const Descriptor& engine) {
-  std::string name =
-      fmt::format("eng{}", engine.get<std::int64_t>(CUDNN_ATTR_ENGINE_GLOBAL_INDEX, "an engine's number"));
-  const auto knobs = config.get_descriptors(CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR,
-                                            CUDNN_KNOB_TYPE_COUNTS, "knobs");
-  for (const Descriptor& knob : knobs) {
-    name += fmt::format("_k{}={}",
-                        static_cast<int>(knob.get<cudnnBackendKnobType_t>(CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE, "a knob")),
-                        knob.get<std::int64_t>(CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE, "a knob's value"));
-  }
-  return name;
 }
 
 EnginePlan build(std::size_t rank, const Descriptor& config, const Descriptor& device) {
@@ -74,7 +53,8 @@ EnginePlan build(std::size_t rank, const Descriptor& config, const Descriptor& d
 
 class CudnnPlanner final : public ConvPlanner {
  public:
-  explicit CudnnPlanner(const CardProperties& card) : device_(std::make_shared<const Descriptor>(device(card))) {}
+  explicit CudnnPlanner(const CardProperties& card)
+      : device_(std::make_shared<const Descriptor>(device_descriptor(card))) {}
 
   const std::string& version() const override { return cudnn_library().version; }
 

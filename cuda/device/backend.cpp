@@ -1,8 +1,8 @@
 #include <mnemo/cuda/device/backend.h>
 
 #include <mnemo/cuda/cublas/matmul.h>
-#include <mnemo/cuda/device/conv_runner.h>
 #include <mnemo/cuda/device/check.h>
+#include <mnemo/cuda/device/conv_runner.h>
 
 namespace mnemo::cuda {
 
@@ -14,10 +14,11 @@ std::byte* address(const Array& array) {
 
 }  // namespace
 
-CudaBackend::CudaBackend(std::string name, int index, std::shared_ptr<Streams> streams,
+CudaBackend::CudaBackend(std::string name, std::string title, int index, std::shared_ptr<Streams> streams,
                          std::unique_ptr<memory::Source> source, const memory::AllocatorConfig& config,
                          std::shared_ptr<const Decisions> decisions)
     : Backend(std::move(name), std::move(source), config, std::move(decisions)),
+      title_(std::move(title)),
       index_(index),
       streams_(std::move(streams)),
       matmul_(std::make_unique<MatmulRunner>()),

@@ -14,8 +14,9 @@ class MatmulRunner;
 
 class CudaBackend final : public Backend {
  public:
-  CudaBackend(std::string name, int index, std::shared_ptr<Streams> streams, std::unique_ptr<memory::Source> source,
-              const memory::AllocatorConfig& config, std::shared_ptr<const Decisions> decisions);
+  CudaBackend(std::string name, std::string title, int index, std::shared_ptr<Streams> streams,
+              std::unique_ptr<memory::Source> source, const memory::AllocatorConfig& config,
+              std::shared_ptr<const Decisions> decisions);
   ~CudaBackend() override;
 
   int index() const { return index_; }
@@ -26,6 +27,7 @@ class CudaBackend final : public Backend {
   const Scratch& scratch() const { return streams_->scratch(current_stream()); }
 
   bool is_virtual() const override { return false; }
+  std::string title() const override { return title_; }
   void synchronize() override;
   memory::StreamId new_stream() override { return streams_->add(); }
   void wait(memory::StreamId waiting, memory::StreamId awaited) override;
@@ -66,6 +68,7 @@ class CudaBackend final : public Backend {
   void norm(std::span<const Array> arrays, double p, const Array& out) override;
 
  private:
+  std::string title_;
   int index_;
   int multiprocessors_ = 0;
   std::shared_ptr<Streams> streams_;

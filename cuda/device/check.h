@@ -5,8 +5,9 @@
 
 namespace mnemo::cuda {
 
-/// Throws CudaError with `what` and the runtime's words unless `status` is success. An error that leaves the device usable
-/// is taken from the runtime, so that a later call does not report it again; of one that does not, the text says so.
+/// Throws CudaError with `what` and the runtime's words unless `status` is success. An error that leaves the device
+/// usable is taken from the runtime, so that a later call does not report it again; of one that does not, the text says
+/// so.
 void check(cudaError_t status, const char* what);
 
 /// The same for calls that cannot throw: a warning in the log.

@@ -1,9 +1,11 @@
-// Convolutions by the engines of the card's library: the plan that was decided on is built once for the device, and run.
+// Convolutions by the engines of the card's library: the plan that was decided on is built once for the device, and
+// run.
 #pragma once
 
 #include <memory>
 
 #include <mnemo/core/backend.h>
+#include <mnemo/core/planning/plan_clock.h>
 
 namespace mnemo::cuda {
 
@@ -13,12 +15,15 @@ class ConvRunner {
  public:
   virtual ~ConvRunner() = default;
 
-  /// A call whose plan is ConvAlgorithm::library, on the backend's current stream. Throws CudaError where the engine cannot
-  /// be built or run, or wants another workspace than was decided.
+  /// A call whose plan is ConvAlgorithm::library, on the backend's current stream. Throws CudaError where the engine
+  /// cannot be built or run, or wants another workspace than was decided.
   virtual void run(const CudaBackend& backend, const ConvCall& call) = 0;
 };
 
 /// Over cuDNN (cuda/cudnn/); where that is not built in or not found, one whose `run` says so.
 std::unique_ptr<ConvRunner> open_conv_runner();
+
+/// Times the engines that `open_conv_runner` runs; null where there are none.
+std::shared_ptr<PlanClock> open_plan_clock(int device);
 
 }  // namespace mnemo::cuda

@@ -1,5 +1,5 @@
-// The functions of the driver that the runtime does not offer, found by name when they are first needed: a program starts
-// on a machine without a driver. Private: includes CUDA's headers.
+// The functions of the driver that the runtime does not offer, found by name when they are first needed: a program
+// starts on a machine without a driver. Private: includes CUDA's headers.
 #pragma once
 
 #include <string>

@@ -1,5 +1,5 @@
-// How much of a GPU's memory is in use before this process has a context on it, as the driver's management library (NVML)
-// says. Private.
+// How much of a GPU's memory is in use before this process has a context on it, as the driver's management library
+// (NVML) says. Private.
 #pragma once
 
 #include <optional>

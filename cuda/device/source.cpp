@@ -11,8 +11,8 @@ namespace {
 using memory::Bytes;
 using memory::MiB;
 
-/// Physical memory comes in pieces, since only whole ones can be taken back: the page of large expandable segments where
-/// it divides what is asked for, else that of small ones.
+/// Physical memory comes in pieces, since only whole ones can be taken back: the page of large expandable segments
+/// where it divides what is asked for, else that of small ones.
 constexpr Bytes kLargePiece = 20 * MiB;
 constexpr Bytes kSmallPiece = 2 * MiB;
 
@@ -111,8 +111,8 @@ void CudaSource::unmap(std::byte* address, Bytes bytes) noexcept {
   // Unlike cudaFree, the driver does not wait for kernels that still use the memory.
   report(cudaDeviceSynchronize(), "waiting before memory is taken from addresses");
   report(driver().unmap(address_of(address), count_of(bytes)), "taking memory from addresses");
-  for (auto mapping = mappings_.lower_bound(address);
-       mapping != mappings_.end() && mapping->first < address + bytes; mapping = mappings_.erase(mapping)) {
+  for (auto mapping = mappings_.lower_bound(address); mapping != mappings_.end() && mapping->first < address + bytes;
+       mapping = mappings_.erase(mapping)) {
     report(driver().release(mapping->second.handle), "giving memory back");
     used_ -= mapping->second.bytes;
   }
@@ -132,9 +132,7 @@ Bytes CudaSource::free_bytes() const {
   return static_cast<Bytes>(free);
 }
 
-Bytes CudaSource::others_bytes() const {
-  return std::max<Bytes>(0, capacity() - free_bytes() - context_ - used_);
-}
+Bytes CudaSource::others_bytes() const { return std::max<Bytes>(0, capacity() - free_bytes() - context_ - used_); }
 
 memory::EventId CudaSource::record(memory::StreamId stream) {
   check(cudaSetDevice(device_), "choosing the device");

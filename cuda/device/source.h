@@ -48,9 +48,9 @@ class CudaSource final : public memory::Source {
   int device_;
   std::shared_ptr<const Streams> streams_;
   memory::Bytes context_;
-  memory::Bytes used_ = 0;                   ///< by segments and mappings
-  std::map<std::byte*, Mapping> mappings_;   ///< by address
-  std::deque<cudaEvent_t> events_;           ///< number first_event_ + i; null when it is known to be done
+  memory::Bytes used_ = 0;                  ///< by segments and mappings
+  std::map<std::byte*, Mapping> mappings_;  ///< by address
+  std::deque<cudaEvent_t> events_;          ///< number first_event_ + i; null when it is known to be done
   memory::EventId first_event_ = 1;
   std::vector<cudaEvent_t> spare_;
 };

@@ -1,5 +1,5 @@
-// The streams of one device: queues of work by number, each with a small memory of its own in which kernels leave partial
-// results. Stream 0 is there from the start. Private: includes CUDA's headers.
+// The streams of one device: queues of work by number, each with a small memory of its own in which kernels leave
+// partial results. Stream 0 is there from the start. Private: includes CUDA's headers.
 #pragma once
 
 #include <cstddef>
@@ -12,8 +12,8 @@
 
 namespace mnemo::cuda {
 
-/// What kernels of one stream share. It is no block of the allocator: it is there as long as the device, and counts with
-/// its context.
+/// What kernels of one stream share. It is no block of the allocator: it is there as long as the device, and counts
+/// with its context.
 struct Scratch {
   static constexpr int kCounters = 4096;
   static constexpr std::size_t kBytes = std::size_t{4} << 20;

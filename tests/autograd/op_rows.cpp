@@ -3,12 +3,16 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <random>
+#include <string_view>
 
 #include <mnemo/core/backend.h>
 #include <mnemo/core/random.h>
 #include <mnemo/core/threads.h>
+
+#include "cuda_device.h"
 
 namespace rows {
 
@@ -161,6 +165,11 @@ bool same_bits(const Run& a, const Run& b) {
   return same;
 }
 
+/// The same for arrays of a device whose memory the host cannot read.
+bool same_values(const Array& a, const Array& b) {
+  return a.defined() == b.defined() && (!a.defined() || same_bits(a.to(Device("cpu")), b.to(Device("cpu"))));
+}
+
 void check_values(const OpRow& row, const Sample& sample, const Run& result) {
   Plains inputs;
   for (const Array& array : sample.arrays) inputs.push_back(plain(array));
@@ -284,15 +293,82 @@ void check_footprint(const OpRow& row) {
   }
 }
 
+/// The GPU against the CPU on the same inputs, in every form and dtype, twice with the same bits.
+void check_cuda(const OpRow& row, const Device& device) {
+  struct Allowed {
+    DType dtype;
+    double tolerance;
+  };
+  const auto scale = [](const Array& x) {
+    double largest = 1;
+    for (const double value : x.values<double>()) largest = std::max(largest, std::abs(value));
+    return largest;
+  };
+  // A result in a half type may be rounded to the neighbour of what the CPU has: an error of one last place.
+  for (const Allowed& type : {Allowed{DType::float64, 1e-12}, Allowed{DType::float32, 2e-6},
+                              Allowed{DType::float16, 2e-3}, Allowed{DType::bfloat16, 2e-2}}) {
+    for (const Form form : kForms) {
+      CAPTURE(std::string(mnemo::name(type.dtype)));
+      CAPTURE(name(form));
+      const auto inputs = [&](const Device& on) {
+        return changed(sample(row, row.inputs, on), [&](const Array& x) { return in_form(x.to(type.dtype), form); });
+      };
+      const Run expected = run(row, inputs("cpu")), result = run(row, inputs(device));
+      const auto compare = [&](const Array& a, const Array& b) {
+        CHECK(a.defined() == b.defined());
+        if (!a.defined() || !b.defined()) return;
+        CHECK(a.shape() == b.shape());
+        CHECK(a.dtype() == b.dtype());
+        CHECK(distance(a.values<double>(), b.values<double>(), type.tolerance * scale(b), type.tolerance) <= 1);
+      };
+      compare(result.value, expected.value);
+      const bool compares_gradients = !mnemo::is_half(type.dtype) || (row.smooth_in_half && row.smooth_expanded);
+      for (std::size_t i = 0; i < result.gradients.size() && compares_gradients; ++i) {
+        CAPTURE(i);
+        compare(result.gradients[i], expected.gradients[i]);
+      }
+      const Run again = run(row, inputs(device));
+      CHECK(same_values(result.value, again.value));
+      for (std::size_t i = 0; i < result.gradients.size(); ++i)
+        CHECK(same_values(result.gradients[i], again.gradients[i]));
+    }
+  }
+}
+
+/// The bytes of the GPU against those of the virtual device of its card.
+void check_cuda_footprint(const OpRow& row) {
+  const std::string twin = virtual_twin();
+  if (twin.empty()) return;
+  for (const DType dtype : {DType::float32, DType::float16}) {
+    const Footprint real = footprint(row, "cuda", Form::contiguous, dtype);
+    const Footprint imitated = footprint(row, twin.c_str(), Form::contiguous, dtype);
+    CHECK(real.shapes == imitated.shapes);
+    CHECK(real.bytes == imitated.bytes);
+  }
+}
+
+/// MNEMO_TEST_ROWS=cuda leaves out what other runs check.
+bool only_cuda() {
+  const char* rows = std::getenv("MNEMO_TEST_ROWS");  // NOLINT(concurrency-mt-unsafe): only read
+  return rows != nullptr && std::string_view(rows) == "cuda";
+}
+
 }  // namespace
 
 void check(const std::vector<OpRow>& rows) {
+  const auto cuda = cuda_device();
   for (const OpRow& row : rows) {
     CAPTURE(row.name);
-    check_forms(row);
-    check_dtypes(row);
-    check_threads(row);
-    check_footprint(row);
+    if (!only_cuda()) {
+      check_forms(row);
+      check_dtypes(row);
+      check_threads(row);
+      check_footprint(row);
+    }
+    if (cuda) {
+      check_cuda(row, *cuda);
+      check_cuda_footprint(row);
+    }
   }
 }
 

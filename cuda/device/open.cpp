@@ -1,0 +1,74 @@
+// The symbol by which core reaches the CUDA backend, where it is built in.
+#include <algorithm>
+#include <array>
+#include <map>
+#include <mutex>
+
+#include <cuda_runtime_api.h>
+#include <fmt/format.h>
+
+#include <mnemo/core/cuda_device.h>
+#include <mnemo/core/error.h>
+#include <mnemo/core/planning/card_decisions.h>
+#include <mnemo/core/planning/plan_book.h>
+#include <mnemo/cuda/conv_planner.h>
+#include <mnemo/cuda/device/backend.h>
+#include <mnemo/cuda/device/check.h>
+#include <mnemo/cuda/device/conv_runner.h>
+#include <mnemo/cuda/device/memory_use.h>
+#include <mnemo/cuda/device/properties.h>
+#include <mnemo/cuda/device/source.h>
+
+namespace mnemo {
+
+namespace {
+
+std::string pci_address(int index) {
+  std::array<char, 32> text{};
+  cuda::check(cudaDeviceGetPCIBusId(text.data(), static_cast<int>(text.size()), index), "asking for the PCI address");
+  return text.data();
+}
+
+/// What this process took on a device before its first segment, measured when it is first opened. Streams are part of
+/// it.
+memory::Bytes context_of(int index, std::optional<memory::Bytes> used_before) {
+  static std::mutex mutex;
+  static std::map<int, memory::Bytes> contexts;
+  const std::lock_guard lock(mutex);
+  const auto found = contexts.find(index);
+  if (found != contexts.end()) return found->second;
+  std::size_t free = 0, total = 0;
+  cuda::check(cudaMemGetInfo(&free, &total), "asking for the device's memory");
+  const auto taken = static_cast<memory::Bytes>(total - free);
+  // What others had before is not this process's; where nobody tells, all that is taken counts as the context.
+  return contexts[index] = taken - std::min(used_before.value_or(0), taken);
+}
+
+}  // namespace
+
+std::shared_ptr<Backend> open_cuda_device(int index, const memory::AllocatorConfig& config, std::string& reason) {
+  const int count = cuda::device_count(reason);
+  if (count == 0) return nullptr;
+  if (index >= count) {
+    reason = fmt::format("the driver shows {} device{}, numbered from 0", count, count == 1 ? "" : "s");
+    return nullptr;
+  }
+  const std::optional<memory::Bytes> before = cuda::bytes_in_use(pci_address(index));
+  cuda::check(cudaSetDevice(index), "choosing the device");
+  auto streams = std::make_shared<cuda::Streams>();
+  const memory::Bytes context = context_of(index, before);
+  const cuda::CardProperties properties = cuda::device_properties(index);
+  std::string obstacle;
+  std::shared_ptr<ConvPlanner> planner = cuda::open_conv_planner(properties, obstacle);
+  const bool has_library = planner != nullptr;
+  const std::string version = planner ? planner->version() : "";
+  auto book = std::make_shared<PlanBook>(
+      PlanBook::Sources{std::move(planner), obstacle, std::nullopt, PlanTable(version, properties.name)});
+  auto source = std::make_unique<cuda::CudaSource>(index, streams, context);
+  const Card card = cuda::device_card(index, properties, context);
+  return std::make_shared<cuda::CudaBackend>(
+      card.name, card.title, index, std::move(streams), std::move(source), config,
+      device_decisions(card, std::move(book), has_library ? cuda::open_plan_clock(index) : nullptr));
+}
+
+}  // namespace mnemo

@@ -1,0 +1,33 @@
+#include "cuda_device.h"
+
+#include <cstdio>
+
+#include <mnemo/core/backend.h>
+#include <mnemo/core/card.h>
+#include <mnemo/core/cuda_device.h>
+#include <mnemo/core/error.h>
+
+std::optional<mnemo::Device> cuda_device() {
+  static const std::optional<mnemo::Device> device = []() -> std::optional<mnemo::Device> {
+    try {
+      return mnemo::Device("cuda");
+    } catch (const mnemo::DeviceError& error) {
+      std::fprintf(stderr, "skipped: what needs a GPU (%s)\n", error.what());
+      return std::nullopt;
+    }
+  }();
+  return device;
+}
+
+mnemo::Device new_cuda_device(const mnemo::memory::AllocatorConfig& config) {
+  return mnemo::Device::open("cuda", config);
+}
+
+std::string virtual_twin() {
+  const auto device = cuda_device();
+  const std::string title = device ? device->backend().title() : "";
+  for (const mnemo::Card& card : mnemo::cards()) {
+    if (!title.empty() && std::string_view(card.title).starts_with(title)) return std::string("virtual:") + card.name;
+  }
+  return "";
+}
