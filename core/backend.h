@@ -3,7 +3,6 @@
 #pragma once
 
 #include <atomic>
-#include <cmath>
 #include <memory>
 #include <optional>
 #include <span>
@@ -12,6 +11,7 @@
 #include <mnemo/core/array.h>
 #include <mnemo/core/decisions.h>
 #include <mnemo/core/functors.h>
+#include <mnemo/core/update_numbers.h>
 #include <mnemo/memory/allocator.h>
 
 namespace mnemo {
@@ -111,32 +111,10 @@ struct UpdateSlot {
   Array skipped = {};
 };
 inline constexpr std::int64_t kMomentBlock = 2048;
-struct UpdateCall {
-  enum class Rule : std::uint8_t { sgd, adam } rule = Rule::sgd;
-  double lr = 1e-3;
-  double weight_decay = 0;
-  bool decoupled_weight_decay = false;  ///< AdamW
-  bool maximize = false;
-  // sgd
-  double momentum = 0, dampening = 0;
-  bool nesterov = false;
-  bool first_step = false;  ///< momentum buffers start as the gradient
-  // adam
-  double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
-  double bias_correction1 = 1, bias_correction2 = 1;  ///< 1 - beta^step
+struct UpdateCall : UpdateNumbers {
   // loss scaling; float32, one element each, on the device: a step that is skipped is never waited for
-  Array scale = {};        ///< gradients are divided by it; undefined: they are taken as they are
-  Array found = {};        ///< not 0: the step is counted in every slot's `skipped`, and changes nothing else
-  std::int64_t count = 1;  ///< which step of the parameters this is, the skipped ones counted
-  /// The numbers of a slot of which `skipped` steps did not happen.
-  UpdateCall without(std::int64_t skipped) const {
-    UpdateCall call = *this;
-    const double happened = static_cast<double>(count - skipped);
-    call.first_step = count - skipped == 1;
-    call.bias_correction1 = 1 - std::pow(beta1, happened);
-    call.bias_correction2 = 1 - std::pow(beta2, happened);
-    return call;
-  }
+  Array scale = {};  ///< gradients are divided by it; undefined: they are taken as they are
+  Array found = {};  ///< not 0: the step is counted in every slot's `skipped`, and changes nothing else
 };
 
 /// How a loss scale follows what was found: `scale *= backoff` where something was not finite, `scale *= growth` after

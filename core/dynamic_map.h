@@ -5,6 +5,8 @@
 #include <array>
 #include <cstdint>
 
+#include <mnemo/core/host_device.h>
+
 namespace mnemo {
 
 /// Ascending. Dettmers et al., 8-bit Optimizers via Block-wise Quantization (arXiv 2110.02861), section 1.3: leading
@@ -16,7 +18,7 @@ const DynamicMap& unsigned_map();
 
 /// The place of the number in the map that is nearest to `value`; of two equally near ones the smaller.
 template <class T>
-std::uint8_t nearest_code(const DynamicMap& map, T value) {
+MNEMO_HOST_DEVICE std::uint8_t nearest_code(const DynamicMap& map, T value) {
   int low = 0, high = 255;  // map[low] <= value < map[high], outside values aside
   while (high - low > 1) {
     const int middle = (low + high) / 2;

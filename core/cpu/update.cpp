@@ -1,6 +1,4 @@
 // update: one pass over each parameter, its gradient and its moments; nothing is allocated.
-#include <cmath>
-
 #include <mnemo/core/cpu/backend.h>
 #include <mnemo/core/cpu/elements.h>
 #include <mnemo/core/cpu/update.h>
@@ -10,29 +8,17 @@ namespace mnemo::cpu {
 namespace {
 
 template <class C>
-void sgd(const UpdateCall& call, std::int64_t count, C* parameter, const C* gradient, C* momentum) {
-  const C lr = static_cast<C>(call.lr), decay = static_cast<C>(call.weight_decay);
-  const C keep = static_cast<C>(call.momentum), take = static_cast<C>(1 - call.dampening);
-  const C sign = call.maximize ? C{-1} : C{1};
-  for (std::int64_t i = 0; i < count; ++i) {
-    C step = sign * gradient[i] + decay * parameter[i];
-    if (momentum) {
-      momentum[i] = call.first_step ? step : keep * momentum[i] + take * step;
-      step = call.nesterov ? step + keep * momentum[i] : momentum[i];
-    }
-    parameter[i] -= lr * step;
+void sgd(const SgdNumbers<C> numbers, std::int64_t count, C* parameter, const C* gradient, C* momentum) {
+  if (momentum) {
+    for (std::int64_t i = 0; i < count; ++i) numbers.apply(gradient[i], parameter[i], momentum[i]);
+  } else {
+    for (std::int64_t i = 0; i < count; ++i) numbers.apply(gradient[i], parameter[i]);
   }
 }
 
 template <class C>
-void adam(const UpdateCall& call, std::int64_t count, C* parameter, const C* gradient, C* first, C* second) {
-  const auto [beta1, beta2, take1, take2, epsilon, rate, root2, l2, shrink, sign] = AdamNumbers<C>(call);
-  for (std::int64_t i = 0; i < count; ++i) {
-    const C g = sign * gradient[i] + l2 * parameter[i];
-    first[i] = beta1 * first[i] + take1 * g;
-    second[i] = beta2 * second[i] + take2 * g * g;
-    parameter[i] = shrink * parameter[i] - rate * first[i] / (std::sqrt(second[i]) / root2 + epsilon);
-  }
+void adam(const AdamNumbers<C> numbers, std::int64_t count, C* parameter, const C* gradient, C* first, C* second) {
+  for (std::int64_t i = 0; i < count; ++i) numbers.apply(gradient[i], parameter[i], first[i], second[i]);
 }
 
 /// What the parameter sees of a scaled gradient.
@@ -62,9 +48,9 @@ void update_slot(const UpdateCall& call, const UpdateSlot& slot) {
       }
       if (inverse != C{1}) unscale_values(values[1], count, inverse);
       if (call.rule == UpdateCall::Rule::sgd)
-        sgd(call, count, values[0], values[1], values[2]);
+        sgd(SgdNumbers<C>(call), count, values[0], values[1], values[2]);
       else
-        adam(call, count, values[0], values[1], values[2], values[3]);
+        adam(AdamNumbers<C>(call), count, values[0], values[1], values[2], values[3]);
       for (int n = 0; n < 4; ++n) {
         if (n != 1 && values[n] == buffers[n]) store(buffers[n], count, *arrays[n], base(*arrays[n]) + i, 1);
       }
@@ -82,7 +68,8 @@ void CpuBackend::update(const UpdateCall& usual, std::span<const UpdateSlot> slo
       ++*skipped;
       continue;
     }
-    const UpdateCall call = skipped ? usual.without(*skipped) : usual;
+    UpdateCall call = usual;
+    if (skipped) call.leave_out(*skipped);
     if (slot.first_largest.defined())
       update_in_8_bits(call, slot);
     else if (slot.parameter.dtype() == DType::float64)

@@ -22,13 +22,12 @@ template <class C>
 void adam_block(const UpdateCall& call, std::int64_t count, C* parameter, const C* gradient, std::uint8_t* first,
                 std::uint8_t* second, float& first_largest, float& second_largest) {
   const DynamicMap &with_sign = signed_map(), &without_sign = unsigned_map();
-  const auto [beta1, beta2, take1, take2, epsilon, rate, root2, l2, shrink, sign] = AdamNumbers<C>(call);
+  const AdamNumbers<C> numbers(call);
   C means[kMomentBlock], squares[kMomentBlock];
   for (std::int64_t i = 0; i < count; ++i) {
-    const C g = sign * gradient[i] + l2 * parameter[i];
-    means[i] = beta1 * (static_cast<C>(with_sign[first[i]]) * static_cast<C>(first_largest)) + take1 * g;
-    squares[i] = beta2 * (static_cast<C>(without_sign[second[i]]) * static_cast<C>(second_largest)) + take2 * g * g;
-    parameter[i] = shrink * parameter[i] - rate * means[i] / (std::sqrt(squares[i]) / root2 + epsilon);
+    means[i] = static_cast<C>(with_sign[first[i]]) * static_cast<C>(first_largest);
+    squares[i] = static_cast<C>(without_sign[second[i]]) * static_cast<C>(second_largest);
+    numbers.apply(gradient[i], parameter[i], means[i], squares[i]);
   }
   first_largest = static_cast<float>(largest_of(means, count));
   second_largest = static_cast<float>(largest_of(squares, count));

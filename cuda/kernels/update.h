@@ -1,0 +1,75 @@
+// What the kernels that update parameters share. Private: includes CUDA's headers.
+#pragma once
+
+#include <span>
+
+#include <mnemo/core/backend.h>
+#include <mnemo/cuda/kernels/elements.h>
+
+namespace mnemo::cuda {
+
+class CudaBackend;
+
+/// An UpdateCall as kernels take it: what lies on the device is read there, so that nobody waits for it.
+struct Step {
+  UpdateNumbers numbers;
+  const float* scale;
+  const float* found;
+
+  explicit Step(const UpdateCall& call)
+      : numbers(call), scale(elements<float>(call.scale)), found(elements<float>(call.found)) {}
+
+  /// Whether the step does not happen; then `counts` says who counts it in the slot's `skipped`, one thread of the
+  /// block.
+  __device__ bool is_skipped(std::int32_t* skipped, bool counts) const {
+    if (found == nullptr || *found == 0) return false;
+    if (counts && threadIdx.x == 0 && skipped != nullptr) ++*skipped;
+    return true;
+  }
+  __device__ UpdateNumbers without(std::int32_t skipped) const {
+    UpdateNumbers result = numbers;
+    result.leave_out(skipped);
+    return result;
+  }
+  /// 1 / scale, rounded once.
+  template <class C>
+  __device__ C inverse() const {
+    return scale != nullptr ? static_cast<C>(1 / static_cast<double>(*scale)) : C{1};
+  }
+};
+
+/// Element `i` of an array of a floating dtype that is only known when the kernel runs.
+template <class C>
+__device__ C load_as(const void* from, DType dtype, std::int64_t i) {
+  switch (dtype) {
+    case DType::float64:
+      return cast<C>(static_cast<const double*>(from)[i]);
+    case DType::float16:
+      return cast<C>(static_cast<const float16*>(from)[i]);
+    case DType::bfloat16:
+      return cast<C>(static_cast<const bfloat16*>(from)[i]);
+    default:
+      return cast<C>(static_cast<const float*>(from)[i]);
+  }
+}
+template <class C>
+__device__ void store_as(C value, void* to, DType dtype, std::int64_t i) {
+  switch (dtype) {
+    case DType::float64:
+      static_cast<double*>(to)[i] = cast<double>(value);
+      break;
+    case DType::float16:
+      static_cast<float16*>(to)[i] = cast<float16>(value);
+      break;
+    case DType::bfloat16:
+      static_cast<bfloat16*>(to)[i] = cast<bfloat16>(value);
+      break;
+    default:
+      static_cast<float*>(to)[i] = cast<float>(value);
+  }
+}
+
+/// Adam for the slots whose moments are codes of 8 bits.
+void update_8_bits(const CudaBackend& backend, const UpdateCall& call, std::span<const UpdateSlot> slots);
+
+}  // namespace mnemo::cuda

@@ -1,0 +1,140 @@
+// Adam whose moments are codes of the dynamic map: a block of threads decodes, updates and codes again one block of
+// moments, which it holds in registers between the two.
+#include <mnemo/core/dynamic_map.h>
+#include <mnemo/cuda/kernels/slots.h>
+#include <mnemo/cuda/kernels/update.h>
+
+namespace mnemo::cuda {
+
+namespace {
+
+constexpr int kEach = static_cast<int>(kMomentBlock) / kThreads;  ///< values of a thread
+
+struct Entry {
+  void* parameter;
+  const void* gradient;
+  std::uint8_t* codes[2];
+  float* largest[2];
+  std::int64_t count;
+  std::int32_t* skipped;
+  DType parameter_dtype, gradient_dtype;
+};
+// With the maps and the numbers of the step they fit into a kernel's parameters.
+using Table = Slots<Entry, 18>;
+
+struct Maps {
+  DynamicMap maps[2];  ///< with and without a sign
+};
+
+/// The largest of a block's values; NaN counts as nothing, as in std::max(largest, value).
+template <class C>
+__device__ C largest_of(C value) {
+  __shared__ C warps[kThreads / 32];
+  const auto larger = [](C a, C b) { return a < b ? b : a; };
+  for (int distance = 16; distance > 0; distance /= 2)
+    value = larger(value, __shfl_xor_sync(0xffffffffu, value, distance));
+  __syncthreads();  // nobody reads the previous values any more
+  if (threadIdx.x % 32 == 0) warps[threadIdx.x / 32] = value;
+  __syncthreads();
+  value = warps[0];
+  for (int i = 1; i < kThreads / 32; ++i) value = larger(value, warps[i]);
+  return value;
+}
+
+template <class C>
+__global__ void __launch_bounds__(kThreads)
+    update_8_bits_kernel(const Table table, const Step step, const AdamNumbers<C> usual, const Maps given) {
+  __shared__ Maps shared;
+  const int slot = table.find(static_cast<int>(blockIdx.x));
+  const Entry& entry = table.entries[slot];
+  const int number = static_cast<int>(blockIdx.x) - table.begins[slot];
+  if (step.is_skipped(entry.skipped, number == 0)) return;  // the whole block at once
+  for (int i = static_cast<int>(threadIdx.x); i < 512; i += kThreads) {
+    const auto at = static_cast<std::size_t>(i % 256);
+    shared.maps[i / 256][at] = given.maps[i / 256][at];
+  }
+  __syncthreads();
+  const int skipped = entry.skipped != nullptr ? *entry.skipped : 0;
+  const AdamNumbers<C> numbers = skipped != 0 ? AdamNumbers<C>(step.without(skipped)) : usual;
+  const C inverse = step.template inverse<C>();
+  const Piece piece(kMomentBlock, number, entry.count);
+  if (entry.count == 0) return;
+
+  C before[2], moments[2][kEach], largest[2] = {};
+  for (int n = 0; n < 2; ++n) before[n] = static_cast<C>(entry.largest[n][number]);
+#pragma unroll
+  for (int j = 0; j < kEach; ++j) {
+    const std::int64_t i = piece.begin + j * kThreads + threadIdx.x;
+    if (i >= piece.end) break;
+    C parameter = load_as<C>(entry.parameter, entry.parameter_dtype, i);
+    const C gradient = load_as<C>(entry.gradient, entry.gradient_dtype, i) * inverse;
+#pragma unroll
+    for (int n = 0; n < 2; ++n) moments[n][j] = static_cast<C>(shared.maps[n][entry.codes[n][i]]) * before[n];
+    numbers.apply(gradient, parameter, moments[0][j], moments[1][j]);
+    store_as(parameter, entry.parameter, entry.parameter_dtype, i);
+#pragma unroll
+    for (int n = 0; n < 2; ++n) {
+      const C magnitude = std::abs(moments[n][j]);
+      largest[n] = largest[n] < magnitude ? magnitude : largest[n];
+    }
+  }
+  float after[2];
+#pragma unroll
+  for (int n = 0; n < 2; ++n) {
+    after[n] = static_cast<float>(largest_of(largest[n]));
+    if (threadIdx.x == 0) entry.largest[n][number] = after[n];
+  }
+#pragma unroll
+  for (int j = 0; j < kEach; ++j) {
+    const std::int64_t i = piece.begin + j * kThreads + threadIdx.x;
+    if (i >= piece.end) break;
+#pragma unroll
+    for (int n = 0; n < 2; ++n) {
+      const C share = after[n] > 0 ? moments[n][j] / static_cast<C>(after[n]) : C{0};
+      const std::uint8_t code = nearest_code(shared.maps[n], share);
+      // A square that became 0 would leave its mean a step of mean / epsilon: at least the smallest one is kept.
+      entry.codes[n][i] = n == 1 && code == 0 && moments[n][j] > 0 ? std::uint8_t{1} : code;
+    }
+  }
+}
+
+template <class C>
+void update_all(const CudaBackend& backend, const UpdateCall& call, std::span<const UpdateSlot> slots, bool counted) {
+  const Step step(call);
+  UpdateNumbers usual = call;
+  if (counted) usual.leave_out(0);
+  const Maps maps{{signed_map(), unsigned_map()}};
+  Table table;
+  table.piece = kMomentBlock;
+  const auto start = [&] {
+    if (table.count > 0)
+      launch(backend, table.blocks(), kThreads, update_8_bits_kernel<C>, table, step, AdamNumbers<C>(usual), maps);
+    table.count = 0;
+  };
+  for (const UpdateSlot& slot : slots) {
+    const bool in_double = slot.parameter.dtype() == DType::float64;
+    if (!slot.first_largest.defined() || slot.skipped.defined() != counted || in_double != (sizeof(C) == 8)) continue;
+    table.add({.parameter = address(slot.parameter),
+               .gradient = address(slot.gradient),
+               .codes = {elements<std::uint8_t>(slot.first), elements<std::uint8_t>(slot.second)},
+               .largest = {elements<float>(slot.first_largest), elements<float>(slot.second_largest)},
+               .count = slot.parameter.numel(),
+               .skipped = elements<std::int32_t>(slot.skipped),
+               .parameter_dtype = slot.parameter.dtype(),
+               .gradient_dtype = slot.gradient.dtype()},
+              slot.parameter.numel());
+    if (table.is_full()) start();
+  }
+  start();
+}
+
+}  // namespace
+
+void update_8_bits(const CudaBackend& backend, const UpdateCall& call, std::span<const UpdateSlot> slots) {
+  for (const bool counted : {false, true}) {
+    update_all<float>(backend, call, slots, counted);
+    update_all<double>(backend, call, slots, counted);
+  }
+}
+
+}  // namespace mnemo::cuda
