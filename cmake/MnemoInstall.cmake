@@ -4,7 +4,8 @@ include(CMakePackageConfigHelpers)
 install(TARGETS mnemo EXPORT mnemo-targets)
 foreach(layer memory core cuda autograd nn optim)
   install(DIRECTORY ${PROJECT_SOURCE_DIR}/${layer}/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/mnemo/${layer}
-          FILES_MATCHING PATTERN "*.h" PATTERN cpu EXCLUDE PATTERN families EXCLUDE PATTERN cudnn EXCLUDE)
+          FILES_MATCHING PATTERN "*.h" PATTERN cpu EXCLUDE PATTERN families EXCLUDE
+          PATTERN cublas EXCLUDE PATTERN cudnn EXCLUDE PATTERN device EXCLUDE PATTERN kernels EXCLUDE)
 endforeach()
 install(FILES ${PROJECT_SOURCE_DIR}/cmake/mnemo.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/mnemo)
 install(EXPORT mnemo-targets NAMESPACE mnemo:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/mnemo)

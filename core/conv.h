@@ -115,7 +115,8 @@ struct ConvPlan {
   const char* engine = "";  ///< of the library, such as "eng28_k2=1"; valid as long as the process
   Axis axis = Axis::batch;  ///< algorithm split
   std::int64_t step = 0;    ///< algorithm split: the size of each piece but the last
-  /// Where the device keeps what it built for this plan; null where the plan is not remembered. As long as its decisions.
+  /// Where the device keeps what it built for this plan; null where the plan is not remembered. As long as its
+  /// decisions.
   std::atomic<const void*>* built = nullptr;
 };
 
@@ -129,6 +130,7 @@ struct ConvPolicy {
     pytorch,  ///< as PyTorch without benchmark mode: heuristic, contiguous, TF32 allowed, gemm from 2^31 elements on
     direct,   ///< mnemo's own, without workspace
     gemm,     ///< mnemo's own over an unfolded matrix
+    fastest,  ///< the one that takes the least time, by running them all: on a GPU alone
   };
 
   Choice choice = Choice::automatic;
@@ -140,8 +142,8 @@ struct ConvPolicy {
   bool operator==(const ConvPolicy&) const = default;
 };
 
-/// Reads "auto", "heuristic", "workspace<=64MiB", "zero-workspace", "deterministic", "eng28...", "pytorch", "direct" or
-/// "gemm"; a limit may stand behind a comma: "deterministic,workspace<=64MiB". Throws ConfigError.
+/// Reads "auto", "heuristic", "workspace<=64MiB", "zero-workspace", "deterministic", "eng28...", "pytorch", "direct",
+/// "gemm" or "fastest"; a limit may stand behind a comma: "deterministic,workspace<=64MiB". Throws ConfigError.
 ConvPolicy parse_conv_policy(std::string_view text);
 /// What `parse_conv_policy` reads; TF32 and the layout are not part of it.
 std::string describe(const ConvPolicy& policy);

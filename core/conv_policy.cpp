@@ -14,12 +14,13 @@ namespace {
 using Choice = ConvPolicy::Choice;
 
 constexpr std::string_view kLimited = "workspace<=";
-constexpr std::array<std::pair<std::string_view, Choice>, 6> kWords{{{"auto", Choice::automatic},
+constexpr std::array<std::pair<std::string_view, Choice>, 7> kWords{{{"auto", Choice::automatic},
                                                                      {"heuristic", Choice::heuristic},
                                                                      {"deterministic", Choice::deterministic},
                                                                      {"pytorch", Choice::pytorch},
                                                                      {"direct", Choice::direct},
-                                                                     {"gemm", Choice::gemm}}};
+                                                                     {"gemm", Choice::gemm},
+                                                                     {"fastest", Choice::fastest}}};
 
 bool is_engine(std::string_view text) {
   return text.size() > 3 && text.starts_with("eng") && text[3] >= '0' && text[3] <= '9' &&
@@ -67,7 +68,7 @@ ConvPolicy parse_conv_policy(std::string_view text) {
   }
   throw ConfigError(fmt::format(
       "policy \"{}\" is not known; there are auto, heuristic, deterministic, workspace<=SIZE (such as "
-      "workspace<=64MiB), zero-workspace, an engine's name such as eng28, pytorch, direct and gemm; a limit "
+      "workspace<=64MiB), zero-workspace, an engine's name such as eng28, pytorch, direct, gemm and fastest; a limit "
       "may follow another policy, as in deterministic,workspace<=64MiB",
       text));
 }

@@ -3,9 +3,11 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include <mnemo/core/conv.h>
+#include <mnemo/core/planning/conv_query.h>
 #include <mnemo/core/planning/engine_plan.h>
 
 namespace mnemo {
@@ -20,6 +22,8 @@ class Decisions {
   virtual ConvLayout conv_layout(DType, const ConvPolicy&) const { return ConvLayout::contiguous; }
   /// All plans that the device has for a pass, its favourite first, whatever the policy says of engines.
   virtual RankedPlans plans(const ConvProblem& problem, ConvPass pass, const ConvPolicy& policy) const = 0;
+  /// Seconds that a library's plan takes, where it can be run (see PlanClock); nothing elsewhere.
+  virtual std::optional<double> seconds(const ConvQuery&, const EnginePlan&) const { return std::nullopt; }
   /// Bytes that every matrix product gets as its workspace.
   virtual memory::Bytes matmul_workspace() const { return 0; }
   /// The version of cuDNN whose decisions these are, "9.19.0", or "" where none has a say.

@@ -17,6 +17,11 @@ struct float16 {
   MNEMO_HOST_DEVICE explicit operator float() const { return to_float(bits); }
 
   MNEMO_HOST_DEVICE static std::uint16_t from_float(float value) {
+#ifdef __CUDA_ARCH__  // one instruction; only the bits of a NaN differ
+    std::uint16_t result;
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(result) : "f"(value));
+    return result;
+#else
     const auto f = std::bit_cast<std::uint32_t>(value);
     const auto sign = static_cast<std::uint16_t>((f >> 16) & 0x8000u);
     const std::uint32_t magnitude = f & 0x7fffffffu;
@@ -37,9 +42,15 @@ struct float16 {
     // `kept` holds the implicit bit (0x400) when normal; adding it to the exponent field carries correctly.
     const std::uint32_t result = exponent < -14 ? rounded : (static_cast<std::uint32_t>(exponent + 14) << 10) + rounded;
     return static_cast<std::uint16_t>(sign | result);
+#endif
   }
 
   MNEMO_HOST_DEVICE static float to_float(std::uint16_t bits) {
+#ifdef __CUDA_ARCH__
+    float result;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(result) : "h"(bits));
+    return result;
+#else
     const std::uint32_t sign = static_cast<std::uint32_t>(bits & 0x8000u) << 16;
     const std::uint32_t exponent = (bits >> 10) & 0x1fu;
     const std::uint32_t fraction = bits & 0x3ffu;
@@ -47,6 +58,7 @@ struct float16 {
     if (exponent != 0) return std::bit_cast<float>(sign | ((exponent + 112u) << 23) | (fraction << 13));
     const float magnitude = static_cast<float>(fraction) * 0x1p-24f;  // zero and subnormals, exact
     return std::bit_cast<float>(sign | std::bit_cast<std::uint32_t>(magnitude));
+#endif
   }
 };
 
@@ -61,9 +73,15 @@ struct bfloat16 {
   }
 
   MNEMO_HOST_DEVICE static std::uint16_t from_float(float value) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+    std::uint16_t result;
+    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(result) : "f"(value));
+    return result;
+#else
     const auto f = std::bit_cast<std::uint32_t>(value);
     if ((f & 0x7fffffffu) > 0x7f800000u) return static_cast<std::uint16_t>((f >> 16) | 0x40u);  // NaN stays one
     return static_cast<std::uint16_t>((f + 0x7fffu + ((f >> 16) & 1u)) >> 16);
+#endif
   }
 };
 

@@ -1,15 +1,20 @@
 #include <mnemo/core/planning/card_decisions.h>
 
+#include <limits>
 #include <mutex>
 #include <shared_mutex>
 #include <string>
 #include <unordered_map>
 #include <utility>
 
+#include <fmt/format.h>
+
+#include <mnemo/core/error.h>
 #include <mnemo/core/planning/conv_query.h>
 #include <mnemo/core/planning/conv_split.h>
 #include <mnemo/core/planning/plan_book.h>
 #include <mnemo/core/planning/plan_choice.h>
+#include <mnemo/core/planning/plan_clock.h>
 #include <mnemo/memory/tag.h>
 
 namespace mnemo {
@@ -55,7 +60,8 @@ class CardDecisions final : public Decisions {
   CardDecisions(const Card& card, std::string version) : card_(card), version_(std::move(version)) {
     if (!version_.empty()) book();  // an unknown version is refused at once
   }
-  CardDecisions(const Card& card, std::shared_ptr<PlanBook> book) : card_(card), is_present_(true) {
+  CardDecisions(const Card& card, std::shared_ptr<PlanBook> book, std::shared_ptr<PlanClock> clock)
+      : card_(card), is_present_(true), clock_(std::move(clock)) {
     std::call_once(opened_, [&] { book_ = std::move(book); });
   }
 
@@ -85,6 +91,10 @@ class CardDecisions final : public Decisions {
     return ranking ? std::move(*ranking) : RankedPlans(book().source());
   }
 
+  std::optional<double> seconds(const ConvQuery& query, const EnginePlan& plan) const override {
+    return clock_ ? clock_->seconds(query, plan) : std::nullopt;
+  }
+
   memory::Bytes matmul_workspace() const override { return card_.matmul_workspace; }
   std::string cudnn() const override { return book().version(); }
   std::string source() const override { return book().source(); }
@@ -104,6 +114,7 @@ class CardDecisions final : public Decisions {
           policy.choice == Choice::pytorch ? pytorch_split(problem) : conv_split(problem, query.pass);
       return split.step > 0 ? split : own_plan(problem, policy);
     }
+    if (policy.choice == Choice::fastest) return fastest(query, policy);
     bool estimated = false;
     if (policy.choice == Choice::engine) {
       // Tables do not keep every engine, only the library ranks them all.
@@ -122,6 +133,29 @@ class CardDecisions final : public Decisions {
     ConvPlan plan = choice.plan ? library_plan(choice) : own_plan(problem, policy);
     plan.estimated = choice.estimated || estimated;
     return plan;
+  }
+
+  /// Every plan that the policy admits is timed; of those that take equally long the favourite is taken.
+  ConvPlan fastest(const ConvQuery& query, const ConvPolicy& policy) const {
+    if (!clock_) {
+      throw DeviceError(
+          fmt::format("[conv] the policy fastest times plans, and {} cannot: it needs a GPU with cuDNN; "
+                      "take heuristic, the library's favourite",
+                      card_.name));
+    }
+    auto ranking = book().ranking(query);
+    if (!ranking) return without_library(query.problem, policy);
+    PlanChoice best;
+    double least = std::numeric_limits<double>::infinity();
+    for (std::size_t i = 0; i < ranking->size(); ++i) {
+      const EnginePlan& plan = (*ranking)[i];
+      if (!is_admitted(policy, query.problem.dtype, plan)) continue;
+      const std::optional<double> seconds = clock_->seconds(query, plan);
+      if (!seconds || *seconds >= least) continue;
+      least = *seconds;
+      best.plan = plan;
+    }
+    return best.plan ? library_plan(best) : own_plan(query.problem, policy);
   }
 
   /// A device that is there computes such a convolution itself; of one that is not, nobody knows what it would do.
@@ -147,6 +181,7 @@ class CardDecisions final : public Decisions {
   Card card_;
   std::string version_;
   bool is_present_ = false;  ///< a real device
+  std::shared_ptr<PlanClock> clock_;
   mutable std::once_flag opened_;
   mutable std::shared_ptr<PlanBook> book_;
   mutable std::shared_mutex mutex_;
@@ -159,8 +194,9 @@ std::shared_ptr<const Decisions> card_decisions(const Card& card, std::string_vi
   return std::make_shared<CardDecisions>(card, std::string(cudnn_version));
 }
 
-std::shared_ptr<const Decisions> device_decisions(const Card& device, std::shared_ptr<PlanBook> book) {
-  return std::make_shared<CardDecisions>(device, std::move(book));
+std::shared_ptr<const Decisions> device_decisions(const Card& device, std::shared_ptr<PlanBook> book,
+                                                  std::shared_ptr<PlanClock> clock) {
+  return std::make_shared<CardDecisions>(device, std::move(book), std::move(clock));
 }
 
 }  // namespace mnemo

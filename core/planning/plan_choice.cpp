@@ -30,6 +30,11 @@ bool admits(const ConvPolicy& policy, DType dtype, const EnginePlan& plan) {
 
 }  // namespace
 
+bool is_admitted(const ConvPolicy& policy, DType dtype, const EnginePlan& plan) {
+  return plan.state == EnginePlan::State::ready && plan.workspace <= policy.workspace_limit &&
+         admits(policy, dtype, plan);
+}
+
 PlanChoice choose(const ConvPolicy& policy, DType dtype, RankedPlans& plans) {
   PlanChoice choice;
   if (plans.size() == 0) {

@@ -23,6 +23,9 @@ struct PlanChoice {
 /// REQUIRES: policy.choice is one about the library's plans, neither direct nor gemm.
 PlanChoice choose(const ConvPolicy& policy, DType dtype, RankedPlans& plans);
 
+/// Whether the policy may take this plan: it is known, within the limit, and of an arithmetic that is allowed.
+bool is_admitted(const ConvPolicy& policy, DType dtype, const EnginePlan& plan);
+
 /// Those of the plans that `choose` can take or be stopped by under any policy without a named engine: with each
 /// combination of TF32 and determinism, the first one and every later one of less workspace. Asks for no more plans
 /// than that takes.

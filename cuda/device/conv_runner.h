@@ -5,6 +5,7 @@
 #include <memory>
 
 #include <mnemo/core/backend.h>
+#include <mnemo/core/planning/plan_clock.h>
 
 namespace mnemo::cuda {
 
@@ -21,5 +22,8 @@ class ConvRunner {
 
 /// Over cuDNN (cuda/cudnn/); where that is not built in or not found, one whose `run` says so.
 std::unique_ptr<ConvRunner> open_conv_runner();
+
+/// Times the engines that `open_conv_runner` runs; null where there are none.
+std::shared_ptr<PlanClock> open_plan_clock(int device);
 
 }  // namespace mnemo::cuda

@@ -14,6 +14,7 @@
 #include <mnemo/cuda/conv_planner.h>
 #include <mnemo/cuda/device/backend.h>
 #include <mnemo/cuda/device/check.h>
+#include <mnemo/cuda/device/conv_runner.h>
 #include <mnemo/cuda/device/memory_use.h>
 #include <mnemo/cuda/device/properties.h>
 #include <mnemo/cuda/device/source.h>
@@ -59,13 +60,15 @@ std::shared_ptr<Backend> open_cuda_device(int index, const memory::AllocatorConf
   const cuda::CardProperties properties = cuda::device_properties(index);
   std::string obstacle;
   std::shared_ptr<ConvPlanner> planner = cuda::open_conv_planner(properties, obstacle);
+  const bool has_library = planner != nullptr;
   const std::string version = planner ? planner->version() : "";
   auto book = std::make_shared<PlanBook>(
       PlanBook::Sources{std::move(planner), obstacle, std::nullopt, PlanTable(version, properties.name)});
   auto source = std::make_unique<cuda::CudaSource>(index, streams, context);
   const Card card = cuda::device_card(index, properties, context);
-  return std::make_shared<cuda::CudaBackend>(card.name, card.title, index, std::move(streams), std::move(source),
-                                             config, device_decisions(card, std::move(book)));
+  return std::make_shared<cuda::CudaBackend>(
+      card.name, card.title, index, std::move(streams), std::move(source), config,
+      device_decisions(card, std::move(book), has_library ? cuda::open_plan_clock(index) : nullptr));
 }
 
 }  // namespace mnemo

@@ -2,6 +2,8 @@
 // asks for.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 
 #include <mnemo/core/array.h>
@@ -19,14 +21,30 @@ struct alignas(sizeof(T) * N) Pack {
 template <class... T>
 inline constexpr int kPerVector = 16 / static_cast<int>(std::max({sizeof(T)...}));
 
+/// The N elements that begin at `from` or `to`, which is aligned to them.
+template <int N, class T>
+MNEMO_HOST_DEVICE Pack<T, N> load(const T* from) {
+  return *reinterpret_cast<const Pack<T, N>*>(from);
+}
+template <class T, int N>
+MNEMO_HOST_DEVICE void store(const Pack<T, N>& pack, T* to) {
+  *reinterpret_cast<Pack<T, N>*>(to) = pack;
+}
+
 /// The first element of a dense or strided array of element type T.
 template <class T>
 T* elements(const Array& array) {
   return array.defined() ? reinterpret_cast<T*>(array.storage()->data()) + array.layout().offset : nullptr;
 }
 
+/// The first byte of the first element.
+inline std::byte* first_byte(const Array& array) {
+  return array.storage()->data() + array.layout().offset * size_of(array.dtype());
+}
+
 /// Whether packs of 16 bytes can be read from a pointer.
 inline bool is_aligned(const void* pointer) { return reinterpret_cast<std::uintptr_t>(pointer) % 16 == 0; }
+inline bool is_aligned(const Array& array) { return is_aligned(first_byte(array)); }
 
 /// The switch over the four floating-point dtypes. REQUIRES: is_floating(dtype).
 template <class F>

@@ -1,0 +1,123 @@
+// The time of cuDNN's plans on a device: two runs that do not count, then the median of five.
+#include <algorithm>
+#include <array>
+#include <mutex>
+
+#include <mnemo/core/error.h>
+#include <mnemo/cuda/cudnn/engine.h>
+#include <mnemo/cuda/cudnn/session.h>
+#include <mnemo/cuda/device/check.h>
+#include <mnemo/cuda/device/conv_runner.h>
+
+namespace mnemo::cuda {
+
+namespace {
+
+constexpr int kWarmUps = 2, kRuns = 5;
+
+/// Memory beside the allocator's, since these operands are nobody's: zeros, so that no run meets numbers that are slow.
+class Zeros {
+ public:
+  Zeros(memory::Bytes bytes, cudaStream_t stream) {
+    if (bytes == 0) return;
+    if (cudaMalloc(&data_, static_cast<std::size_t>(bytes)) != cudaSuccess) {
+      cudaGetLastError();
+      data_ = nullptr;
+      missing_ = true;
+      return;
+    }
+    report(cudaMemsetAsync(data_, 0, static_cast<std::size_t>(bytes), stream), "clearing memory");
+  }
+  ~Zeros() {
+    if (data_ != nullptr) report(cudaFree(data_), "freeing memory");
+  }
+  Zeros(const Zeros&) = delete;
+  Zeros& operator=(const Zeros&) = delete;
+
+  void* data() const { return data_; }
+  bool is_missing() const { return missing_; }
+
+ private:
+  void* data_ = nullptr;
+  bool missing_ = false;
+};
+
+/// A stream and the events around each run.
+class Stopwatch {
+ public:
+  Stopwatch() {
+    check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");
+    for (cudaEvent_t& event : events_) check(cudaEventCreateWithFlags(&event, cudaEventDefault), "making an event");
+  }
+  ~Stopwatch() {
+    for (cudaEvent_t event : events_) {
+      if (event != nullptr) report(cudaEventDestroy(event), "destroying an event");
+    }
+    report(cudaStreamDestroy(stream_), "destroying a stream");
+  }
+  Stopwatch(const Stopwatch&) = delete;
+  Stopwatch& operator=(const Stopwatch&) = delete;
+
+  cudaStream_t stream() const { return stream_; }
+
+  template <class Run>
+  double median_seconds(const Run& run) {
+    for (int i = 0; i < kWarmUps; ++i) run();
+    for (int i = 0; i <= kRuns; ++i) {
+      check(cudaEventRecord(events_[static_cast<std::size_t>(i)], stream_), "marking a time");
+      if (i < kRuns) run();
+    }
+    check(cudaStreamSynchronize(stream_), "waiting for what is timed");
+    std::array<float, kRuns> milliseconds{};
+    for (std::size_t i = 0; i < kRuns; ++i)
+      check(cudaEventElapsedTime(&milliseconds[i], events_[i], events_[i + 1]), "reading a time");
+    std::sort(milliseconds.begin(), milliseconds.end());
+    return static_cast<double>(milliseconds[kRuns / 2]) / 1e3;
+  }
+
+ private:
+  cudaStream_t stream_ = nullptr;
+  std::array<cudaEvent_t, kRuns + 1> events_{};
+};
+
+memory::Bytes bytes_of(const std::vector<std::int64_t>& sizes, DType dtype) {
+  memory::Bytes bytes = size_of(dtype);
+  for (const std::int64_t size : sizes) bytes *= size;
+  return bytes;
+}
+
+class CudnnClock final : public PlanClock {
+ public:
+  explicit CudnnClock(int device) : device_(device) {}
+
+  std::optional<double> seconds(const ConvQuery& query, const EnginePlan& plan) override {
+    const std::lock_guard lock(mutex_);
+    check(cudaSetDevice(device_), "choosing the device");
+    try {
+      if (!session_) session_ = std::make_unique<Session>(device_);
+      const Descriptor built = execution_plan(query, plan.engine, session_->device());
+      Stopwatch watch;
+      const Zeros x(bytes_of(input_sizes(query.problem), query.problem.dtype), watch.stream());
+      const Zeros w(bytes_of(weight_sizes(query.problem), query.problem.dtype), watch.stream());
+      const Zeros y(bytes_of(output_sizes(query.problem), query.problem.dtype), watch.stream());
+      const Zeros workspace(plan.workspace, watch.stream());
+      if (x.is_missing() || w.is_missing() || y.is_missing() || workspace.is_missing()) return std::nullopt;
+      const Operands operands{x.data(), w.data(), y.data(), workspace.data()};
+      return watch.median_seconds([&] { session_->run(watch.stream(), built, operands); });
+    } catch (const CudaError&) {
+      if (is_sticky(cudaPeekAtLastError())) throw;
+      return std::nullopt;  // an engine that was ranked, and does not run here: the others are timed all the same
+    }
+  }
+
+ private:
+  int device_;
+  std::mutex mutex_;
+  std::unique_ptr<Session> session_;
+};
+
+}  // namespace
+
+std::shared_ptr<PlanClock> open_plan_clock(int device) { return std::make_shared<CudnnClock>(device); }
+
+}  // namespace mnemo::cuda

@@ -1,0 +1,41 @@
+#include <mnemo/cuda/cudnn/session.h>
+
+#include <mnemo/core/error.h>
+#include <mnemo/cuda/cudnn/engine.h>
+#include <mnemo/cuda/device/properties.h>
+
+namespace mnemo::cuda {
+
+namespace {
+
+const CudnnLibrary& usable_library() {
+  const CudnnLibrary& library = cudnn_library();
+  if (!library.obstacle.empty()) throw CudaError("[cudnn] " + library.obstacle);
+  return library;
+}
+
+}  // namespace
+
+Session::Session(int device) : device_((usable_library(), device_descriptor(device_properties(device)))) {
+  check_cudnn(cudnn_library(), cudnn_library().create(&handle_), "opening cuDNN on the device");
+}
+
+Session::~Session() { cudnn_library().destroy(handle_); }
+
+void Session::run(cudaStream_t stream, const Descriptor& plan, const Operands& operands) {
+  const CudnnLibrary& library = cudnn_library();
+  if (stream != stream_) {
+    check_cudnn(library, library.set_stream(handle_, stream), "choosing cuDNN's stream");
+    stream_ = stream;
+  }
+  const std::int64_t numbers[] = {1, 2, 3};  // as conv_graph gives them
+  void* const pointers[] = {operands.x, operands.w, operands.y};
+  Descriptor pack(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
+  pack.set(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, std::span<const std::int64_t>(numbers), "the operands' numbers");
+  pack.set(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, std::span<void* const>(pointers), "the operands");
+  pack.set(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, operands.workspace, "the workspace");
+  pack.finalize("a convolution's operands");
+  check_cudnn(library, library.execute(handle_, plan.handle(), pack.handle()), "running a convolution");
+}
+
+}  // namespace mnemo::cuda

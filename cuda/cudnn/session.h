@@ -1,0 +1,38 @@
+// cuDNN on a device that is there: its handle, and how a plan is run.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <mnemo/cuda/cudnn/descriptor.h>
+
+namespace mnemo::cuda {
+
+/// What a plan works on; null where there is nothing.
+struct Operands {
+  void* x = nullptr;
+  void* w = nullptr;
+  void* y = nullptr;
+  void* workspace = nullptr;
+};
+
+/// For one thread at a time.
+class Session {
+ public:
+  /// Throws CudaError where cuDNN is absent or does not open on the device.
+  explicit Session(int device);
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  /// What plans for this device are built with.
+  const Descriptor& device() const { return device_; }
+  /// Queues the plan in the stream.
+  void run(cudaStream_t stream, const Descriptor& plan, const Operands& operands);
+
+ private:
+  Descriptor device_;
+  cudnnHandle_t handle_ = nullptr;
+  cudaStream_t stream_ = nullptr;
+};
+
+}  // namespace mnemo::cuda

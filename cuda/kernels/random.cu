@@ -1,0 +1,142 @@
+// random, dropout: element i takes word `offset + i` of the Philox stream of `seed`; a thread makes four elements, the
+// words of one block.
+#include <cmath>
+
+#include <mnemo/core/philox.h>
+#include <mnemo/core/random.h>
+#include <mnemo/cuda/kernels/elements.h>
+#include <mnemo/cuda/kernels/launch.h>
+
+namespace mnemo::cuda {
+
+namespace {
+
+constexpr int kWords = 4;
+
+/// Words first to first + 3 of a stream: one block where `first` is a multiple of four, as it usually is.
+__device__ inline void words_from(std::uint64_t seed, std::uint64_t first, std::uint32_t (&words)[kWords]) {
+  const auto shift = static_cast<int>(first % kWords);
+  const Philox4 block = philox_block(seed, first / kWords);
+  if (shift == 0) {
+    for (int i = 0; i < kWords; ++i) words[i] = block.words[i];
+    return;
+  }
+  const Philox4 next = philox_block(seed, first / kWords + 1);
+  for (int i = 0; i < kWords; ++i) {
+    for (int from = 0; from < 2 * kWords; ++from) {  // no index that depends on data: words stay in registers
+      if (from == i + shift) words[i] = from < kWords ? block.words[from % kWords] : next.words[from % kWords];
+    }
+  }
+}
+
+/// a + b * c rounded twice, as the CPU does, so that both draw the same numbers.
+__device__ inline double add_product(double a, double b, double c) {
+#ifdef __CUDA_ARCH__
+  return __dadd_rn(a, __dmul_rn(b, c));
+#else
+  return a + b * c;
+#endif
+}
+
+/// Four elements at `at` of `count`, as many as there are.
+template <class T>
+__device__ void write_four(const double (&values)[kWords], T* out, std::int64_t at, std::int64_t count) {
+  for (int i = 0; i < kWords; ++i) {
+    if (at + i < count) out[at + i] = cast<T>(values[i]);
+  }
+}
+
+template <class T>
+__global__ void __launch_bounds__(kThreads) draw(RandomCall call, UniformLimits limits, T* out, std::int64_t count) {
+  const std::int64_t fours = (count + kWords - 1) / kWords;
+  for (std::int64_t four = first_item(); four < fours; four += item_step()) {
+    std::uint32_t words[kWords];
+    words_from(call.seed, call.offset + static_cast<std::uint64_t>(four) * kWords, words);
+    double values[kWords];
+    const double range = call.high - call.low;
+    for (int i = 0; i < kWords; ++i) {
+      switch (call.kind) {
+        case RandomCall::Kind::uniform: {
+          const double value = add_product(call.low, range, static_cast<double>(uniform_from(words[i])));
+          const double limited = value < limits.most ? value : limits.most;
+          values[i] = limits.least < limited ? limited : limits.least;
+          break;
+        }
+        case RandomCall::Kind::integer:
+          values[i] = call.low + std::floor(range * (static_cast<double>(words[i]) * 0x1p-32));
+          break;
+        case RandomCall::Kind::normal:
+          if (i % 2 == 0) {
+            double pair[2];
+            normal_from(words[i], words[i + 1], pair[0], pair[1]);
+            for (int j = 0; j < 2; ++j) values[i + j] = add_product(call.low, call.high, pair[j]);
+          }
+          break;
+      }
+    }
+    write_four(values, out, four * kWords, count);
+  }
+}
+
+template <class T>
+__global__ void __launch_bounds__(kThreads)
+    drop(DropoutCall call, double scale, bool vectors, const T* x, T* out, std::int64_t count) {
+  using C = compute_type<T>;
+  constexpr int N = kPerVector<T> < kWords ? kPerVector<T> : kWords;
+  const auto keep = static_cast<float>(call.p);
+  const std::int64_t fours = (count + kWords - 1) / kWords;
+  for (std::int64_t four = first_item(); four < fours; four += item_step()) {
+    const std::int64_t at = four * kWords;
+    const bool whole = vectors && at + kWords <= count;
+    T values[kWords];
+    if (whole) {
+      for (int i = 0; i < kWords; i += N) {
+        const Pack<T, N> pack = load<N>(x + at + i);
+        for (int j = 0; j < N; ++j) values[i + j] = pack.values[j];
+      }
+    } else {
+      for (int i = 0; i < kWords; ++i) values[i] = at + i < count ? x[at + i] : T{};
+    }
+    std::uint32_t words[kWords];
+    words_from(call.seed, call.offset + static_cast<std::uint64_t>(at), words);
+    for (int i = 0; i < kWords; ++i) {
+      const C value = cast<C>(values[i]) * static_cast<C>(scale);
+      values[i] = cast<T>(uniform_from(words[i]) >= keep ? value : C{0});
+    }
+    if (whole) {
+      for (int i = 0; i < kWords; i += N) {
+        Pack<T, N> pack;
+        for (int j = 0; j < N; ++j) pack.values[j] = values[i + j];
+        store(pack, out + at + i);
+      }
+    } else {
+      for (int i = 0; i < kWords; ++i) {
+        if (at + i < count) out[at + i] = values[i];
+      }
+    }
+  }
+}
+
+}  // namespace
+
+void CudaBackend::random(const RandomCall& call, const Array& out) {
+  if (out.numel() == 0) return;
+  const UniformLimits limits = uniform_limits(call.low, call.high, out.dtype());
+  visit(out.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    launch(*this, blocks_for(*this, (out.numel() + kWords - 1) / kWords), kThreads, draw<T>, call, limits,
+           elements<T>(out), out.numel());
+  });
+}
+
+void CudaBackend::dropout(const DropoutCall& call, const Array& x, const Array& out) {
+  if (out.numel() == 0) return;
+  const double scale = call.p < 1 ? 1 / (1 - call.p) : 0;
+  visit_floating(out.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    launch(*this, blocks_for(*this, (out.numel() + kWords - 1) / kWords), kThreads, drop<T>, call, scale,
+           is_aligned(x) && is_aligned(out), elements<T>(x), elements<T>(out), out.numel());
+  });
+}
+
+}  // namespace mnemo::cuda
