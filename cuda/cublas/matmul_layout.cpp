@@ -16,9 +16,7 @@ struct Matrix {
         columns(array.size(2)),
         row_stride(array.strides()[1]),
         column_stride(array.strides()[2]),
-        batch_stride(array.strides()[0]) {
-    if (rows == 1) row_stride = batch_stride;  // it is of no matter, and may become one of several rows
-  }
+        batch_stride(array.strides()[0]) {}
 
   Matrix transposed() const {
     Matrix result = *this;
@@ -26,7 +24,13 @@ struct Matrix {
     std::swap(result.row_stride, result.column_stride);
     return result;
   }
-  bool rows_follow_batches() const { return batch_stride == rows * row_stride; }
+  /// Whether the columns of all batches are those of one matrix: the stride of a single one is of no matter.
+  bool is_one() const { return columns == 1 || batch_stride == columns * column_stride; }
+  void join(std::int64_t batches) {
+    if (columns == 1) column_stride = batch_stride;
+    columns *= batches;
+    batch_stride = 0;
+  }
 
   std::optional<Columns> by_columns() const {
     // Columns that overlap, or all are the same, are no matrix for cuBLASLt.
@@ -67,11 +71,6 @@ std::optional<ColumnProduct> column_product(const Array& a, const Array& b, cons
   product.a_alignment = alignment_of(a);
   product.b_alignment = alignment_of(b);
   product.d_alignment = alignment_of(out);
-  // A batch of which all multiply the same matrix is one product of more rows.
-  if (product.batch > 1 && right.batch_stride == 0 && left.rows_follow_batches() && result.rows_follow_batches()) {
-    left.rows = result.rows = left.rows * std::exchange(product.batch, 1);
-  }
-  if (product.batch == 1) left.batch_stride = right.batch_stride = result.batch_stride = 0;
   if (product.batch > std::numeric_limits<std::int32_t>::max()) return std::nullopt;
 
   // Stored by rows, the result is its transpose stored by columns: the product of the transposed operands, swapped.
@@ -86,6 +85,12 @@ std::optional<ColumnProduct> column_product(const Array& a, const Array& b, cons
   } else {
     d = written_by_columns(result);
   }
+  // A batch of which all are multiplied by the same matrix is one product of more columns.
+  if (product.batch > 1 && left.batch_stride == 0 && right.is_one() && result.is_one()) {
+    right.join(product.batch);
+    result.join(std::exchange(product.batch, 1));
+    d = written_by_columns(result);
+  }
   const auto first = left.by_columns(), second = right.by_columns();
   if (!d || !first || !second) return std::nullopt;
   product.rows = result.rows;
@@ -94,6 +99,7 @@ std::optional<ColumnProduct> column_product(const Array& a, const Array& b, cons
   product.a = *first;
   product.b = *second;
   product.d = *d;
+  if (product.batch == 1) product.a.batch_stride = product.b.batch_stride = product.d.batch_stride = 0;
   return product;
 }
 

@@ -119,11 +119,10 @@ __global__ void __launch_bounds__(kTileThreads)
     __threadfence();
     if (thread == 0) finished[tile] = 0;
 #pragma unroll
-    for (int i = 0; i < 16; ++i) {
-      C sum = 0;
-      for (std::int64_t s = 0; s < tiles.splits; ++s) sum += mine[s * (kTile * kTile) + i * kTileThreads];
-      totals[i / 4][i % 4] = sum;
-    }
+    for (int i = 0; i < 16; ++i) totals[i / 4][i % 4] = 0;
+    for (std::int64_t s = 0; s < tiles.splits; ++s)
+#pragma unroll
+      for (int i = 0; i < 16; ++i) totals[i / 4][i % 4] += mine[s * (kTile * kTile) + i * kTileThreads];
   }
 #pragma unroll
   for (int i = 0; i < 4; ++i)
