@@ -10,6 +10,7 @@
 #include <mnemo/autograd/ops.h>
 #include <mnemo/autograd/record.h>
 #include <mnemo/autograd/stage_costs.h>
+#include <mnemo/autograd/step_graph.h>
 #include <mnemo/autograd/tensor.h>
 #include <mnemo/autograd/transaction.h>
 #include <mnemo/core/batch_search.h>
