@@ -16,9 +16,7 @@ struct Net {
   nn::Linear first{{.in = 6, .out = 16}};
   nn::Linear second{{.in = 16, .out = 4}};
   Tensor forward(const Tensor& x) { return second.forward(dropout(relu(first.forward(x)), 0.3)); }
-  std::vector<Tensor> parameters() const {
-    return {first.weight, first.bias, second.weight, second.bias};
-  }
+  std::vector<Tensor> parameters() const { return {first.weight, first.bias, second.weight, second.bias}; }
 };
 
 struct Batch {
@@ -78,7 +76,8 @@ Course train(const Device& device, Rule rule, bool graph) {
 }  // namespace
 
 TEST_CASE("StepGraph: on the CPU every run is a plain one") {
-  const Course plain = train(Device::open("cpu"), Rule::adam, false), graph = train(Device::open("cpu"), Rule::adam, true);
+  const Course plain = train(Device::open("cpu"), Rule::adam, false),
+               graph = train(Device::open("cpu"), Rule::adam, true);
   CHECK(plain.losses == graph.losses);
   CHECK(plain.weights == graph.weights);
   CHECK(graph.recorded == 0);
