@@ -96,7 +96,7 @@ int show(const FitOptions& options) {
   training::RunPlan& run = question.run;
   run.spec = workload.spec;
   run.policy = workload.policy;
-  run.training = read_training(options.training, workload.dtype);
+  run.training = read_training(options.training, workload);
   run.batch = options.batch.empty() ? workload.spec.batch : read_count("--batch", options.batch);
   run.size = options.size.empty() ? workload.spec.size : read_count("--size", options.size);
   run.steps = read_count("--steps", options.steps);
@@ -121,9 +121,9 @@ int show(const FitOptions& options) {
 
 /// `--json` without --batch prints {"fits": [[FIRST, LAST], ...], "largest_batch", "first_failure": {"batch",
 /// "requested", "phase", "op", "module", "reason"} or null, "exact", "dry_runs", "seconds"}. With --batch it prints
-/// {"fits": true|false, "choices": [...], "techniques", "step" (the arguments of mnemo step that train so),
-/// "peak_allocated", "peak_reserved", "extra_operations", "extra_seconds" (null without a card), "code", "others": [the
-/// same of other ways that fit]}.
+/// {"fits": true|false, "choices": [...], "techniques", "workspace" ({PATH: BYTES}), "step" (the arguments of mnemo
+/// step that train so), "peak_allocated", "peak_reserved", "extra_operations", "extra_seconds" (null without a card),
+/// "code", "others": [the same of other ways that fit]}.
 void add_fit(CLI::App& app, Action& action) {
   CLI::App* verb = app.add_subcommand(
       "fit", "Which batch sizes fit into a device's memory; with --batch, the cheapest way to make that one fit.");

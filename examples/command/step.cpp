@@ -53,7 +53,7 @@ Plan read(const StepOptions& options) {
             .training = {},
             .seed = read_seed("--seed", options.seed),
             .checkpoint = training::read_checkpoint_request(options.training.checkpoint)};
-  plan.training = read_training(options.training, plan.workload.dtype);
+  plan.training = read_training(options.training, plan.workload);
   const models::Spec& spec = plan.workload.spec;
   plan.batches = options.batch.empty() ? std::vector{spec.batch} : read_counts("--batch", options.batch);
   plan.size = options.size.empty() ? spec.size : read_count("--size", options.size);

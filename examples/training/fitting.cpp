@@ -8,6 +8,25 @@ namespace mnemo::training {
 
 using memory::format_bytes;
 
+namespace {
+
+/// "no workspace in conv1, at most 8.00 MiB of workspace in layer1.0.conv1, limits in 3 more layers"
+std::string describe(const WorkspaceLimits& limits) {
+  constexpr std::size_t kNamed = 2;
+  std::string text;
+  std::size_t count = 0;
+  for (const auto& [path, limit] : limits.by_path()) {
+    if (count++ >= kNamed) continue;
+    text += text.empty() ? "" : ", ";
+    text += limit == 0 ? std::string("no workspace") : fmt::format("at most {} of workspace", format_bytes(limit));
+    if (!path.empty()) text += " in " + path;
+  }
+  if (count > kNamed) text += fmt::format(", limits in {} more layer{}", count - kNamed, count - kNamed > 1 ? "s" : "");
+  return text;
+}
+
+}  // namespace
+
 TrainerOptions with(const TrainerOptions& options, const FitChoices& choices) {
   TrainerOptions all = options;
   if (choices.amp) all.amp = choices.amp;
@@ -15,13 +34,12 @@ TrainerOptions with(const TrainerOptions& options, const FitChoices& choices) {
   all.step_in_backward = options.step_in_backward || choices.step_in_backward;
   all.in_place = options.in_place || choices.in_place;
   all.offload = options.offload || choices.offload;
+  for (const auto& [path, limit] : choices.workspace.by_path()) all.workspace.set(path, limit);
   return all;
 }
 
 void train(const RunPlan& run, const FitChoices& choices) {
-  ConvPolicy policy = run.policy;
-  if (choices.workspace_limit) policy.workspace_limit = *choices.workspace_limit;
-  const ConvPolicyScope planned(policy);
+  const ConvPolicyScope planned(run.policy);
   Trainer trainer(run.spec, with(run.training, choices));
   trainer.checkpoint(choices.checkpoint ? choices.checkpoint : run.checkpoint);
   for (std::int64_t step = 0; step < run.steps; ++step) trainer.step(choices.batch, run.size);
@@ -29,14 +47,13 @@ void train(const RunPlan& run, const FitChoices& choices) {
 
 FitRequest fit_request(const RunPlan& run, const std::string& device, std::vector<Technique> allow) {
   const auto stage_costs = [run](const FitChoices& choices) {
-    ConvPolicy policy = run.policy;
-    if (choices.workspace_limit) policy.workspace_limit = *choices.workspace_limit;
-    const ConvPolicyScope planned(policy);
+    const ConvPolicyScope planned(run.policy);
     TrainerOptions options = with(run.training, choices);
     options.rule = Rule::nothing;
     options.accumulate = 1;
     options.step_in_backward = false;
     Trainer trainer(run.spec, options);
+    const WorkspaceLimitsScope limited(options.workspace);
     const AutocastScope half(autocast_of(options));
     const models::Batch batch = models::random_batch(run.spec, choices.batch, run.size, options.dtype);
     return measure_stages(trainer.model().stages(), batch.input);
@@ -63,10 +80,7 @@ std::vector<std::string> describe(const FitChoices& choices) {
   std::vector<std::string> words;
   if (choices.in_place) words.emplace_back("activations in place");
   if (choices.step_in_backward) words.emplace_back("optimizer in backward");
-  if (choices.workspace_limit)
-    words.push_back(*choices.workspace_limit == 0
-                        ? std::string("convolutions without workspace")
-                        : fmt::format("workspaces of at most {}", format_bytes(*choices.workspace_limit)));
+  if (!choices.workspace.empty()) words.push_back(describe(choices.workspace));
   if (choices.amp) words.push_back(fmt::format("{} autocast", name(*choices.amp)));
   if (choices.accumulate > 1)
     words.push_back(fmt::format("{} batches of {} per update", choices.accumulate, choices.batch));
@@ -77,14 +91,12 @@ std::vector<std::string> describe(const FitChoices& choices) {
 
 std::string step_arguments(const RunPlan& run, const std::string& device, const FitChoices& choices) {
   const TrainerOptions all = with(run.training, choices);
-  ConvPolicy policy = run.policy;
-  if (choices.workspace_limit) policy.workspace_limit = *choices.workspace_limit;
   std::string text = fmt::format("{} --device {} --batch {}", run.spec.name, device, choices.batch);
   if (run.size != run.spec.size) text += fmt::format(" --size {}", run.size);
   if (all.dtype != DType::float32) text += fmt::format(" --dtype {}", name(all.dtype));
-  if (const std::string planned = describe(policy); planned != describe(ConvPolicy())) {
+  if (const std::string planned = describe(run.policy); planned != describe(ConvPolicy())) {
     text += fmt::format(" --policy '{}'", planned);
-    if (policy.allow_tf32) text += " --tf32";
+    if (run.policy.allow_tf32) text += " --tf32";
   }
   text += all.rule == Rule::nothing ? std::string(" --no-grad") : fmt::format(" --optimizer {}", name(all.rule));
   if (all.amp) text += *all.amp == DType::bfloat16 ? " --amp bf16" : " --amp fp16";
@@ -92,6 +104,7 @@ std::string step_arguments(const RunPlan& run, const std::string& device, const 
   if (all.step_in_backward) text += " --optimizer-in-backward";
   if (all.in_place) text += " --in-place";
   if (all.offload) text += " --offload";
+  if (!all.workspace.empty()) text += fmt::format(" --workspace {}", all.workspace.text());
   const auto& checkpoint = choices.checkpoint ? choices.checkpoint : run.checkpoint;
   if (checkpoint) text += fmt::format(" --checkpoint '{}'", checkpoint->text());
   return text + fmt::format(" --steps {}", run.steps);
@@ -133,9 +146,9 @@ std::vector<std::string> changes_that_fit(const RunPlan& wanted, const std::stri
 
 std::string code(const FitChoices& choices) {
   std::string setup, forward, backward;
-  if (choices.workspace_limit)
+  if (!choices.workspace.empty())
     setup +=
-        fmt::format("const ConvPolicyScope planned(ConvPolicy{{.workspace_limit = {}}});\n", *choices.workspace_limit);
+        fmt::format("const WorkspaceLimitsScope limited(parse_workspace_limits(\"{}\"));\n", choices.workspace.text());
   if (choices.in_place) setup += "model.work_in_place();\n";
   if (choices.step_in_backward)
     setup += "const optim::StepInBackward updates = optim::step_in_backward(optimizer);  // and no optimizer.step()\n";
