@@ -138,6 +138,7 @@ Json to_json(const FitQuestion& question, const FitAnswer& answer) {
   Json others = Json::array();
   for (const FitTrial& other : answer.others) others.push_back(to_json(question, other));
   object["others"] = others;
+  object["dry_runs"] = answer.dry_runs;
   if (answer.chosen.failure) object["reason"] = reason(*answer.chosen.failure);
   return object;
 }

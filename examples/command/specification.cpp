@@ -58,11 +58,8 @@ RunOptions parse(const std::vector<std::string>& words, const std::string& text)
 }
 
 Device open(const RunOptions& options, const Workload& workload) {
-  // As in `mnemo step`: reports of PyTorch users count like this.
-  if (options.has_allocator) return Device::open(options.device, memory::AllocatorConfig::parse(options.allocator));
-  if (workload.policy.choice == ConvPolicy::Choice::pytorch)
-    return Device::open(options.device, memory::AllocatorConfig::parse("expandable_segments:True"));
-  return Device::open(options.device);
+  return open_device(options.device, workload.policy,
+                     options.has_allocator ? std::optional(options.allocator) : std::nullopt);
 }
 
 training::RunPlan plan_of(const RunOptions& options, const std::string& command) {

@@ -61,12 +61,8 @@ Plan read(const StepOptions& options) {
 }
 
 Device open(const StepOptions& options, const Workload& workload) {
-  // As reports of PyTorch users count: blocks of multiples of 512 bytes, nothing unsplit behind them.
-  const bool as_pytorch = workload.policy.choice == ConvPolicy::Choice::pytorch;
-  if (!options.has_allocator && as_pytorch)
-    return Device::open(options.device, memory::AllocatorConfig::parse("expandable_segments:True"));
-  if (!options.has_allocator) return Device::open(options.device);
-  return Device::open(options.device, memory::AllocatorConfig::parse(options.allocator));
+  return open_device(options.device, workload.policy,
+                     options.has_allocator ? std::optional(options.allocator) : std::nullopt);
 }
 
 training::RunPlan run_plan(const Plan& plan, std::int64_t batch, const Device& device) {

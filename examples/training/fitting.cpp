@@ -10,19 +10,12 @@ using memory::format_bytes;
 
 namespace {
 
-/// "no workspace in conv1, at most 8.00 MiB of workspace in layer1.0.conv1, limits in 3 more layers"
+/// "workspaces of at most 8.00 MiB in layer1.0.conv1", "workspaces limited in 7 layers"
 std::string describe(const WorkspaceLimits& limits) {
-  constexpr std::size_t kNamed = 2;
-  std::string text;
-  std::size_t count = 0;
-  for (const auto& [path, limit] : limits.by_path()) {
-    if (count++ >= kNamed) continue;
-    text += text.empty() ? "" : ", ";
-    text += limit == 0 ? std::string("no workspace") : fmt::format("at most {} of workspace", format_bytes(limit));
-    if (!path.empty()) text += " in " + path;
-  }
-  if (count > kNamed) text += fmt::format(", limits in {} more layer{}", count - kNamed, count - kNamed > 1 ? "s" : "");
-  return text;
+  if (limits.by_path().size() > 1) return fmt::format("workspaces limited in {} layers", limits.by_path().size());
+  const auto& [path, limit] = *limits.by_path().begin();
+  return (limit == 0 ? "convolutions without workspace" : "workspaces of at most " + format_bytes(limit)) +
+         (path.empty() ? "" : " in " + path);
 }
 
 }  // namespace
@@ -139,6 +132,8 @@ std::vector<std::string> changes_that_fit(const RunPlan& wanted, const std::stri
   for (const FitTrial& trial : found) {
     std::string words;
     for (const std::string& word : describe(trial.choices)) words += (words.empty() ? "" : " with ") + word;
+    if (trial.choices.workspace.by_path().size() > 1)
+      words += fmt::format(" (--workspace {})", trial.choices.workspace.text());
     add(std::move(words), trial);
   }
   return changes;
