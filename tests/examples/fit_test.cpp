@@ -117,7 +117,8 @@ TEST_CASE("fit: where workspaces alone are in the way, the layers that must give
   const std::string step = "vgg16 --device virtual:a100-40gb,9400MiB --batch 128 --policy pytorch --steps 2";
   CHECK_FALSE(step_fits(step));
   CHECK(step_fits(step + " --workspace " + text("")));
-  for (const auto& [path, limit] : limits) {
+  for (const auto& limit : limits) {
+    const std::string& path = limit.first;
     CAPTURE(path);
     const std::string rest = text(path);
     CHECK_FALSE(step_fits(step + (rest.empty() ? "" : " --workspace " + rest)));
