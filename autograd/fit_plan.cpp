@@ -24,6 +24,8 @@ constexpr memory::Bytes kWorkspaceLimits[] = {0, 64 * memory::MiB};
 /// A device without a known card is ranked as if it computed this much for each byte that it moves.
 constexpr double kProductsPerByte = 10;
 constexpr std::size_t kMostPlans = 60;
+/// Of dry runs with limits for single layers, where the same ones for all layers do not help.
+constexpr int kMostLowerings = 40;
 
 bool is_exact(const FitChoices& choices) { return !choices.amp && choices.accumulate == 1; }
 
@@ -225,6 +227,12 @@ std::vector<FitTrial> Fitting::cheapest(std::size_t most, bool single) {
   for (const FitChoices& choices : all) {
     FitTrial trial = single && !choices.used().empty() ? attempt(choices) : attempt_limiting(choices);
     if (trial.fits) found.push_back(std::move(trial));
+  }
+  // Where not bytes are missing but blocks that lie together, other limits may do than the same ones for all layers.
+  if (found.empty() && allowed(Technique::workspace)) {
+    const auto tries = [this](const FitChoices& each) { return attempt(each); };
+    if (auto limited = limit_layers(attempt({.batch = request_.batch}), tries, kMostLowerings))
+      found.push_back(*std::move(limited));
   }
   sort();
   // Checkpoints cost time: nothing that costs none is beaten by them. They are tried on whatever costs none itself, and

@@ -78,6 +78,18 @@ std::string WorkspaceLimits::text() const {
   return text;
 }
 
+WorkspaceLimits both(const WorkspaceLimits& a, const WorkspaceLimits& b) {
+  // No path of either stands between a layer and the nearest path of the two: what holds there holds for the layer.
+  WorkspaceLimits limits;
+  const auto take = [&](const WorkspaceLimits& from) {
+    for (const auto& [path, limit] : from.by_path())
+      limits.set(path, std::min(a.of(path).value_or(limit), b.of(path).value_or(limit)));
+  };
+  take(a);
+  take(b);
+  return limits;
+}
+
 WorkspaceLimits parse_workspace_limits(std::string_view text) {
   WorkspaceLimits limits;
   for (std::size_t begin = 0; begin <= text.size();) {

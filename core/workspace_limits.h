@@ -43,6 +43,9 @@ class WorkspaceLimits {
   ByPath by_path_;
 };
 
+/// Both hold: the smaller limit for each layer.
+WorkspaceLimits both(const WorkspaceLimits& a, const WorkspaceLimits& b);
+
 /// Reads sizes with commas between: a size alone is for everything, PATH=SIZE for a layer and all below it. Throws
 /// ConfigError for anything else, and for a path that is there twice.
 WorkspaceLimits parse_workspace_limits(std::string_view text);

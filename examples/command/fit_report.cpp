@@ -30,12 +30,10 @@ Json to_json(const FitQuestion& question, const FitTrial& trial) {
   for (const std::string& words : training::describe(trial.choices)) choices.push_back(words);
   Json techniques = Json::array();
   for (const Technique technique : trial.choices.used()) techniques.push_back(name(technique));
-  Json workspace = Json::object();
-  for (const auto& [path, limit] : trial.choices.workspace.by_path()) workspace[path] = limit;
   return {{"fits", trial.fits},
           {"choices", choices},
           {"techniques", techniques},
-          {"workspace", workspace},
+          {"workspace", trial.choices.workspace.by_path()},
           {"step", training::step_arguments(question.run, question.device, trial.choices)},
           {"peak_allocated", trial.peak_allocated},
           {"peak_reserved", trial.peak_reserved},

@@ -27,7 +27,7 @@ TrainerOptions with(const TrainerOptions& options, const FitChoices& choices) {
   all.step_in_backward = options.step_in_backward || choices.step_in_backward;
   all.in_place = options.in_place || choices.in_place;
   all.offload = options.offload || choices.offload;
-  for (const auto& [path, limit] : choices.workspace.by_path()) all.workspace.set(path, limit);
+  all.workspace = both(options.workspace, choices.workspace);
   return all;
 }
 
@@ -87,9 +87,12 @@ std::string step_arguments(const RunPlan& run, const std::string& device, const 
   std::string text = fmt::format("{} --device {} --batch {}", run.spec.name, device, choices.batch);
   if (run.size != run.spec.size) text += fmt::format(" --size {}", run.size);
   if (all.dtype != DType::float32) text += fmt::format(" --dtype {}", name(all.dtype));
-  if (const std::string planned = describe(run.policy); planned != describe(ConvPolicy())) {
+  if (const std::string planned = describe(run.policy); planned != describe(ConvPolicy()))
     text += fmt::format(" --policy '{}'", planned);
+  if (run.policy.choice != ConvPolicy::Choice::pytorch) {  // which has its own
     if (run.policy.allow_tf32) text += " --tf32";
+    if (run.policy.layout)
+      text += *run.policy.layout == ConvLayout::contiguous ? " --layout contiguous" : " --layout channels-last";
   }
   text += all.rule == Rule::nothing ? std::string(" --no-grad") : fmt::format(" --optimizer {}", name(all.rule));
   if (all.amp) text += *all.amp == DType::bfloat16 ? " --amp bf16" : " --amp fp16";
@@ -97,6 +100,7 @@ std::string step_arguments(const RunPlan& run, const std::string& device, const 
   if (all.step_in_backward) text += " --optimizer-in-backward";
   if (all.in_place) text += " --in-place";
   if (all.offload) text += " --offload";
+  if (all.recover) text += " --recover";
   if (!all.workspace.empty()) text += fmt::format(" --workspace {}", all.workspace.text());
   const auto& checkpoint = choices.checkpoint ? choices.checkpoint : run.checkpoint;
   if (checkpoint) text += fmt::format(" --checkpoint '{}'", checkpoint->text());

@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <random>
 #include <string>
 #include <vector>
@@ -59,9 +60,19 @@ TEST_CASE("workspace limits: as a search over all paths says, whatever the tree"
       text += (text.empty() ? "" : ".") + std::string(1, "ab1"[random() % 3]);
     return text;
   };
-  for (int i = 0; i < 500; ++i) {
+  const auto some = [&] {
     WorkspaceLimits limits;
     for (unsigned count = random() % 5; count > 0; --count) limits.set(path(), static_cast<Bytes>(random() % 1000));
+    return limits;
+  };
+  constexpr Bytes kNone = 1 << 30;
+  for (int i = 0; i < 500; ++i) {
+    const WorkspaceLimits a = some(), b = some(), two = both(a, b);
+    const std::string layer = path();
+    CHECK(two.of(layer).value_or(kNone) == std::min(a.of(layer).value_or(kNone), b.of(layer).value_or(kNone)));
+  }
+  for (int i = 0; i < 500; ++i) {
+    const WorkspaceLimits limits = some();
     const std::string module = path();
     std::optional<Bytes> expected;
     std::size_t longest = 0;

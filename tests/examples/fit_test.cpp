@@ -72,14 +72,16 @@ TEST_CASE("fit: what it says of a way to train is what training so does") {
     std::string arguments;
     std::set<std::string> allow;
   };
-  const Case cases[] = {{small + "256", {"accumulate"}},
-                        {small + "256", {"checkpoint"}},
-                        {small + "256", {"amp", "workspace"}},
-                        {small + "512", {"amp", "accumulate", "checkpoint", "optimizer-in-backward"}},
-                        {workspaces + "9400MiB", {"workspace"}},
-                        {workspaces + "9400MiB --policy pytorch", {"workspace"}},
-                        {workspaces + "9400MiB --policy pytorch --workspace 1GiB,features.2=2GiB", {"workspace"}},
-                        {workspaces + "9400MiB --policy pytorch --steps 1", {"workspace", "in-place", "checkpoint"}}};
+  const Case cases[] = {
+      {small + "256", {"accumulate"}},
+      {small + "256", {"checkpoint"}},
+      {small + "256", {"amp", "workspace"}},
+      {small + "512", {"amp", "accumulate", "checkpoint", "optimizer-in-backward"}},
+      {workspaces + "9400MiB", {"workspace"}},
+      {workspaces + "9400MiB --policy pytorch", {"workspace"}},
+      {workspaces + "9400MiB --policy pytorch --workspace 1GiB,features.2=2GiB", {"workspace"}},
+      {workspaces + "9600MiB --policy heuristic --tf32 --layout channels-last", {"workspace", "optimizer-in-backward"}},
+      {workspaces + "9400MiB --policy pytorch --steps 1", {"workspace", "in-place", "checkpoint"}}};
   for (const Case& each : cases) {
     std::string allow;
     for (const std::string& word : each.allow) allow += (allow.empty() ? "" : ",") + word;
