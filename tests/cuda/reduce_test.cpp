@@ -70,11 +70,12 @@ TEST_CASE("cuda: large reductions along every set of axes, row-major and with th
   Generator random(22);
   constexpr DType types[] = {DType::float32, DType::bfloat16, DType::float64, DType::int32, DType::float16};
   std::size_t round = 0;
-  for (const Shape& shape : {Shape{300007}, Shape{3, 60001}, Shape{60004, 3}, Shape{41, 61, 83}, Shape{200, 1000},
-                             Shape{4096, 64}, Shape{6, 40, 14, 32}, Shape{2, 16, 65, 65}, Shape{20000, 2, 8}}) {
+  for (const Shape& shape :
+       {Shape{100007}, Shape{3, 30001}, Shape{20004, 3}, Shape{41, 31, 43}, Shape{200, 320}, Shape{4096, 24},
+        Shape{6, 40, 14, 16}, Shape{2, 16, 33, 33}, Shape{5000, 2, 8}, Shape{6, 40, 14, 16}, Shape{6, 64, 14, 16}}) {
     const DType dtype = types[round++ % std::size(types)];
     Array x = random.array(shape, dtype, -100, 100);
-    if (round % 2 == 0 && shape.rank() == 4) x = x.channels_last();
+    if (round > 9) x = x.channels_last();
     const Array x_there = moved(x, cuda);
     CAPTURE(std::string(name(dtype)));
     CAPTURE(shape.text());
