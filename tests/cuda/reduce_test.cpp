@@ -80,6 +80,8 @@ TEST_CASE("cuda: large reductions along every set of axes, row-major and with th
     CAPTURE(std::string(name(dtype)));
     CAPTURE(shape.text());
     for (unsigned axes = 1; axes < 1u << shape.rank(); ++axes) {
+      // Of four axes: one in the middle, the last, the places, all but the channels, all.
+      if (shape.rank() == 4 && axes != 2 && axes != 8 && axes != 12 && axes != 13 && axes != 15) continue;
       CAPTURE(axes);
       for (const ReduceOp op : {ReduceOp::sum, ReduceOp::max}) {
         const bool counts = op == ReduceOp::sum && !is_floating(dtype);
