@@ -51,22 +51,27 @@ struct Division {
   std::int64_t batch = 0, channels = 0, inner = 0;
   bool sums = false, elements = false;  ///< which halves this launch does; both only where splits is 1
   int splits = 1;
-  int width = 1;                         ///< a power of 2, at most kWarp
+  int width = 1;  ///< a power of 2, at most kWarp
   std::int64_t units = 1;
-  Pair* numbers = nullptr;               ///< of each channel: how one launch hands them to the next
-  double* partials = nullptr;            ///< of each split its sums: (splits, channels, 2)
-  unsigned* counters = nullptr;          ///< one per unit
+  Pair* numbers = nullptr;       ///< of each channel: how one launch hands them to the next
+  double* partials = nullptr;    ///< of each split its sums: (splits, channels, 2)
+  unsigned* counters = nullptr;  ///< one per unit
 };
 
-inline constexpr int kTile = 128;             ///< channels of a unit of points, at most
-inline constexpr int kNormalizeUnroll = 4;    ///< packs that a thread has under way
+inline constexpr int kTile = 128;    ///< channels of a unit of points, at most
+inline constexpr int kUnderWay = 4;  ///< packs that a thread is loading, those of all inputs together
+/// Blocks on a multiprocessor at once, at least: as many as there are registers for.
+template <int V>
+inline constexpr int kNormalizeBlocks = V > 4 ? 2 : 3;
 inline constexpr std::int64_t kMostNumbers = 65536;
 inline constexpr std::int64_t kMostPartials = (std::int64_t{Scratch::kBytes} / sizeof(Pair)) - kMostNumbers;
 
-/// The packs of one channel of row-major (batch, channels, inner) that this thread has: body(place, packs of the inputs).
+/// The packs of one channel of row-major (batch, channels, inner) that this thread has: body(place, packs of the
+/// inputs).
 template <class Op, int V, class Body>
 __device__ void visit_plane(const Op& op, const Division& d, std::int64_t channel, int split, const Body& body) {
   using P = Pack<typename Op::Element, V>;
+  constexpr int kUnroll = kUnderWay / Op::kInputs;
   const std::int64_t row = d.inner / V, count = d.batch * row;
   const std::int64_t step = static_cast<std::int64_t>(d.splits) * kThreads;
   const std::int64_t first = static_cast<std::int64_t>(split) * kThreads + threadIdx.x;
@@ -80,10 +85,10 @@ __device__ void visit_plane(const Op& op, const Division& d, std::int64_t channe
   const std::int64_t step_rows = rows_in(step), step_rest = step - step_rows * row;
   std::int64_t n = rows_in(first), i = first - n * row;
   for (std::int64_t at = first; at < count;) {
-    P packs[kNormalizeUnroll][Op::kInputs] = {};
-    std::int64_t places[kNormalizeUnroll];
+    P packs[kUnroll][Op::kInputs] = {};
+    std::int64_t places[kUnroll];
 #pragma unroll
-    for (int u = 0; u < kNormalizeUnroll; ++u) {
+    for (int u = 0; u < kUnroll; ++u) {
       places[u] = at < count ? (n * d.channels + channel) * row + i : -1;
       if (places[u] >= 0) {
 #pragma unroll
@@ -93,7 +98,7 @@ __device__ void visit_plane(const Op& op, const Division& d, std::int64_t channe
       if (i >= row) i -= row, ++n;
     }
 #pragma unroll
-    for (int u = 0; u < kNormalizeUnroll; ++u) {
+    for (int u = 0; u < kUnroll; ++u) {
       if (places[u] >= 0) body(places[u], packs[u]);
     }
   }
@@ -108,7 +113,7 @@ __device__ void take(const Pack<typename Op::Element, V> (&packs)[Op::kInputs], 
 }
 
 template <class Op, int V>
-__global__ void __launch_bounds__(kThreads) normalize_planes(Op op, Division d) {
+__global__ void __launch_bounds__(kThreads, kNormalizeBlocks<V>) normalize_planes(Op op, Division d) {
   using T = typename Op::Real;
   using P = Pack<typename Op::Element, V>;
   __shared__ Pair shared;
@@ -149,7 +154,7 @@ __global__ void __launch_bounds__(kThreads) normalize_planes(Op op, Division d) 
     __syncthreads();
   }
   if (!d.elements) return;
-  const auto line = op.line(channel, d.sums                  ? shared
+  const auto line = op.line(channel, d.sums                 ? shared
                                      : d.numbers != nullptr ? d.numbers[channel]
                                                             : op.still(channel, split == 0 && threadIdx.x == 0));
   visit_plane<Op, V>(op, d, channel, split, [&](std::int64_t place, const P(&packs)[Op::kInputs]) {
@@ -169,11 +174,12 @@ template <class Op, int V, class Body>
 __device__ void visit_column(const Op& op, const Division& d, std::int64_t column, std::int64_t first,
                              std::int64_t step, const Body& body) {
   using P = Pack<typename Op::Element, V>;
+  constexpr int kUnroll = kUnderWay / Op::kInputs;
   const std::int64_t row = d.channels / V;
   for (std::int64_t at = first; at < d.batch;) {
-    P packs[kNormalizeUnroll][Op::kInputs] = {};
+    P packs[kUnroll][Op::kInputs] = {};
 #pragma unroll
-    for (int u = 0; u < kNormalizeUnroll; ++u) {
+    for (int u = 0; u < kUnroll; ++u) {
       if (at + u * step < d.batch) {
 #pragma unroll
         for (int k = 0; k < Op::kInputs; ++k)
@@ -181,7 +187,7 @@ __device__ void visit_column(const Op& op, const Division& d, std::int64_t colum
       }
     }
 #pragma unroll
-    for (int u = 0; u < kNormalizeUnroll; ++u) {
+    for (int u = 0; u < kUnroll; ++u) {
       if (at < d.batch) body(at * row + column, packs[u]);
       at += step;
     }
@@ -190,7 +196,7 @@ __device__ void visit_column(const Op& op, const Division& d, std::int64_t colum
 
 /// Channels are innermost: neighbouring threads have neighbouring packs of channels, and rows side by side.
 template <class Op, int V>
-__global__ void __launch_bounds__(kThreads) normalize_points(Op op, Division d) {
+__global__ void __launch_bounds__(kThreads, kNormalizeBlocks<V>) normalize_points(Op op, Division d) {
   using T = typename Op::Real;
   using P = Pack<typename Op::Element, V>;
   constexpr int kWarps = kThreads / kWarp;
@@ -199,12 +205,13 @@ __global__ void __launch_bounds__(kThreads) normalize_points(Op op, Division d) 
   const std::int64_t unit = blockIdx.x % d.units;  // neighbouring blocks have neighbouring memory
   const int split = static_cast<int>(blockIdx.x / d.units);
   const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
-  const int in_tile = lane % d.width * V;                                // this thread's first channel of the tile
-  const std::int64_t tile = unit * d.width * V, own = tile + in_tile;    // the first channel of the tile, of the thread
+  const int in_tile = lane % d.width * V;                              // this thread's first channel of the tile
+  const std::int64_t tile = unit * d.width * V, own = tile + in_tile;  // the first channel of the tile, of the thread
   const bool active = own < d.channels;
   const int side_by_side = kThreads / d.width;
   const std::int64_t step = static_cast<std::int64_t>(d.splits) * side_by_side;
-  const std::int64_t first = static_cast<std::int64_t>(split) * side_by_side + warp * (kWarp / d.width) + lane / d.width;
+  const std::int64_t first =
+      static_cast<std::int64_t>(split) * side_by_side + warp * (kWarp / d.width) + lane / d.width;
   const int tile_size = d.width * V;
   if (d.sums) {
     Pair sums[V] = {};
@@ -277,7 +284,7 @@ __global__ void __launch_bounds__(kThreads) normalize_points(Op op, Division d) 
 #pragma unroll
   for (int j = 0; j < V; ++j) {
     const bool records = split == 0 && static_cast<int>(threadIdx.x) < d.width;
-    lines[j] = op.line(own + j, d.sums                  ? numbers[in_tile + j]
+    lines[j] = op.line(own + j, d.sums                 ? numbers[in_tile + j]
                                 : d.numbers != nullptr ? d.numbers[own + j]
                                                        : op.still(own + j, records));
   }
@@ -316,12 +323,12 @@ void normalize_with(const CudaBackend& backend, const Op& op, Division d, bool s
   }
   // Enough blocks to fill the device several times, each with enough to do for several packs under way.
   const std::int64_t wanted = std::int64_t{2048} / kThreads * backend.multiprocessors() * 2;
-  std::int64_t splits = std::min((wanted + d.units - 1) / d.units, (items + kNormalizeUnroll - 1) / kNormalizeUnroll);
+  std::int64_t splits = std::min((wanted + d.units - 1) / d.units, (items + kUnderWay - 1) / kUnderWay);
   splits = std::max<std::int64_t>(splits, 1);
-  const bool once = sums && elements && (splits == 1 || items <= 4 * kNormalizeUnroll);
+  const bool once = sums && elements && (splits == 1 || items <= 4 * kUnderWay);
   const bool possible = d.units <= Scratch::kCounters && d.channels <= kMostNumbers;
-  d.splits = static_cast<int>(
-      once || !possible ? 1 : std::max<std::int64_t>(1, std::min(splits, kMostPartials / d.channels)));
+  d.splits =
+      static_cast<int>(once || !possible ? 1 : std::max<std::int64_t>(1, std::min(splits, kMostPartials / d.channels)));
   const Scratch& scratch = backend.scratch();
   d.counters = scratch.counters;
   d.partials = reinterpret_cast<double*>(reinterpret_cast<Pair*>(scratch.partials) + kMostNumbers);
