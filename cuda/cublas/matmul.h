@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 
 #include <mnemo/core/array.h>
 
@@ -14,12 +15,16 @@ class MatmulRunner {
   MatmulRunner();
   ~MatmulRunner();
 
-  /// Backend::matmul on the backend's current stream. Throws CudaError where cuBLASLt is absent or refuses.
+  /// Backend::matmul on the backend's current stream; by a kernel of mnemo's own where strides are none that cuBLASLt
+  /// takes. Throws CudaError where cuBLASLt is absent or fails. REQUIRES: no size is 0.
   void run(const CudaBackend& backend, const Array& a, const Array& b, const Array& out, bool accumulate,
            const Array& workspace);
 
  private:
   class State;
+  State& state();
+
+  std::once_flag started_;
   std::unique_ptr<State> state_;
 };
 

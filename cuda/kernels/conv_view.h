@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include <cuda_runtime.h>
+
 #include <mnemo/core/backend.h>
 
 namespace mnemo::cuda {
@@ -20,7 +22,8 @@ struct Triple {
 
   Triple() = default;
   explicit Triple(const Size3& size) : d(size[0]), h(size[1]), w(size[2]) {}
-  MNEMO_HOST_DEVICE Triple(std::int64_t d, std::int64_t h, std::int64_t w) : d(d), h(h), w(w) {}
+  MNEMO_HOST_DEVICE Triple(std::int64_t depth, std::int64_t height, std::int64_t width)
+      : d(depth), h(height), w(width) {}
   MNEMO_HOST_DEVICE std::int64_t volume() const { return d * h * w; }
 };
 

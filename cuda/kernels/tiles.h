@@ -19,14 +19,14 @@ struct Tiles {
   std::int64_t row_tiles, column_tiles, groups, splits;
   std::int64_t share;  ///< depth of a split, a multiple of kTileDepth
 
-  Tiles(const CudaBackend& backend, std::int64_t groups, std::int64_t rows, std::int64_t columns, std::int64_t depth,
-        std::size_t size)
-      : rows(rows),
-        columns(columns),
-        depth(depth),
+  Tiles(const CudaBackend& backend, std::int64_t group_count, std::int64_t row_count, std::int64_t column_count,
+        std::int64_t whole_depth, std::size_t size)
+      : rows(row_count),
+        columns(column_count),
+        depth(whole_depth),
         row_tiles((rows + kTile - 1) / kTile),
         column_tiles((columns + kTile - 1) / kTile),
-        groups(groups),
+        groups(group_count),
         splits(1) {
     const auto room = static_cast<std::int64_t>(Scratch::kBytes / (kTile * kTile * size));
     const std::int64_t steps = (depth + kTileDepth - 1) / kTileDepth;
@@ -119,11 +119,10 @@ __global__ void __launch_bounds__(kTileThreads)
     __threadfence();
     if (thread == 0) finished[tile] = 0;
 #pragma unroll
-    for (int i = 0; i < 16; ++i) {
-      C sum = 0;
-      for (std::int64_t s = 0; s < tiles.splits; ++s) sum += mine[s * (kTile * kTile) + i * kTileThreads];
-      totals[i / 4][i % 4] = sum;
-    }
+    for (int i = 0; i < 16; ++i) totals[i / 4][i % 4] = 0;
+    for (std::int64_t s = 0; s < tiles.splits; ++s)
+#pragma unroll
+      for (int i = 0; i < 16; ++i) totals[i / 4][i % 4] += mine[s * (kTile * kTile) + i * kTileThreads];
   }
 #pragma unroll
   for (int i = 0; i < 4; ++i)

@@ -1,0 +1,19 @@
+// conv: the card's library or one of mnemo's own algorithms, as was decided.
+#include <mnemo/cuda/device/backend.h>
+#include <mnemo/cuda/device/conv_runner.h>
+#include <mnemo/cuda/kernels/multiply.h>
+
+namespace mnemo::cuda {
+
+void CudaBackend::conv(const ConvCall& call) {
+  if (call.plan.algorithm == ConvAlgorithm::library) return conv_->run(*this, call);
+  // Where every image is its own unfolded matrix there is no workspace. A sum over images in a half type must not round
+  // after each, and floats for all of it would need memory that nobody sees.
+  const bool is_empty = call.x.numel() == 0 || call.w.numel() == 0 || call.y.numel() == 0;
+  const bool sums_images = call.pass == ConvPass::weight_gradient && call.problem.batch > 1;
+  if (call.plan.algorithm == ConvAlgorithm::gemm && !is_empty && !(sums_images && is_half(call.problem.dtype)))
+    return conv_gemm(*this, call);
+  conv_direct(*this, call);
+}
+
+}  // namespace mnemo::cuda

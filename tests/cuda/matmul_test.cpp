@@ -1,0 +1,97 @@
+// Matrix products on the device "cuda" against those of the CPU in float64: every way for operands to lie in memory.
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+#include <mnemo/core/families.h>
+
+#include "core/numbers.h"
+#include "cuda_device.h"
+
+using namespace mnemo;
+using namespace numbers;
+
+namespace {
+
+enum Kind : std::int64_t { by_rows, by_columns, part_of_rows, strided, repeated, row_repeated, kinds };
+
+/// A (batch, rows, columns) array of the device, and the same elements on the CPU.
+struct Matrices {
+  Array there, here;
+
+  Matrices(Generator& random, std::int64_t batch, std::int64_t rows, std::int64_t columns, DType dtype,
+           std::int64_t kind) {
+    const auto make = [&](const Shape& shape) { return random.array(shape, dtype).to(*cuda_device()); };
+    switch (kind) {
+      case by_rows:
+        there = make({batch, rows, columns});
+        break;
+      case by_columns:
+        there = make({batch, columns, rows}).permute({0, 2, 1});
+        break;
+      case part_of_rows:
+        there = make({batch, rows, columns + 3}).slice(2, 1, columns + 1);
+        break;
+      case strided:
+        there =
+            make({rows, batch + 1, 3 * columns}).slice(1, 1, batch + 1).slice(2, 0, 3 * columns, 3).permute({1, 0, 2});
+        break;
+      case repeated:
+        there = make({1, rows, columns}).expand({batch, rows, columns});
+        break;
+      default:
+        there = make({batch, 1, columns}).expand({batch, rows, columns});
+    }
+    here = there.contiguous().to("cpu").to(DType::float64);
+  }
+};
+
+void check(Generator& random, std::int64_t batch, std::int64_t rows, std::int64_t depth, std::int64_t columns,
+           DType dtype) {
+  const std::int64_t a_kind = random.integer(0, kinds - 1), b_kind = random.integer(0, kinds - 1);
+  const bool accumulate = random.integer(0, 1) == 1, out_by_columns = random.integer(0, 3) == 0;
+  const bool with_workspace = random.integer(0, 1) == 1;
+  const std::string product = std::to_string(batch) + " x (" + std::to_string(rows) + ", " + std::to_string(depth) +
+                              ") kind " + std::to_string(a_kind) + " * (" + std::to_string(depth) + ", " +
+                              std::to_string(columns) + ") kind " + std::to_string(b_kind) + " " + name(dtype);
+  CAPTURE(product);
+  CAPTURE(accumulate);
+  CAPTURE(out_by_columns);
+  const Matrices a(random, batch, rows, depth, dtype, a_kind), b(random, batch, depth, columns, dtype, b_kind);
+  const Matrices before(random, batch, rows, columns, dtype, out_by_columns ? by_columns : by_rows);
+  const Array out = before.there;
+  if (!accumulate) fill(out, std::nan(""));
+  Array workspace;
+  if (with_workspace) workspace = Array({1 << 20}, DType::uint8, *cuda_device());
+  cuda_device()->backend().matmul(a.there, b.there, out, accumulate, workspace);
+
+  // What is computed, and what is added up, in float64.
+  const auto reference = [&](const auto& f) {
+    const Array result({batch, rows, columns}, DType::float64);
+    if (accumulate)
+      copy_into(f(before.here), result);
+    else
+      fill(result, 0);
+    Device("cpu").backend().matmul(f(a.here), f(b.here), result, true, {});
+    return result.values<double>();
+  };
+  const auto expected = reference([](const Array& x) { return x; });
+  const auto magnitudes = reference([](const Array& x) { return map(UnaryOp::abs, x); });
+  CHECK(error_of(out, expected, magnitudes) <= 1);
+}
+
+}  // namespace
+
+TEST_CASE("cuda: products of any sizes, strides and batches agree with the CPU's") {
+  if (!cuda_device()) return;
+  Generator random(21);
+  for (int i = 0; i < 300; ++i) {
+    const auto size = [&] { return random.integer(0, 12) == 0 ? random.integer(0, 1) : random.integer(1, 40); };
+    check(random, random.integer(0, 4), size(), size(), size(), random.one_of(kFloating));
+  }
+  for (const DType dtype : kFloating) {
+    check(random, 1, 150, 300, 90, dtype);
+    check(random, 3, 65, 17, 130, dtype);
+    check(random, 1, 1, 1000, 70, dtype);
+  }
+}
