@@ -99,7 +99,7 @@ __global__ void __launch_bounds__(kThreads) binary_singles(Op op, Index<3> index
     R results[kSingles];
     for (int k = 0; k < kSingles; ++k) {
       std::int64_t at[3];
-      index.offsets(min(first + k * step, index.count - 1), at);
+      index.offsets(std::min(first + k * step, index.count - 1), at);
       to[k] = at[0];
       left[k] = a[at[1]];
       right[k] = b[at[2]];

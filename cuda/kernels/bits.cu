@@ -13,7 +13,7 @@ template <class T>
 __device__ int read_eight(const T* from, std::int64_t byte, std::int64_t count, bool vectors, T (&to)[kPerByte]) {
   constexpr int N = kPerVector<T>;
   const std::int64_t first = byte * kPerByte;
-  const auto valid = static_cast<int>(min(std::int64_t{kPerByte}, count - first));
+  const auto valid = static_cast<int>(std::min(std::int64_t{kPerByte}, count - first));
   if (vectors && valid == kPerByte) {
     for (int i = 0; i < kPerByte; i += N) {
       const Pack<T, N> pack = load<N>(from + first + i);

@@ -11,8 +11,11 @@ namespace mnemo::cuda {
 namespace {
 
 constexpr int kUnits = 4;  ///< that a thread has on the way at once
-constexpr int kTile = 32;  ///< elements of a tile's side
-constexpr int kTileRows = kThreads / kTile;
+constexpr int kWarp = 32;
+
+/// Elements of a tile's side: larger for short elements, so that as many bytes are on the way.
+template <class Unit>
+inline constexpr int kTile = sizeof(Unit) <= 2 ? 64 : 32;
 
 /// BYTES bytes, moved by one instruction.
 template <int BYTES>
@@ -78,23 +81,29 @@ struct Transposition {
 
 template <class Unit>
 __global__ void __launch_bounds__(kThreads) copy_tiles(Transposition t, const Unit* from, Unit* to) {
-  __shared__ Unit tile[kTile][kTile + 1];  // one more, so that a column lies in different banks
-  const int x = static_cast<int>(threadIdx.x) % kTile, y = static_cast<int>(threadIdx.x) / kTile;
+  constexpr int kSide = kTile<Unit>, kDown = kThreads / kWarp;
+  constexpr int kPad = sizeof(Unit) < 4 ? 4 / sizeof(Unit) : 1;  // so that a column lies in different banks
+  __shared__ Unit tile[kSide][kSide + kPad];
+  const int lane = static_cast<int>(threadIdx.x) % kWarp, y = static_cast<int>(threadIdx.x) / kWarp;
   const std::int64_t per_batch = t.tiles_down * t.tiles_across, tiles = per_batch * t.batch.count;
   for (std::int64_t number = blockIdx.x; number < tiles; number += gridDim.x) {
     const std::int64_t batch = number / per_batch, in_batch = number - batch * per_batch;
     const std::int64_t down = in_batch / t.tiles_across, across = in_batch - down * t.tiles_across;
-    const std::int64_t row0 = down * kTile, column0 = across * kTile;
+    const std::int64_t row0 = down * kSide, column0 = across * kSide;
     std::int64_t at[2];
     t.batch.offsets(batch, at);
-    for (int i = 0; i < kTile; i += kTileRows) {
-      const std::int64_t row = row0 + x, column = column0 + y + i;
-      if (row < t.rows && column < t.columns) tile[y + i][x] = from[at[1] + column * t.from_column + row];
+    for (int i = y; i < kSide; i += kDown) {
+      for (int x = lane; x < kSide; x += kWarp) {
+        const std::int64_t row = row0 + x, column = column0 + i;
+        if (row < t.rows && column < t.columns) tile[i][x] = from[at[1] + column * t.from_column + row];
+      }
     }
     __syncthreads();
-    for (int i = 0; i < kTile; i += kTileRows) {
-      const std::int64_t row = row0 + y + i, column = column0 + x;
-      if (row < t.rows && column < t.columns) to[at[0] + row * t.to_row + column] = tile[x][y + i];
+    for (int i = y; i < kSide; i += kDown) {
+      for (int x = lane; x < kSide; x += kWarp) {
+        const std::int64_t row = row0 + i, column = column0 + x;
+        if (row < t.rows && column < t.columns) to[at[0] + row * t.to_row + column] = tile[x][i];
+      }
     }
     __syncthreads();  // the next tile takes this one's place
   }
@@ -150,14 +159,14 @@ int tile_rows(const Index<2>& index) {
 void transpose(const CudaBackend& backend, const Index<2>& index, int rows, const Array& from, const Array& to) {
   const int inner = index.rank - 1;
   Transposition t{index, index.sizes[rows], index.sizes[inner], index.strides[rows][0], index.strides[inner][1], 0, 0};
-  t.tiles_down = (t.rows + kTile - 1) / kTile;
-  t.tiles_across = (t.columns + kTile - 1) / kTile;
   t.batch.remove(inner);
   t.batch.remove(rows);
-  const std::int64_t tiles = t.batch.count * t.tiles_down * t.tiles_across;
   visit_bytes(size_of(to.dtype()), [&](auto bytes) {
     if constexpr (bytes <= 8) {
       using Unit = word<bytes>;
+      t.tiles_down = (t.rows + kTile<Unit> - 1) / kTile<Unit>;
+      t.tiles_across = (t.columns + kTile<Unit> - 1) / kTile<Unit>;
+      const std::int64_t tiles = t.batch.count * t.tiles_down * t.tiles_across;
       launch(backend, blocks_for(backend, tiles * kThreads), kThreads, copy_tiles<Unit>, t,
              reinterpret_cast<const Unit*>(first_byte(from)), reinterpret_cast<Unit*>(first_byte(to)));
     }

@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include <cuda_runtime.h>
+
 #include <mnemo/core/host_device.h>
 
 namespace mnemo::cuda {

@@ -32,7 +32,7 @@ struct Forward {
   }
   /// The mean and the inverse deviation.
   __device__ Pair finish(std::int64_t channel, const Pair& sums) const {
-    Pair statistics;  // mean, variance
+    Pair statistics{};  // mean, variance
     if (count > 0) {
       const auto n = static_cast<double>(count);
       const double distance = sums.first / n;

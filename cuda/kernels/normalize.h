@@ -42,7 +42,7 @@ struct ChannelNumbers {
 
 /// Two sums of a channel, or the two numbers that follow from them.
 struct Pair {
-  double first = 0, second = 0;
+  double first, second;
 };
 
 /// How the work is divided. A unit of blocks has one channel (planes), or `width` packs of channels that are neighbours
@@ -116,7 +116,7 @@ __global__ void __launch_bounds__(kThreads) normalize_planes(Op op, Division d) 
   const int split = static_cast<int>(blockIdx.x % d.splits);
   if (d.sums) {
     const T reference = op.reference(channel);
-    Pair sums;
+    Pair sums{};
     visit_plane<Op, V>(op, d, channel, split, [&](std::int64_t, const P(&packs)[Op::kInputs]) {
 #pragma unroll
       for (int j = 0; j < V; ++j) {
@@ -207,7 +207,7 @@ __global__ void __launch_bounds__(kThreads) normalize_points(Op op, Division d) 
   const std::int64_t first = static_cast<std::int64_t>(split) * side_by_side + warp * (kWarp / d.width) + lane / d.width;
   const int tile_size = d.width * V;
   if (d.sums) {
-    Pair sums[V];
+    Pair sums[V] = {};
     if (active) {
       T references[V];
 #pragma unroll

@@ -125,7 +125,7 @@ __global__ void __launch_bounds__(kThreads) reduce_by_blocks(Reduction<Op> r) {
     std::int64_t at[2];
     r.results.offsets(result, at);
     const std::int64_t begin = split * share;
-    auto total = accumulate<N>(r, r.x + at[0], begin + thread, min(begin + share, r.items.count), kThreads);
+    auto total = accumulate<N>(r, r.x + at[0], begin + thread, std::min(begin + share, r.items.count), kThreads);
     if (split == 0) total = Op::join(total, accumulate_rest<N>(r, r.x + at[0], thread, kThreads));
     total = join_block<Op>(total);
     if (r.splits > 1) {
@@ -186,7 +186,7 @@ __global__ void __launch_bounds__(kThreads) reduce_columns(Columns<Op> c) {
     for (int i = 0; i < N; ++i) totals[i] = Op::start();
     if (first < c.width) {
       const T* x = r.x + at[0] + first * c.step;
-      const std::int64_t end = min((split + 1) * share, r.items.count);
+      const std::int64_t end = std::min((split + 1) * share, r.items.count);
       for (std::int64_t item = split * share + row; item < end; item += kAtOnce * rows) {
         T values[N][kAtOnce];
         for (int k = 0; k < kAtOnce; ++k) {

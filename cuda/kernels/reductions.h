@@ -9,6 +9,8 @@
 #include <mnemo/core/dtype.h>
 #include <mnemo/core/functors.h>
 
+#include <cuda_runtime.h>
+
 namespace mnemo::cuda {
 
 /// A sum: in float64 or int64, like the CPU's.
