@@ -10,6 +10,7 @@
 #include <mnemo/autograd/ops.h>
 #include <mnemo/autograd/record.h>
 #include <mnemo/autograd/stage_costs.h>
+#include <mnemo/autograd/step_graph.h>
 #include <mnemo/autograd/tensor.h>
 #include <mnemo/autograd/transaction.h>
 #include <mnemo/core/batch_search.h>
@@ -29,6 +30,7 @@
 #include <mnemo/core/stream.h>
 #include <mnemo/core/threads.h>
 #include <mnemo/core/work.h>
+#include <mnemo/core/workspace_limits.h>
 #include <mnemo/cuda/card_properties.h>
 #include <mnemo/memory/allocator.h>
 #include <mnemo/memory/call_trace.h>

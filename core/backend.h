@@ -25,6 +25,7 @@ struct RandomCall {
   double high = 1;  ///< normal: standard deviation
   std::uint64_t seed = 0;
   std::uint64_t offset = 0;
+  Array shift = {};  ///< int64, one element on the device: is added to the offset; or undefined (Capture::random_shift)
 };
 
 /// y_i = x_i / (1 - p) where number i of the Philox stream is at least p, else 0. Its own gradient.
@@ -32,6 +33,7 @@ struct DropoutCall {
   double p = 0.5;
   std::uint64_t seed = 0;
   std::uint64_t offset = 0;
+  Array shift = {};  ///< as in RandomCall
 };
 
 /// One pass of one convolution; all arrays dense in `layout` and of the problem's dtype.
@@ -115,6 +117,9 @@ struct UpdateCall : UpdateNumbers {
   // loss scaling; float32, one element each, on the device: a step that is skipped is never waited for
   Array scale = {};  ///< gradients are divided by it; undefined: they are taken as they are
   Array found = {};  ///< not 0: the step is counted in every slot's `skipped`, and changes nothing else
+  // a step that is repeated (core/capture.h); one element each, on the device, or undefined
+  Array repetitions = {};  ///< int64: is added to `count`
+  Array rate = {};         ///< float64: takes the place of `lr`
 };
 
 /// How a loss scale follows what was found: `scale *= backoff` where something was not finite, `scale *= growth` after
@@ -157,6 +162,14 @@ class Backend {
   /// What is queued in `waiting` from now on begins when what is queued in `awaited` now is done.
   virtual void wait(memory::StreamId /*waiting*/, memory::StreamId /*awaited*/) {}
 
+  /// Whether work can be recorded and repeated (core/capture.h).
+  virtual bool can_capture() const { return false; }
+  /// From here on work that is queued in the current stream is recorded instead of done, until `end_capture`, which gives
+  /// the recording, never null; `repeat` queues it in the current stream.
+  virtual void begin_capture() {}
+  virtual std::shared_ptr<void> end_capture() { return {}; }
+  virtual void repeat(void* /*recording*/) {}
+
   /// Moves a row-major array's bytes to or from host memory; from a virtual device come NaNs (zeros for integers).
   virtual void read(const Array& from, void* host) = 0;
   virtual void write(const void* host, const Array& to) = 0;
@@ -198,7 +211,8 @@ class Backend {
   /// dlogits = gradient of every loss times `grad` (outer, inner) of the losses' dtype.
   virtual void cross_entropy_gradient(const CrossEntropyCall& call, const Array& grad, const Array& logits,
                                       const Array& targets, const Array& dlogits) = 0;
-  /// The first of `indices` (int64, row-major) outside 0..limit-1 and other than `ignore`; nothing on a virtual device.
+  /// The first of `indices` (int64, row-major) outside 0..limit-1 and other than `ignore`; nothing on a virtual device,
+  /// and while a step is recorded.
   virtual std::optional<std::int64_t> first_bad_index(const Array& indices, std::int64_t limit,
                                                       std::int64_t ignore) = 0;
 

@@ -90,6 +90,16 @@ void CachingAllocator::empty_cache() {
   state_->empty_cache();
 }
 
+void CachingAllocator::keep(StreamId stream, bool kept) {
+  const std::lock_guard lock(mutex_);
+  state_->keep(stream, kept);
+}
+
+Bytes CachingAllocator::kept() const {
+  const std::lock_guard lock(mutex_);
+  return state_->kept();
+}
+
 Statistics CachingAllocator::statistics() const {
   const std::lock_guard lock(mutex_);
   return state_->statistics;

@@ -70,6 +70,12 @@ class CachingAllocator {
   /// The same, saying also by which op of which module (nothing happens when category and module are the same).
   void retag(Block* block, const Tag& tag);
 
+  /// Segments of a stream whose memory is `kept` are not given back to the source, whatever is freed: recorded work goes
+  /// on using their addresses.
+  void keep(StreamId stream, bool kept);
+  /// Bytes of the segments of such streams: a part of `reserved` that only their own work can use.
+  Bytes kept() const;
+
   /// Waits for pending events, then gives every free segment back to the source.
   void empty_cache();
 

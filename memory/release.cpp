@@ -128,6 +128,7 @@ void CachingAllocator::State::release_cached(Pool& pool) {
   std::vector<Block*> shrinkable;  // unmapping changes the set, so it comes after the walk
   for (auto place = pool.free.begin(); place != pool.free.end();) {
     Block* block = (place++)->block;
+    if (is_kept(*block)) continue;
     if (block->segment->expandable()) {
       shrinkable.push_back(block);
     } else if (block->previous == nullptr && block->next == nullptr) {
@@ -138,6 +139,23 @@ void CachingAllocator::State::release_cached(Pool& pool) {
     provide(kEdges);
     unmap_whole_pages(block);
   }
+}
+
+void CachingAllocator::State::keep(StreamId stream, bool kept) {
+  if (kept)
+    kept_.insert(stream);
+  else
+    kept_.erase(stream);
+}
+
+Bytes CachingAllocator::State::kept() const {
+  Bytes bytes = 0;
+  for (const auto& [position, segment] : segments_) {
+    if (kept_.count(segment.stream) == 0) continue;
+    for (const Block* block = segment.first; block != nullptr; block = block->next)
+      bytes += block->mapped ? block->size : 0;
+  }
+  return bytes;
 }
 
 /// REQUIRES: `block` is free and covers a plain segment.
@@ -161,8 +179,8 @@ bool CachingAllocator::State::release_oversize(const Request& request) {
   if (config.max_split_size == AllocatorConfig::kUnlimited) return false;
   BlockSet& free = request.pool->free;
   const Bytes wanted = std::max(request.size, config.max_split_size);
-  const auto releasable = [](const Block* block) {
-    return !block->segment->expandable() && block->previous == nullptr && block->next == nullptr;
+  const auto releasable = [this](const Block* block) {
+    return !is_kept(*block) && !block->segment->expandable() && block->previous == nullptr && block->next == nullptr;
   };
   const auto large_enough = free.lower_bound({.stream = request.stream, .size = wanted});
   for (auto place = large_enough; place != free.end() && place->stream == request.stream; ++place) {
@@ -194,7 +212,7 @@ void CachingAllocator::State::collect_garbage() {
   std::int64_t total_age = 0;
   const auto age = [&](const Block* block) { return large_.searches - block->free_since; };
   for (const BlockKey& key : large_.free) {
-    if (key.block->previous != nullptr || key.block->next != nullptr) continue;
+    if (key.block->previous != nullptr || key.block->next != nullptr || is_kept(*key.block)) continue;
     unused.push_back(key.block);
     total_age += age(key.block);
   }

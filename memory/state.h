@@ -6,6 +6,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -43,6 +44,8 @@ class CachingAllocator::State {
   void free(Block* block);
   void record_stream(Block* block, StreamId stream);
   void empty_cache();
+  void keep(StreamId stream, bool kept);
+  Bytes kept() const;
 
   // snapshot.cpp
   std::vector<SegmentView> snapshot() const;
@@ -76,6 +79,7 @@ class CachingAllocator::State {
   void release_cached(Pool& pool);
   void release_segment(Block* block);
   void collect_garbage();
+  bool is_kept(const Block& block) const { return !kept_.empty() && kept_.count(block.stream) > 0; }
 
   // expandable.cpp
   Block* grow(const Request& request);
@@ -126,6 +130,7 @@ class CachingAllocator::State {
   };
   std::map<StreamId, std::deque<Pending>> pending_;  // a stream's events in their order; no empty queues
 
+  std::set<StreamId> kept_;                    // streams whose segments stay
   std::map<std::uint64_t, Segment> segments_;  // by position
   std::uint64_t next_position_ = 0;
   std::deque<Block> blocks_;  // every block ever made: they are recycled, so that addresses stay valid

@@ -69,6 +69,8 @@ std::string summary(const CachingAllocator& allocator, const std::string& device
   };
   single("Oversize allocations", s.oversize_allocations);
   single("Oversize segments", s.oversize_segments);
+  if (const Bytes kept = allocator.kept(); kept > 0)
+    table.cells("Kept for recorded steps", {format_bytes(kept), "", "", ""});
   table.rule('=');
   const Peak peak = allocator.peak();
   table.cells("Allocated, by category", {"Cur Usage", "At the peak", "", ""});

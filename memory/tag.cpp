@@ -54,6 +54,8 @@ const char* intern(std::string_view text) {
   return texts.emplace(text).first->c_str();
 }
 
+const char* range_text(std::int64_t step) { return intern("step " + std::to_string(step)); }
+
 Tag& current_tag() {
   static thread_local constinit Tag tag;
   return tag;

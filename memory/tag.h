@@ -5,6 +5,9 @@
 #include <array>
 #include <cstdint>
 #include <string_view>
+#include <type_traits>
+
+#include <mnemo/memory/ranges.h>
 
 namespace mnemo::memory {
 
@@ -47,17 +50,45 @@ struct Tag {
 /// The tag that the next allocation on this thread gets.
 Tag& current_tag();
 
-/// Sets one field of the current tag and restores it on leaving the scope.
+/// "step 3" for a step's number: what a range of it is called.
+inline const char* range_text(const char* text) { return text; }
+inline const char* range_text(Phase phase) { return name(phase); }
+const char* range_text(std::int64_t step);
+
+/// Sets one field of the current tag and restores it on leaving the scope. A new step, phase or module is a range.
 template <class T, T Tag::*field>
 class TagScope {
  public:
-  explicit TagScope(T value) : before_(current_tag().*field) { current_tag().*field = value; }
-  ~TagScope() { current_tag().*field = before_; }
+  explicit TagScope(T value) : before_(current_tag().*field) {
+    current_tag().*field = value;
+    if constexpr (is_range) {
+      sink_ = range_sink.load(std::memory_order_acquire);
+      if (sink_ == nullptr) return;
+      if (value == before_)
+        sink_ = nullptr;
+      else
+        sink_->begin(range_text(value));
+    }
+  }
+  ~TagScope() {
+    current_tag().*field = before_;
+    if constexpr (is_range) {
+      if (sink_ != nullptr) sink_->end();
+    }
+  }
   TagScope(const TagScope&) = delete;
   TagScope& operator=(const TagScope&) = delete;
 
  private:
+  static constexpr bool is_range = [] {
+    if constexpr (std::is_same_v<T, const char*>)
+      return field == &Tag::module;
+    else
+      return !std::is_same_v<T, Category>;
+  }();
+
   T before_;
+  RangeSink* sink_ = nullptr;
 };
 using CategoryScope = TagScope<Category, &Tag::category>;
 using PhaseScope = TagScope<Phase, &Tag::phase>;

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include <mnemo/autograd/transaction.h>
+#include <mnemo/core/capture.h>
 #include <mnemo/core/error.h>
 #include <mnemo/core/families.h>
 #include <mnemo/core/notes.h>
@@ -79,6 +80,26 @@ Optimizer::Optimizer(std::vector<Tensor> parameters, double lr)
 void Optimizer::set_lr(double lr) {
   check_number("optimizer", "lr", lr, 0, kLarge);
   lr_ = lr;
+  if (rate_.defined()) fill(rate_, lr_);
+}
+
+void Optimizer::record_in(Capture& capture, std::span<const std::size_t> which, const std::vector<Array>& gradients) {
+  if (!rate_.defined() || !(rate_.device() == capture.device())) {
+    fail<GradError>("optimizer",
+                    fmt::format("a step on {} is recorded that has not been rehearsed with this optimizer; "
+                                "record it with StepGraph, and do the same in every run",
+                                capture.device().name()));
+  }
+  std::vector<std::size_t> counted;
+  for (const std::size_t i : which) {
+    if (gradients[i].defined()) counted.push_back(i);
+  }
+  capture.on_repeat([this, counted] {
+    for (const std::size_t i : counted) {
+      ++states_[i].steps;
+      parameters_[i].array().storage()->changed_in_place();
+    }
+  });
 }
 
 void Optimizer::zero_grad(bool set_to_none) {
@@ -154,6 +175,10 @@ void Optimizer::step(std::span<const std::size_t> which, const Scaling& scaling)
   const memory::OpScope op("update");
   const memory::CategoryScope category(memory::Category::temporary);
   Missing fresh = missing_state(which, scaling.found.defined());
+  if (Capture::is_rehearsal() && !rate_.defined() && !parameters_.empty()) {
+    const memory::CategoryScope state(memory::Category::optimizer_state);
+    rate_ = full({1}, lr_, DType::float64, parameters_.front().device());
+  }
   std::vector<Array> gradients(parameters_.size());
   for (const std::size_t i : which) {
     const Array& parameter = parameters_[i].array();
@@ -173,6 +198,8 @@ void Optimizer::step(std::span<const std::size_t> which, const Scaling& scaling)
     passes[{&parameter.device().backend(), state.steps + 1}].push_back(
         {parameter, gradients[i], state.first, state.second, state.first_largest, state.second_largest, state.skipped});
   }
+  Capture* const capture = Capture::current();
+  if (capture != nullptr) record_in(*capture, which, gradients);
   // All memory is there: nothing fails from here on.
   made.keep();
   for (const auto& [key, slots] : passes) {
@@ -181,6 +208,10 @@ void Optimizer::step(std::span<const std::size_t> which, const Scaling& scaling)
     update.scale = scaling.scale;
     update.found = scaling.found;
     update.count = key.second;
+    if (capture != nullptr) {
+      update.repetitions = capture->repetitions();
+      update.rate = rate_;
+    }
     key.first->update(update, slots);
     for (const UpdateSlot& slot : slots) slot.parameter.storage()->changed_in_place();
   }

@@ -8,6 +8,10 @@
 #include <mnemo/autograd/tensor.h>
 #include <mnemo/core/backend.h>
 
+namespace mnemo {
+class Capture;
+}
+
 namespace mnemo::optim {
 
 /// What a GradScaler knows of the gradients; float32, one element each, on their device.
@@ -63,6 +67,8 @@ class Optimizer {
   };
   using Missing = std::vector<std::pair<Array*, Array>>;  ///< zeros, and where they belong
 
+  /// A step that is recorded: its count goes on with every repetition.
+  void record_in(Capture& capture, std::span<const std::size_t> which, const std::vector<Array>& gradients);
   /// What parameters with a gradient lack.
   Missing missing_state(std::span<const std::size_t> which, bool scaled);
   void step(std::span<const std::size_t> which, const Scaling& scaling);
@@ -71,6 +77,7 @@ class Optimizer {
   std::vector<Tensor> parameters_;
   std::vector<State> states_;
   double lr_;
+  Array rate_;  ///< the same on the device, float64: for steps that are recorded (core/capture.h)
   bool in_backward_ = false;
 };
 

@@ -8,6 +8,11 @@ namespace mnemo::cpu {
 
 namespace {
 
+/// Where a call's numbers begin.
+std::uint64_t offset_of(std::uint64_t offset, const Array& shift) {
+  return offset + (shift.defined() ? static_cast<std::uint64_t>(*shift.data<std::int64_t>()) : 0);
+}
+
 /// The words [first, first + count) of a stream.
 void words(std::uint64_t seed, std::uint64_t first, std::int64_t count, std::uint32_t* out) {
   for (std::int64_t i = 0; i < count;) {
@@ -46,13 +51,14 @@ void fill_random(const RandomCall& call, UniformLimits limits, std::uint64_t fir
 
 void CpuBackend::random(const RandomCall& call, const Array& out) {
   const UniformLimits limits = uniform_limits(call.low, call.high, out.dtype());
+  const std::uint64_t offset = offset_of(call.offset, call.shift);
   parallel_for(out.numel(), kGrain, [&](std::int64_t begin, std::int64_t end) {
     double buffer[kBuffer];
     for (std::int64_t i = begin; i < end; i += kBuffer) {
       // A normal number needs its pair's words: the last chunk is filled to an even count and the extra one dropped.
       const std::int64_t count = std::min(kBuffer, end - i);
       const std::int64_t even = call.kind == RandomCall::Kind::normal ? count + count % 2 : count;
-      fill_random(call, limits, call.offset + static_cast<std::uint64_t>(i), even, buffer);
+      fill_random(call, limits, offset + static_cast<std::uint64_t>(i), even, buffer);
       store(buffer, count, out, out.layout().offset + i, 1);
     }
   });
@@ -61,13 +67,14 @@ void CpuBackend::random(const RandomCall& call, const Array& out) {
 void CpuBackend::dropout(const DropoutCall& call, const Array& x, const Array& out) {
   const auto keep = static_cast<float>(call.p);
   const double scale = call.p < 1 ? 1 / (1 - call.p) : 0;
+  const std::uint64_t offset = offset_of(call.offset, call.shift);
   const auto run = [&]<class C>(C) {
     parallel_for(out.numel(), kGrain, [&](std::int64_t begin, std::int64_t end) {
       C values[kBuffer];
       std::uint32_t word[kBuffer];
       for (std::int64_t i = begin; i < end; i += kBuffer) {
         const std::int64_t count = std::min(kBuffer, end - i);
-        words(call.seed, call.offset + static_cast<std::uint64_t>(i), count, word);
+        words(call.seed, offset + static_cast<std::uint64_t>(i), count, word);
         load(x, x.layout().offset + i, 1, count, values);
         for (std::int64_t j = 0; j < count; ++j)
           values[j] = uniform_from(word[j]) >= keep ? values[j] * static_cast<C>(scale) : C{0};

@@ -69,7 +69,9 @@ void CpuBackend::update(const UpdateCall& usual, std::span<const UpdateSlot> slo
       continue;
     }
     UpdateCall call = usual;
-    if (skipped) call.leave_out(*skipped);
+    if (call.rate.defined()) call.lr = *call.rate.data<double>();
+    if (call.repetitions.defined()) call.count += *call.repetitions.data<std::int64_t>();
+    if (skipped || call.repetitions.defined()) call.leave_out(skipped ? *skipped : 0);
     if (slot.first_largest.defined())
       update_in_8_bits(call, slot);
     else if (slot.parameter.dtype() == DType::float64)

@@ -1,3 +1,4 @@
+#include <mnemo/core/capture.h>
 #include <mnemo/core/families.h>
 #include <mnemo/core/families/check.h>
 #include <mnemo/core/random.h>
@@ -175,6 +176,7 @@ Array random(RandomCall call, const Shape& shape, DType dtype, const Device& dev
   const RandomState state = take_random(shape.numel());
   call.seed = state.seed;
   call.offset = state.offset;
+  if (const Capture* capture = Capture::current()) call.shift = capture->random_shift();
   count_operations(out.numel());
   device.backend().random(call, out);
   return out;
@@ -196,6 +198,7 @@ Array dropout_next(DropoutCall& call, const Array& x) {
   const RandomState state = take_random(x.numel());
   call.seed = state.seed;
   call.offset = state.offset;
+  if (const Capture* capture = Capture::current()) call.shift = capture->random_shift();
   count_operations(out.numel());
   x.device().backend().dropout(call, source, out);
   return out;

@@ -1,5 +1,6 @@
 #include <mnemo/cuda/device/backend.h>
 
+#include <mnemo/core/error.h>
 #include <mnemo/cuda/cublas/matmul.h>
 #include <mnemo/cuda/device/check.h>
 #include <mnemo/cuda/device/conv_runner.h>
@@ -53,9 +54,42 @@ void CudaBackend::wait(memory::StreamId waiting, memory::StreamId awaited) {
   check(status, "making a stream wait for another");
 }
 
+void CudaBackend::begin_capture() {
+  // Relaxed: the allocator may get memory from the device meanwhile, which is no work of the stream.
+  check(cudaStreamBeginCapture(stream(), cudaStreamCaptureModeRelaxed), "beginning to record a step");
+}
+
+std::shared_ptr<void> CudaBackend::end_capture() {
+  cudaGraph_t graph = nullptr;
+  check(cudaStreamEndCapture(stream(), &graph), "recording a step");
+  cudaGraphExec_t executable = nullptr;
+  const cudaError_t status = cudaGraphInstantiate(&executable, graph, 0);
+  report(cudaGraphDestroy(graph), "destroying a graph");
+  check(status, "making a recorded step ready");
+  return {executable, [](void* recording) {
+            report(cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(recording)), "destroying a recorded step");
+          }};
+}
+
+void CudaBackend::repeat(void* recording) {
+  check(cudaGraphLaunch(static_cast<cudaGraphExec_t>(recording), stream()), "repeating a recorded step");
+}
+
+bool CudaBackend::is_capturing() const {
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  check(cudaStreamIsCapturing(stream(), &status), "asking whether a step is being recorded");
+  return status != cudaStreamCaptureStatusNone;
+}
+
 void CudaBackend::read(const Array& from, void* host) {
   if (from.numel() == 0) return;
   cudaStream_t queue = stream();
+  if (is_capturing()) {
+    throw CudaError(
+        "[read] a value cannot be read while a step is being recorded: its work is not done yet; read it from the "
+        "result "
+        "of StepGraph::run");
+  }
   check(cudaMemcpyAsync(host, address(from), static_cast<std::size_t>(from.bytes()), cudaMemcpyDeviceToHost, queue),
         "copying to the host");
   check(cudaStreamSynchronize(queue), "waiting for what is read");

@@ -23,6 +23,8 @@ class CudaBackend final : public Backend {
   int multiprocessors() const { return multiprocessors_; }
   /// Makes the device the current one of this thread, and gives the stream that the thread queues work in.
   cudaStream_t stream() const;
+  /// Whether what is queued there is recorded instead of done.
+  bool is_capturing() const;
   /// What kernels of that stream leave partial results in.
   const Scratch& scratch() const { return streams_->scratch(current_stream()); }
 
@@ -31,6 +33,10 @@ class CudaBackend final : public Backend {
   void synchronize() override;
   memory::StreamId new_stream() override { return streams_->add(); }
   void wait(memory::StreamId waiting, memory::StreamId awaited) override;
+  bool can_capture() const override { return true; }
+  void begin_capture() override;
+  std::shared_ptr<void> end_capture() override;
+  void repeat(void* recording) override;
   void read(const Array& from, void* host) override;
   void write(const void* host, const Array& to) override;
 

@@ -16,6 +16,7 @@
 #include <mnemo/cuda/device/check.h>
 #include <mnemo/cuda/device/conv_runner.h>
 #include <mnemo/cuda/device/memory_use.h>
+#include <mnemo/cuda/device/nvtx.h>
 #include <mnemo/cuda/device/properties.h>
 #include <mnemo/cuda/device/source.h>
 
@@ -53,6 +54,7 @@ std::shared_ptr<Backend> open_cuda_device(int index, const memory::AllocatorConf
     reason = fmt::format("the driver shows {} device{}, numbered from 0", count, count == 1 ? "" : "s");
     return nullptr;
   }
+  cuda::announce_ranges();
   const std::optional<memory::Bytes> before = cuda::bytes_in_use(pci_address(index));
   cuda::check(cudaSetDevice(index), "choosing the device");
   auto streams = std::make_shared<cuda::Streams>();

@@ -35,10 +35,10 @@ __global__ void losses_of_lines(Lines lines, Targets targets, const E* logits, c
     }
     if (member != 0) return;
     const double loss = log_sum - relative(target);
-    losses[line] = static_cast<T>(targets.smoothing == 0
-                                      ? loss
-                                      : (1 - targets.smoothing) * loss +
-                                            targets.smoothing / static_cast<double>(lines.size) * all);
+    losses[line] =
+        static_cast<T>(targets.smoothing == 0 ? loss
+                                              : (1 - targets.smoothing) * loss +
+                                                    targets.smoothing / static_cast<double>(lines.size) * all);
   });
 }
 

@@ -70,8 +70,8 @@ struct Targets {
   __device__ bool has(std::int64_t target) const { return target >= begin && target < end; }
 };
 
-/// A thread owns a share of the targets in one column (i, k) and goes through the column's indices in order. Neighbouring
-/// threads have neighbouring columns.
+/// A thread owns a share of the targets in one column (i, k) and goes through the column's indices in order.
+/// Neighbouring threads have neighbouring columns.
 template <class T>
 __global__ void scatter_columns(AxisSizes sizes, std::int64_t shares, const T* x, const std::int64_t* index, T* out) {
   constexpr int kUnroll = 8;
@@ -97,11 +97,11 @@ __global__ void scatter_columns(AxisSizes sizes, std::int64_t shares, const T* x
   }
 }
 
-/// A block owns a share of the targets in one column. Of the column's indices it collects those that fall there, in order,
-/// until they are as many as threads; then the first thread of each target adds up what the others have for it.
+/// A block owns a share of the targets in one column. Of the column's indices it collects those that fall there, in
+/// order, until they are as many as threads; then the first thread of each target adds up what the others have for it.
 template <class T>
-__global__ void __launch_bounds__(kThreads) scatter_queued(AxisSizes sizes, std::int64_t shares, const T* x,
-                                                           const std::int64_t* index, T* out) {
+__global__ void __launch_bounds__(kThreads)
+    scatter_queued(AxisSizes sizes, std::int64_t shares, const T* x, const std::int64_t* index, T* out) {
   constexpr int kWarps = kThreads / kWarp;
   __shared__ std::int64_t queue[2 * kThreads];  // places along the axis of the index
   __shared__ std::int64_t targets[kThreads];
@@ -164,7 +164,8 @@ __global__ void __launch_bounds__(kThreads) scatter_queued(AxisSizes sizes, std:
   }
 }
 
-/// An index as it is found by many blocks: the place with all bits turned, so that the first is the largest and 0 is none.
+/// An index as it is found by many blocks: the place with all bits turned, so that the first is the largest and 0 is
+/// none.
 __global__ void find_bad_index(std::int64_t count, const std::int64_t* indices, std::int64_t limit, std::int64_t ignore,
                                unsigned long long* turned, unsigned* counter, std::int64_t* result) {
   constexpr int kUnroll = 4;
@@ -225,7 +226,8 @@ void CudaBackend::scatter_add(const Array& x, int axis, const Array& index, cons
     // A share has all indices of its column to read: no more shares than keep the device busy.
     const std::int64_t threads = std::int64_t{2048} * multiprocessors();
     if (sizes.inner >= kWarp || columns >= threads / 4) {
-      const std::int64_t shares = std::clamp<std::int64_t>(threads / columns, 1, std::min<std::int64_t>(32, sizes.size));
+      const std::int64_t shares =
+          std::clamp<std::int64_t>(threads / columns, 1, std::min<std::int64_t>(32, sizes.size));
       launch(*this, blocks_for(*this, columns * shares), kThreads, scatter_columns<T>, sizes, shares, values, places,
              sums);
     } else {
@@ -240,7 +242,7 @@ void CudaBackend::scatter_add(const Array& x, int axis, const Array& index, cons
 std::optional<std::int64_t> CudaBackend::first_bad_index(const Array& indices, std::int64_t limit,
                                                          std::int64_t ignore) {
   const std::int64_t count = indices.numel();
-  if (count == 0) return std::nullopt;
+  if (count == 0 || is_capturing()) return std::nullopt;  // a step that is recorded is not waited for
   const Scratch& own = scratch();
   auto* const result = reinterpret_cast<std::int64_t*>(own.partials);
   launch(*this, blocks_for(*this, count, kThreads, 1), kThreads, find_bad_index, count, elements<std::int64_t>(indices),

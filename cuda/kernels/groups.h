@@ -27,8 +27,9 @@ struct Larger {
   }
 };
 
-/// What `Join` makes of the values of a group of `kGroup` neighbouring threads, for each of them: a thread alone, a warp,
-/// or a block of kGroup threads. All threads of the block take part; `neutral` changes nothing. T: float or double.
+/// What `Join` makes of the values of a group of `kGroup` neighbouring threads, for each of them: a thread alone, a
+/// warp, or a block of kGroup threads. All threads of the block take part; `neutral` changes nothing. T: float or
+/// double.
 template <int kGroup, class Join, class T>
 __device__ T group_join(T value, T neutral) {
   if constexpr (kGroup > 1) {

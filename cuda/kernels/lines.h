@@ -32,8 +32,8 @@ __device__ void for_each_line(const Lines& lines, const Body& body) {
     body(line, lines.begin(line), member);
 }
 
-/// Calls f(std::integral_constant of the threads per line, blocks): one where neighbouring lines are neighbours in memory
-/// and many, or short; more where lines are long, or few.
+/// Calls f(std::integral_constant of the threads per line, blocks): one where neighbouring lines are neighbours in
+/// memory and many, or short; more where lines are long, or few.
 template <class F>
 void with_group(const CudaBackend& backend, const Lines& lines, const F& f) {
   const std::int64_t threads = std::int64_t{2048} * backend.multiprocessors();

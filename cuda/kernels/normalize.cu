@@ -1,4 +1,5 @@
-// normalize: the statistics of every channel in one pass, from a place near the mean, and what they make of the elements.
+// normalize: the statistics of every channel in one pass, from a place near the mean, and what they make of the
+// elements.
 #include <cmath>
 
 #include <mnemo/cuda/kernels/normalize.h>

@@ -51,19 +51,20 @@ struct Division {
   std::int64_t batch = 0, channels = 0, inner = 0;
   bool sums = false, elements = false;  ///< which halves this launch does; both only where splits is 1
   int splits = 1;
-  int width = 1;                         ///< a power of 2, at most kWarp
+  int width = 1;  ///< a power of 2, at most kWarp
   std::int64_t units = 1;
-  Pair* numbers = nullptr;               ///< of each channel: how one launch hands them to the next
-  double* partials = nullptr;            ///< of each split its sums: (splits, channels, 2)
-  unsigned* counters = nullptr;          ///< one per unit
+  Pair* numbers = nullptr;       ///< of each channel: how one launch hands them to the next
+  double* partials = nullptr;    ///< of each split its sums: (splits, channels, 2)
+  unsigned* counters = nullptr;  ///< one per unit
 };
 
-inline constexpr int kTile = 128;             ///< channels of a unit of points, at most
-inline constexpr int kNormalizeUnroll = 4;    ///< packs that a thread has under way
+inline constexpr int kTile = 128;           ///< channels of a unit of points, at most
+inline constexpr int kNormalizeUnroll = 4;  ///< packs that a thread has under way
 inline constexpr std::int64_t kMostNumbers = 65536;
 inline constexpr std::int64_t kMostPartials = (std::int64_t{Scratch::kBytes} / sizeof(Pair)) - kMostNumbers;
 
-/// The packs of one channel of row-major (batch, channels, inner) that this thread has: body(place, packs of the inputs).
+/// The packs of one channel of row-major (batch, channels, inner) that this thread has: body(place, packs of the
+/// inputs).
 template <class Op, int V, class Body>
 __device__ void visit_plane(const Op& op, const Division& d, std::int64_t channel, int split, const Body& body) {
   using P = Pack<typename Op::Element, V>;
@@ -149,7 +150,7 @@ __global__ void __launch_bounds__(kThreads) normalize_planes(Op op, Division d) 
     __syncthreads();
   }
   if (!d.elements) return;
-  const auto line = op.line(channel, d.sums                  ? shared
+  const auto line = op.line(channel, d.sums                 ? shared
                                      : d.numbers != nullptr ? d.numbers[channel]
                                                             : op.still(channel, split == 0 && threadIdx.x == 0));
   visit_plane<Op, V>(op, d, channel, split, [&](std::int64_t place, const P(&packs)[Op::kInputs]) {
@@ -199,12 +200,13 @@ __global__ void __launch_bounds__(kThreads) normalize_points(Op op, Division d) 
   const std::int64_t unit = blockIdx.x % d.units;  // neighbouring blocks have neighbouring memory
   const int split = static_cast<int>(blockIdx.x / d.units);
   const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
-  const int in_tile = lane % d.width * V;                                // this thread's first channel of the tile
-  const std::int64_t tile = unit * d.width * V, own = tile + in_tile;    // the first channel of the tile, of the thread
+  const int in_tile = lane % d.width * V;                              // this thread's first channel of the tile
+  const std::int64_t tile = unit * d.width * V, own = tile + in_tile;  // the first channel of the tile, of the thread
   const bool active = own < d.channels;
   const int side_by_side = kThreads / d.width;
   const std::int64_t step = static_cast<std::int64_t>(d.splits) * side_by_side;
-  const std::int64_t first = static_cast<std::int64_t>(split) * side_by_side + warp * (kWarp / d.width) + lane / d.width;
+  const std::int64_t first =
+      static_cast<std::int64_t>(split) * side_by_side + warp * (kWarp / d.width) + lane / d.width;
   const int tile_size = d.width * V;
   if (d.sums) {
     Pair sums[V] = {};
@@ -277,7 +279,7 @@ __global__ void __launch_bounds__(kThreads) normalize_points(Op op, Division d) 
 #pragma unroll
   for (int j = 0; j < V; ++j) {
     const bool records = split == 0 && static_cast<int>(threadIdx.x) < d.width;
-    lines[j] = op.line(own + j, d.sums                  ? numbers[in_tile + j]
+    lines[j] = op.line(own + j, d.sums                 ? numbers[in_tile + j]
                                 : d.numbers != nullptr ? d.numbers[own + j]
                                                        : op.still(own + j, records));
   }
@@ -320,8 +322,8 @@ void normalize_with(const CudaBackend& backend, const Op& op, Division d, bool s
   splits = std::max<std::int64_t>(splits, 1);
   const bool once = sums && elements && (splits == 1 || items <= 4 * kNormalizeUnroll);
   const bool possible = d.units <= Scratch::kCounters && d.channels <= kMostNumbers;
-  d.splits = static_cast<int>(
-      once || !possible ? 1 : std::max<std::int64_t>(1, std::min(splits, kMostPartials / d.channels)));
+  d.splits =
+      static_cast<int>(once || !possible ? 1 : std::max<std::int64_t>(1, std::min(splits, kMostPartials / d.channels)));
   const Scratch& scratch = backend.scratch();
   d.counters = scratch.counters;
   d.partials = reinterpret_cast<double*>(reinterpret_cast<Pair*>(scratch.partials) + kMostNumbers);

@@ -1,5 +1,5 @@
-// normalize_gradient: what the gradient and its products with the input sum to in every channel, and what that takes from
-// the elements.
+// normalize_gradient: what the gradient and its products with the input sum to in every channel, and what that takes
+// from the elements.
 #include <mnemo/cuda/kernels/normalize.h>
 
 namespace mnemo::cuda {

@@ -55,8 +55,8 @@ __global__ void max_pool(PoolShape p, std::int64_t outputs, const E* x, E* y, Of
     if constexpr (kGroup > 1) {
       for (int distance = kGroup / 2; distance > 0; distance /= 2) {
         const T value = __shfl_xor_sync(kAllLanes, largest.value, distance);
-        const auto place = static_cast<std::int64_t>(
-            __shfl_xor_sync(kAllLanes, static_cast<long long>(largest.place), distance));
+        const auto place =
+            static_cast<std::int64_t>(__shfl_xor_sync(kAllLanes, static_cast<long long>(largest.place), distance));
         largest.join(value, place);
       }
     }

@@ -1,5 +1,5 @@
-// pool_gradient: a thread for each element of the input collects what the windows that have it send, in the order of the
-// windows.
+// pool_gradient: a thread for each element of the input collects what the windows that have it send, in the order of
+// the windows.
 #include <mnemo/cuda/kernels/pool.h>
 
 namespace mnemo::cuda {

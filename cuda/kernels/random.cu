@@ -13,6 +13,24 @@ namespace {
 
 constexpr int kWords = 4;
 
+/// The part of a stream that a call takes; of a repeated step it begins elsewhere each time.
+struct Words {
+  std::uint64_t seed, offset;
+  const std::int64_t* shift;
+
+  template <class Call>
+  explicit Words(const Call& call) : seed(call.seed), offset(call.offset), shift(elements<std::int64_t>(call.shift)) {}
+  __device__ std::uint64_t first() const {
+    return offset + (shift != nullptr ? static_cast<std::uint64_t>(*shift) : 0);
+  }
+};
+
+/// A RandomCall without what only the host knows.
+struct Distribution {
+  RandomCall::Kind kind;
+  double low, high;
+};
+
 /// Words first to first + 3 of a stream: one block where `first` is a multiple of four, as it usually is.
 __device__ inline void words_from(std::uint64_t seed, std::uint64_t first, std::uint32_t (&words)[kWords]) {
   const auto shift = static_cast<int>(first % kWords);
@@ -47,11 +65,13 @@ __device__ void write_four(const double (&values)[kWords], T* out, std::int64_t 
 }
 
 template <class T>
-__global__ void __launch_bounds__(kThreads) draw(RandomCall call, UniformLimits limits, T* out, std::int64_t count) {
+__global__ void __launch_bounds__(kThreads)
+    draw(Distribution call, Words stream, UniformLimits limits, T* out, std::int64_t count) {
+  const std::uint64_t first = stream.first();
   const std::int64_t fours = (count + kWords - 1) / kWords;
   for (std::int64_t four = first_item(); four < fours; four += item_step()) {
     std::uint32_t words[kWords];
-    words_from(call.seed, call.offset + static_cast<std::uint64_t>(four) * kWords, words);
+    words_from(stream.seed, first + static_cast<std::uint64_t>(four) * kWords, words);
     double values[kWords];
     const double range = call.high - call.low;
     for (int i = 0; i < kWords; ++i) {
@@ -80,10 +100,11 @@ __global__ void __launch_bounds__(kThreads) draw(RandomCall call, UniformLimits 
 
 template <class T>
 __global__ void __launch_bounds__(kThreads)
-    drop(DropoutCall call, double scale, bool vectors, const T* x, T* out, std::int64_t count) {
+    drop(double p, Words stream, double scale, bool vectors, const T* x, T* out, std::int64_t count) {
   using C = compute_type<T>;
   constexpr int N = kPerVector<T> < kWords ? kPerVector<T> : kWords;
-  const auto keep = static_cast<float>(call.p);
+  const auto keep = static_cast<float>(p);
+  const std::uint64_t first = stream.first();
   const std::int64_t fours = (count + kWords - 1) / kWords;
   for (std::int64_t four = first_item(); four < fours; four += item_step()) {
     const std::int64_t at = four * kWords;
@@ -98,7 +119,7 @@ __global__ void __launch_bounds__(kThreads)
       for (int i = 0; i < kWords; ++i) values[i] = at + i < count ? x[at + i] : T{};
     }
     std::uint32_t words[kWords];
-    words_from(call.seed, call.offset + static_cast<std::uint64_t>(at), words);
+    words_from(stream.seed, first + static_cast<std::uint64_t>(at), words);
     for (int i = 0; i < kWords; ++i) {
       const C value = cast<C>(values[i]) * static_cast<C>(scale);
       values[i] = cast<T>(uniform_from(words[i]) >= keep ? value : C{0});
@@ -124,8 +145,8 @@ void CudaBackend::random(const RandomCall& call, const Array& out) {
   const UniformLimits limits = uniform_limits(call.low, call.high, out.dtype());
   visit(out.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    launch(*this, blocks_for(*this, (out.numel() + kWords - 1) / kWords), kThreads, draw<T>, call, limits,
-           elements<T>(out), out.numel());
+    launch(*this, blocks_for(*this, (out.numel() + kWords - 1) / kWords), kThreads, draw<T>,
+           Distribution{call.kind, call.low, call.high}, Words(call), limits, elements<T>(out), out.numel());
   });
 }
 
@@ -134,7 +155,7 @@ void CudaBackend::dropout(const DropoutCall& call, const Array& x, const Array& 
   const double scale = call.p < 1 ? 1 / (1 - call.p) : 0;
   visit_floating(out.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    launch(*this, blocks_for(*this, (out.numel() + kWords - 1) / kWords), kThreads, drop<T>, call, scale,
+    launch(*this, blocks_for(*this, (out.numel() + kWords - 1) / kWords), kThreads, drop<T>, call.p, Words(call), scale,
            is_aligned(x) && is_aligned(out), elements<T>(x), elements<T>(out), out.numel());
   });
 }

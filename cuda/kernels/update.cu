@@ -103,8 +103,7 @@ __global__ void __launch_bounds__(kThreads)
   const int number = static_cast<int>(blockIdx.x) - table.begins[slot];
   if (step.is_skipped(entry.skipped, number == 0)) return;
   const int skipped = entry.skipped != nullptr ? *entry.skipped : 0;
-  auto numbers = usual;
-  if (skipped != 0) numbers = typename Rule<C, kMoments>::Numbers(step.without(skipped));
+  const auto numbers = step.numbers_for(usual, skipped);
   const C inverse = step.template inverse<C>();
   const Piece piece(table.piece, number, entry.count);
   if (entry.access == Access::mixed) return update_mixed<C, kMoments>(entry, piece, numbers, inverse);

@@ -15,9 +15,15 @@ struct Step {
   UpdateNumbers numbers;
   const float* scale;
   const float* found;
+  const std::int64_t* repetitions;
+  const double* rate;
 
   explicit Step(const UpdateCall& call)
-      : numbers(call), scale(elements<float>(call.scale)), found(elements<float>(call.found)) {}
+      : numbers(call),
+        scale(elements<float>(call.scale)),
+        found(elements<float>(call.found)),
+        repetitions(elements<std::int64_t>(call.repetitions)),
+        rate(elements<double>(call.rate)) {}
 
   /// Whether the step does not happen; then `counts` says who counts it in the slot's `skipped`, one thread of the
   /// block.
@@ -26,10 +32,22 @@ struct Step {
     if (counts && threadIdx.x == 0 && skipped != nullptr) ++*skipped;
     return true;
   }
-  __device__ UpdateNumbers without(std::int32_t skipped) const {
-    UpdateNumbers result = numbers;
-    result.leave_out(skipped);
-    return result;
+  /// The numbers of a parameter of which `skipped` steps did not happen: `usual`, unless something on the device says
+  /// otherwise. Every thread of the block takes part; one of them computes, since it takes long.
+  template <class Numbers>
+  __device__ Numbers numbers_for(const Numbers& usual, std::int32_t skipped) const {
+    if (skipped == 0 && repetitions == nullptr && rate == nullptr) return usual;
+    __shared__ alignas(UpdateNumbers) unsigned char room[sizeof(UpdateNumbers)];
+    auto* const shared = reinterpret_cast<UpdateNumbers*>(room);
+    if (threadIdx.x == 0) {
+      UpdateNumbers now = numbers;
+      if (rate != nullptr) now.lr = *rate;
+      if (repetitions != nullptr) now.count += *repetitions;
+      now.leave_out(skipped);
+      *shared = now;
+    }
+    __syncthreads();
+    return Numbers(*shared);
   }
   /// 1 / scale, rounded once.
   template <class C>

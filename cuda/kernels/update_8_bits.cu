@@ -78,7 +78,7 @@ __global__ void __launch_bounds__(kThreads)
   }
   __syncthreads();
   const int skipped = entry.skipped != nullptr ? *entry.skipped : 0;
-  const AdamNumbers<C> numbers = skipped != 0 ? AdamNumbers<C>(step.without(skipped)) : usual;
+  const AdamNumbers<C> numbers = step.numbers_for(usual, skipped);
   const C inverse = step.template inverse<C>();
   const Piece piece(kMomentBlock, number, entry.count);
   if (entry.count == 0) return;

@@ -63,6 +63,13 @@ void check_layout(const Workload& workload, const Device& device) {
                                name(*policy.layout), device.name()));
 }
 
+Device open_device(const std::string& name, const ConvPolicy& policy, const std::optional<std::string>& allocator) {
+  if (allocator) return Device::open(name, memory::AllocatorConfig::parse(*allocator));
+  if (policy.choice == ConvPolicy::Choice::pytorch)
+    return Device::open(name, memory::AllocatorConfig::parse("expandable_segments:True"));
+  return Device::open(name);
+}
+
 std::string policy_text(const ConvPolicy& policy) {
   std::string text = describe(policy);
   if (policy.allow_tf32 && policy.choice != ConvPolicy::Choice::pytorch) text += " with TF32";

@@ -44,6 +44,7 @@ std::string describe(const TrainerOptions& options) {
   if (options.in_place) text += ", in place";
   if (options.offload) text += ", activations on the host";
   if (options.amp) text += std::string(", autocast to ") + mnemo::name(*options.amp);
+  if (!options.workspace.empty()) text += ", workspaces " + options.workspace.text();
   if (options.accumulate > 1) text += ", " + std::to_string(options.accumulate) + " batches per update";
   return text;
 }
@@ -72,6 +73,7 @@ Trainer::Trainer(const models::Spec& spec, const TrainerOptions& options)
 
 StepReport Trainer::step(std::int64_t batch_size, std::int64_t edge) {
   const DeviceScope scope(device_);
+  const WorkspaceLimitsScope limited(options_.workspace);
   memory::CachingAllocator& allocator = device_.allocator();
   allocator.reset_peak();
   if (host_) host_->allocator().reset_peak();

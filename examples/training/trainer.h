@@ -22,13 +22,14 @@ const char* name(Rule rule);
 /// How a model is trained.
 struct TrainerOptions {
   Rule rule = Rule::sgd;
-  DType dtype = DType::float32;   ///< of parameters and data
-  std::optional<DType> amp = {};  ///< autocast to this half type; with float16 the loss is scaled
-  std::int64_t accumulate = 1;    ///< batches whose gradients make one update, the mean of theirs
-  bool recover = false;           ///< a step that does not fit is done again in parts: nn/parts.h
-  bool step_in_backward = false;  ///< parameters are updated, and their gradients freed, during backward
-  bool in_place = false;          ///< activations overwrite their inputs; batch norm and its activation are one
-  bool offload = false;           ///< what the forward pass saves waits in host memory for backward
+  DType dtype = DType::float32;    ///< of parameters and data
+  std::optional<DType> amp = {};   ///< autocast to this half type; with float16 the loss is scaled
+  std::int64_t accumulate = 1;     ///< batches whose gradients make one update, the mean of theirs
+  bool recover = false;            ///< a step that does not fit is done again in parts: nn/parts.h
+  bool step_in_backward = false;   ///< parameters are updated, and their gradients freed, during backward
+  bool in_place = false;           ///< activations overwrite their inputs; batch norm and its activation are one
+  bool offload = false;            ///< what the forward pass saves waits in host memory for backward
+  WorkspaceLimits workspace = {};  ///< of the layers' convolutions
 };
 /// "adam in backward, autocast to bfloat16, 4 batches per update": all but the dtype.
 std::string describe(const TrainerOptions& options);

@@ -1,0 +1,98 @@
+#include <mnemo/autograd/step_graph.h>
+
+#include <fmt/format.h>
+
+#include <mnemo/core/backend.h>
+#include <mnemo/core/error.h>
+#include <mnemo/core/families.h>
+
+namespace mnemo {
+
+/// One list of shapes.
+struct StepGraph::Entry {
+  std::vector<Tensor> inputs;  ///< where the step reads them
+  std::unique_ptr<Capture> capture;
+  Tensor result;
+  bool has_run = false;
+};
+
+namespace {
+
+/// Shapes and dtypes as one list of numbers.
+std::vector<std::int64_t> key_of(std::span<const Tensor> inputs) {
+  std::vector<std::int64_t> key;
+  for (const Tensor& input : inputs) {
+    key.push_back(static_cast<std::int64_t>(input.dtype()));
+    key.push_back(input.shape().rank());
+    for (const std::int64_t size : input.shape()) key.push_back(size);
+  }
+  return key;
+}
+
+}  // namespace
+
+StepGraph::StepGraph(const Device& device)
+    : stream_(device.backend().can_capture() ? Stream::create(device) : Stream(device)) {
+  if (device.backend().can_capture()) device.allocator().keep(stream_.id(), true);
+}
+
+StepGraph::~StepGraph() {
+  const Device device = stream_.device();
+  if (!device.backend().can_capture()) return;
+  device.backend().synchronize();  // the device may be reading what is freed
+  entries_.clear();
+  device.allocator().keep(stream_.id(), false);
+}
+
+std::size_t StepGraph::recorded() const {
+  std::size_t count = 0;
+  for (const auto& [key, entry] : entries_) count += entry->capture != nullptr ? 1 : 0;
+  return count;
+}
+
+StepGraph::Entry& StepGraph::entry_for(std::span<const Tensor> inputs) {
+  for (const Tensor& input : inputs) {
+    if (input.device() == stream_.device()) continue;
+    fail<DeviceError>("StepGraph",
+                      fmt::format("the input {} lies on {}, and the graph is one of {}; move it with to(device)",
+                                  input.shape().text(), input.device().name(), stream_.device().name()));
+  }
+  std::unique_ptr<Entry>& entry = entries_[key_of(inputs)];
+  if (!entry) {
+    auto made = std::make_unique<Entry>();
+    const memory::CategoryScope category(memory::Category::input);
+    for (const Tensor& input : inputs)
+      made->inputs.emplace_back(Array(input.shape(), input.dtype(), input.device()), false);
+    entry = std::move(made);
+  }
+  return *entry;
+}
+
+void StepGraph::advance(Entry& entry, const Step& step) {
+  if (entry.capture && !entry.capture->is_repeatable()) entry.capture.reset();
+  if (entry.capture) return entry.capture->repeat();
+  if (!entry.has_run) {  // libraries load, optimizers make their state: nothing of that can be recorded
+    const Capture::Rehearsal rehearsal;
+    entry.result = step(entry.inputs);
+    entry.has_run = true;
+    return;
+  }
+  auto capture = std::make_unique<Capture>(stream_.device());
+  capture->record([&] { entry.result = step(entry.inputs); });
+  entry.capture = std::move(capture);
+  entry.capture->repeat();
+}
+
+Tensor StepGraph::run(std::span<const Tensor> inputs, const Step& step) {
+  if (!stream_.device().backend().can_capture()) return step(inputs);
+  const Stream caller(stream_.device());
+  const StreamScope scope(stream_);
+  Entry& entry = entry_for(inputs);
+  stream_.wait_for(caller);
+  for (std::size_t i = 0; i < inputs.size(); ++i) copy_into(inputs[i].array(), entry.inputs[i].array());
+  advance(entry, step);
+  caller.wait_for(stream_);
+  return entry.result;
+}
+
+}  // namespace mnemo

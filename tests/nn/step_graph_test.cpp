@@ -1,0 +1,139 @@
+// StepGraph: a recorded step is the plain one, run by run. On the CPU it is never recorded; on a GPU (or its emulation)
+// it is; a virtual GPU has the same bytes.
+#include <doctest/doctest.h>
+
+#include <vector>
+
+#include <mnemo/mnemo.h>
+
+#include "cuda_device.h"
+
+using namespace mnemo;
+
+namespace {
+
+struct Net {
+  nn::Linear first{{.in = 6, .out = 16}};
+  nn::Linear second{{.in = 16, .out = 4}};
+  Tensor forward(const Tensor& x) { return second.forward(dropout(relu(first.forward(x)), 0.3)); }
+  std::vector<Tensor> parameters() const { return {first.weight, first.bias, second.weight, second.bias}; }
+};
+
+struct Batch {
+  Tensor x, y;
+};
+
+Batch batch(std::int64_t size, int number, const Device& device) {
+  std::vector<float> values;
+  std::vector<std::int64_t> classes;
+  for (std::int64_t i = 0; i < 6 * size; ++i) values.push_back(std::sin(static_cast<float>(i + 7 * number)));
+  for (std::int64_t i = 0; i < size; ++i) classes.push_back((i + number) % 4);
+  return {Tensor(Array::from(values, {size, 6}, device)), Tensor(Array::from(classes, {size}, device))};
+}
+
+enum class Rule { sgd, adam };
+
+std::unique_ptr<optim::Optimizer> optimizer_of(Rule rule, const Net& net) {
+  if (rule == Rule::sgd)
+    return std::make_unique<optim::SGD>(net.parameters(), optim::SGDOptions{.lr = 0.1, .momentum = 0.9});
+  return std::make_unique<optim::Adam>(net.parameters(), optim::AdamOptions{.lr = 0.01});
+}
+
+struct Course {
+  std::vector<double> losses;
+  std::vector<double> weights;
+  std::int64_t steps = 0;
+  std::size_t recorded = 0;
+};
+
+/// Ten steps with two batch sizes in turn and a learning rate that falls, plain or by a StepGraph.
+Course train(const Device& device, Rule rule, bool graph) {
+  const DeviceScope scope(device);
+  manual_seed(3);
+  Net net;
+  const auto optimizer = optimizer_of(rule, net);
+  StepGraph steps(device);
+  Course course;
+  for (int i = 0; i < 10; ++i) {
+    if (i == 6) optimizer->set_lr(optimizer->lr() / 2);
+    const Batch data = batch(i % 2 == 0 ? 8 : 5, i, device);
+    const auto step = [&](std::span<const Tensor> in) {
+      optimizer->zero_grad();
+      Tensor loss = cross_entropy(net.forward(in[0]), in[1]);
+      loss.backward();
+      optimizer->step();
+      return loss.detach();
+    };
+    const std::vector<Tensor> inputs{data.x, data.y};
+    course.losses.push_back((graph ? steps.run(inputs, step) : step(inputs)).item());
+  }
+  course.weights = net.second.weight.array().values<double>();
+  course.steps = optimizer->steps(0);
+  course.recorded = steps.recorded();
+  return course;
+}
+
+}  // namespace
+
+TEST_CASE("StepGraph: on the CPU every run is a plain one") {
+  const Course plain = train(Device::open("cpu"), Rule::adam, false),
+               graph = train(Device::open("cpu"), Rule::adam, true);
+  CHECK(plain.losses == graph.losses);
+  CHECK(plain.weights == graph.weights);
+  CHECK(graph.recorded == 0);
+}
+
+TEST_CASE("StepGraph: a virtual GPU keeps the memory of what it would record, and gives it back with the graph") {
+  const Device device = Device::open("virtual:h200");
+  const DeviceScope scope(device);
+  const memory::Bytes before = memory::reserved(device);
+  {
+    StepGraph graph(device);
+    for (int i = 0; i < 4; ++i) {
+      const Tensor x(Array({64, 64}, DType::float32, device));
+      graph.run({x}, [](std::span<const Tensor> in) { return matmul(in[0], in[0]); });
+    }
+    CHECK(graph.recorded() == 1);
+    CHECK(device.allocator().kept() > 0);
+    const memory::Bytes kept = device.allocator().kept();
+    memory::empty_cache(device);
+    CHECK(device.allocator().kept() == kept);
+    CHECK(memory::summary(device).find("Kept for recorded steps") != std::string::npos);
+  }
+  CHECK(device.allocator().kept() == 0);
+  memory::empty_cache(device);
+  CHECK(memory::reserved(device) == before);
+}
+
+TEST_CASE("cuda: a recorded step is the plain one: losses, parameters, step counts, random numbers, learning rate") {
+  if (!cuda_device()) return;
+  for (const Rule rule : {Rule::sgd, Rule::adam}) {
+    CAPTURE(static_cast<int>(rule));
+    const Course plain = train(new_cuda_device(), rule, false), graph = train(new_cuda_device(), rule, true);
+    CHECK(graph.recorded == 2);
+    REQUIRE(plain.losses.size() == graph.losses.size());
+    for (std::size_t i = 0; i < plain.losses.size(); ++i) {
+      CAPTURE(i);
+      CHECK(graph.losses[i] == doctest::Approx(plain.losses[i]).epsilon(1e-6));
+    }
+    for (std::size_t i = 0; i < plain.weights.size(); ++i)
+      CHECK(graph.weights[i] == doctest::Approx(plain.weights[i]).epsilon(1e-5));
+    CHECK(graph.steps == plain.steps);
+  }
+}
+
+TEST_CASE("cuda: a step that reads a value cannot be recorded, says so, and leaves the device usable") {
+  if (!cuda_device()) return;
+  const Device device = new_cuda_device();
+  const DeviceScope scope(device);
+  StepGraph graph(device);
+  const Tensor x(Array::from(std::vector<float>{1, 2}, {2}, device));
+  const auto step = [](std::span<const Tensor> in) {
+    const double first = sum(in[0]).item();
+    return in[0] * first;
+  };
+  CHECK(graph.run({x}, step).array().values<float>() == std::vector<float>{3, 6});
+  CHECK_THROWS_AS(graph.run({x}, step), CudaError);
+  CHECK(graph.recorded() == 0);
+  CHECK((x + x).array().values<float>() == std::vector<float>{2, 4});
+}
