@@ -43,7 +43,7 @@ void add_workload(CLI::App& verb, WorkloadOptions& options) {
                   "Which plan a convolution takes: auto, heuristic, deterministic, workspace<=SIZE, zero-workspace, an "
                   "engine such as eng28, pytorch, direct or gemm. (" +
                       options.usual_policy + ")");
-  verb.add_flag("--tf32", options.tf32, "Let float32 convolutions round to TF32.");
+  verb.add_flag("--tf32", options.tf32, "Let float32 convolutions and matrix products round to TF32.");
   verb.add_option("--conv-algorithm", options.conv_algorithm, "mnemo's own: direct or gemm. (auto)");
 }
 
