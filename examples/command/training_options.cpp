@@ -60,6 +60,8 @@ void add_training(CLI::App& verb, TrainingOptions& options) {
                 "What the forward pass saves for backward, from 1 MiB per tensor on, waits in host memory.");
   verb.add_flag("--recover", options.recover,
                 "A step that does not fit is done again in parts of the batch, half as large.");
+  verb.add_flag("--graph", options.graph,
+                "A GPU records the second step and repeats it from then on; elsewhere nothing changes.");
   verb.add_flag("--no-grad", options.no_grad, "The forward pass only, without recording.");
 }
 
@@ -79,6 +81,7 @@ training::TrainerOptions read_training(const TrainingOptions& options, const Wor
   training.in_place = options.in_place;
   training.offload = options.offload;
   training.recover = options.recover;
+  training.graph = options.graph;
   training.workspace = read_workspace(options.workspace, workload.spec);
   if (training.amp && dtype != DType::float32)
     throw UsageError(fmt::format("--amp is for parameters in float32; with --dtype {} leave it out", name(dtype)));
@@ -99,6 +102,10 @@ training::TrainerOptions read_training(const TrainingOptions& options, const Wor
     throw UsageError(
         "--recover accumulates by itself, and takes steps back: leave out --accumulate, "
         "--optimizer-in-backward and --no-grad");
+  }
+  if (training.graph && (training.recover || training.accumulate > 1 || training.offload || options.no_grad)) {
+    throw UsageError(
+        "--graph records one batch with its update: leave out --recover, --accumulate, --offload and --no-grad");
   }
   if (options.no_grad) training.rule = training::Rule::nothing;
   return training;

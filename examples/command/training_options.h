@@ -19,11 +19,12 @@ struct TrainingOptions {
   bool in_place = false;
   bool offload = false;
   bool recover = false;
+  bool graph = false;
   bool no_grad = false;
 };
 
 /// Adds --optimizer, --amp, --accumulate, --checkpoint, --workspace, --optimizer-in-backward, --in-place, --offload,
-/// --recover and --no-grad.
+/// --recover, --graph and --no-grad.
 void add_training(CLI::App& verb, TrainingOptions& options);
 /// Throws UsageError, also for options that do not go together, and for limits of layers that the model does not have.
 training::TrainerOptions read_training(const TrainingOptions& options, const Workload& workload);
