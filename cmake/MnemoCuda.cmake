@@ -44,7 +44,7 @@ if(MNEMO_CUDA)
   # A program for others is built with -DCMAKE_CUDA_ARCHITECTURES="80;90", say; cards from Turing (75) on are supported.
   if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
     execute_process(COMMAND nvidia-smi -L OUTPUT_VARIABLE mnemo_cards ERROR_QUIET RESULT_VARIABLE mnemo_no_card)
-    if(mnemo_no_card OR NOT mnemo_cards MATCHES "GPU 0")
+    if(mnemo_no_card OR NOT mnemo_cards MATCHES "GPU 0" OR CMAKE_VERSION VERSION_LESS 3.24)
       set(CMAKE_CUDA_ARCHITECTURES 90)
     else()
       set(CMAKE_CUDA_ARCHITECTURES native)
