@@ -140,7 +140,7 @@ class Comparison:
 
     def run_mnemo(self, task, variant, number):
         _, batches = self.shape(task)
-        words = ["step", task["model"], "--device", self.options.device, "--json", "--seed", str(number),
+        words = ["step", task["model"], "--device", self.options.device, "--json", "--time", "--seed", str(number),
                  "--steps", str(self.options.warmup + self.options.steps), "--optimizer", task["optimizer"],
                  "--dtype", task["dtype"]]
         if torch_models.layer_shape(task["model"]) is None:
