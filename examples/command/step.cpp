@@ -31,6 +31,7 @@ struct StepOptions {
   std::string seed = "0";
   std::string record;  ///< a file, or empty
   std::string report;  ///< a page, or none
+  bool time = false;
   bool json = false;
 };
 
@@ -125,6 +126,7 @@ int show(const StepOptions& options) {
                     .device = device.name(),
                     .decisions = {},
                     .training = plan.training,
+                    .timed = options.time,
                     .parameters = models::parameter_count(plan.workload.spec)};
   Watchers watchers(options, plan, device);
   try {
@@ -175,6 +177,7 @@ void add_step(CLI::App& app, Action& action) {
   verb->add_option("--seed", options->seed, "Of all random numbers. (0)");
   verb->add_option("--record", options->record, "Also write everything that happens to memory to this file.");
   add_page_option(*verb, options->report);
+  verb->add_flag("--time", options->time, "In the JSON object also the seconds that each step took.");
   verb->add_flag("--json", options->json, "One JSON object on stdout.");
   verb->callback([&action, options, allocator] {
     options->has_allocator = allocator->count() > 0;

@@ -28,6 +28,7 @@ struct StepResult {
   std::string device;
   std::string decisions;  ///< where those about convolutions come from; "" without convolutions
   training::TrainerOptions training = {};
+  bool timed = false;  ///< whether the object says how long steps took, which is never twice the same
   std::int64_t parameters = 0;
   std::vector<StepRun> runs = {};
   memory::Statistics statistics = {};     ///< at the end

@@ -21,7 +21,7 @@ Json to_json(const memory::CategoryBytes& categories) {
   return object;
 }
 
-Json to_json(const training::StepReport& step) {
+Json to_json(const training::StepReport& step, bool timed) {
   const memory::Tag& tag = step.peak.tag;
   Json object{{"loss", std::isfinite(step.loss) ? Json(step.loss) : Json(nullptr)},
               {"before_forward", step.before_forward},
@@ -36,7 +36,7 @@ Json to_json(const training::StepReport& step) {
                 {"op", tag.op},
                 {"module", tag.module},
                 {"categories", to_json(step.peak.categories)}}}};
-  if (step.seconds > 0) object["seconds"] = step.seconds;
+  if (timed && step.seconds > 0) object["seconds"] = step.seconds;
   if (step.host_peak > 0) object["host_peak"] = step.host_peak;
   return object;
 }
@@ -142,7 +142,7 @@ Json to_json(const StepResult& result) {
   Json runs = Json::array();
   for (const StepRun& run : result.runs) {
     Json steps = Json::array();
-    for (const training::StepReport& step : run.steps) steps.push_back(to_json(step));
+    for (const training::StepReport& step : run.steps) steps.push_back(to_json(step, result.timed));
     runs.push_back({{"batch", run.batch}, {"size", run.size}, {"steps", std::move(steps)}});
     if (run.checkpoints) runs.back()["checkpoints"] = to_json(*run.checkpoints);
   }
