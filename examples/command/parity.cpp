@@ -154,7 +154,13 @@ class Comparison {
     }
     const training::ParityLimits limits{.steps = parity_.steps, .seconds = options_.seconds_per_point};
     // The twin first: it takes no time, and knows how much work it is.
-    const training::ParityRun twin = training::run_point(result.point, twin_, limits);
+    training::ParityRun twin;
+    try {
+      twin = training::run_point(result.point, twin_, limits);
+    } catch (const ShapeError& error) {
+      result.skipped = error.what();  // such as a batch normalization over a single value
+      return;
+    }
     const double expected = rate_ > 0 ? static_cast<double>(twin.operations) / rate_ : 0;
     if (!device_.is_virtual() && limits.seconds > 0 && expected > limits.seconds) {
       result.skipped = fmt::format("about {:.0f} s at the speed of the fastest point so far", expected);

@@ -135,6 +135,10 @@ TEST_CASE("parity: what cannot be compared is skipped with the reason") {
       mnemo_command("parity --device cpu --models simple-conv --small --no-plans --seconds-per-point 1e-9");
   CHECK(slow.code == 77);
   CHECK(slow.out.find("1 of 3 steps took") != std::string::npos);
+  const Answer single =
+      mnemo_command("parity --device cpu --models resnet18 --batch 1 --small --dtype float32 --no-plans");
+  CHECK(single.code == 77);
+  CHECK(single.out.find("more than one value per channel") != std::string::npos);
   json other = recorded();
   other["sides"]["against"]["device"] = "virtual:h200";
   other["sides"]["device"]["cudnn"] = "1.2.3";
