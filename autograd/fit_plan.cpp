@@ -1,13 +1,16 @@
 #include <mnemo/autograd/fit_plan.h>
 
 #include <algorithm>
+#include <limits>
 
 #include <fmt/format.h>
 
 #include <mnemo/autograd/checkpoint_planner.h>
+#include <mnemo/autograd/workspace_search.h>
 #include <mnemo/core/card.h>
 #include <mnemo/core/device_memory.h>
 #include <mnemo/core/error.h>
+#include <mnemo/core/planning/conv_trace.h>
 
 namespace mnemo {
 
@@ -15,13 +18,22 @@ namespace {
 
 /// Bytes per second between a device and its host, for the least time of offloading: PCIe 4.0 with 16 lanes.
 constexpr double kHostLink = 25e9;
-/// Workspaces that are tried: those that the plans of most layers can do with, and none.
-constexpr memory::Bytes kWorkspaceLimits[] = {64 * memory::MiB, 0};
+/// Limits for all layers: where a way does not fit with the first, no limit for a single layer will do. The second is
+/// for what only needs other blocks, not fewer bytes.
+constexpr memory::Bytes kWorkspaceLimits[] = {0, 64 * memory::MiB};
 /// A device without a known card is ranked as if it computed this much for each byte that it moves.
 constexpr double kProductsPerByte = 10;
 constexpr std::size_t kMostPlans = 60;
+/// Of dry runs with limits for single layers, where the same ones for all layers do not help.
+constexpr int kMostLowerings = 40;
 
 bool is_exact(const FitChoices& choices) { return !choices.amp && choices.accumulate == 1; }
+
+/// Limited layers; all of them are more than any number.
+std::size_t limited_layers(const FitChoices& choices) {
+  const WorkspaceLimits::ByPath& limits = choices.workspace.by_path();
+  return limits.contains("") ? std::numeric_limits<std::size_t>::max() : limits.size();
+}
 
 }  // namespace
 
@@ -35,7 +47,7 @@ std::vector<Technique> FitChoices::used() const {
   std::vector<Technique> list;
   if (in_place) list.push_back(Technique::in_place);
   if (step_in_backward) list.push_back(Technique::step_in_backward);
-  if (workspace_limit) list.push_back(Technique::workspace);
+  if (!workspace.empty()) list.push_back(Technique::workspace);
   if (amp) list.push_back(Technique::amp);
   if (accumulate > 1) list.push_back(Technique::accumulate);
   if (checkpoint) list.push_back(Technique::checkpoint);
@@ -73,6 +85,7 @@ FitTrial Fitting::run(const FitChoices& choices, const std::string& device) {
   ++dry_runs_;
   FitTrial trial{.choices = choices};
   Work work;
+  const ConvTrace convolutions;
   const DryRun dry = dry_run(
       device,
       [&] {
@@ -81,6 +94,10 @@ FitTrial Fitting::run(const FitChoices& choices, const std::string& device) {
         work = work_done() - before;
       },
       request_.config);
+  for (const ConvTrace::Entry& entry : convolutions.entries()) {
+    memory::Bytes& most = trial.workspaces[entry.module];
+    most = std::max(most, entry.plan.workspace);
+  }
   trial.fits = dry.fits();
   if (dry.failure) trial.failure = dry.failure->details();
   trial.peak_allocated = dry.peak_allocated;
@@ -106,6 +123,27 @@ FitTrial Fitting::attempt(const FitChoices& choices) {
   return trial;
 }
 
+FitTrial Fitting::attempt_limiting(const FitChoices& choices) {
+  const FitTrial trial = attempt(choices);
+  if (!allowed(Technique::workspace) || !choices.workspace.empty() || !workspaces_stand_in_the_way(trial)) return trial;
+  FitChoices limited = choices;
+  for (const memory::Bytes limit : kWorkspaceLimits) {
+    limited.workspace.set("", limit);
+    FitTrial other = attempt(limited);
+    if (other.fits) return other;
+    if (!workspaces_stand_in_the_way(other)) break;
+  }
+  return trial;
+}
+
+FitTrial Fitting::limiting_single_layers(FitTrial trial) {
+  if (trial.choices.workspace.empty()) return trial;
+  FitChoices choices = trial.choices;
+  choices.workspace = {};
+  const auto tries = [this](const FitChoices& each) { return attempt(each); };
+  return limit_layers(attempt(choices), tries).value_or(std::move(trial));
+}
+
 FitTrial Fitting::as_it_is() { return attempt({.batch = request_.batch}); }
 
 double Fitting::cost(const FitTrial& trial) const {
@@ -117,13 +155,13 @@ double Fitting::cost(const FitTrial& trial) const {
 
 bool Fitting::better(const FitTrial& a, const FitTrial& b) const {
   const auto key = [&](const FitTrial& trial) {
-    return std::tuple(cost(trial), !is_exact(trial.choices), trial.choices.used().size(), trial.choices.accumulate,
-                      trial.peak_reserved);
+    return std::tuple(cost(trial), !is_exact(trial.choices), trial.choices.used().size(), limited_layers(trial.choices),
+                      trial.choices.accumulate, trial.peak_reserved);
   };
   return key(a) < key(b);
 }
 
-/// All that is allowed, but for checkpoints.
+/// All that is allowed, but for checkpoints and workspaces.
 std::vector<FitChoices> Fitting::combinations() const {
   std::vector<FitChoices> list{{.batch = request_.batch}};
   const auto also = [&list](auto change) {
@@ -143,21 +181,12 @@ std::vector<FitChoices> Fitting::combinations() const {
     also([](FitChoices& c) { return c.accumulate == 1 && (c.step_in_backward = true); });
   if (allowed(Technique::amp) && request_.dtype == DType::float32)
     also([](FitChoices& c) { return c.amp = DType::bfloat16, true; });
-  if (allowed(Technique::workspace)) {
-    const std::size_t count = list.size();
-    for (const memory::Bytes limit : kWorkspaceLimits) {
-      for (std::size_t i = 0; i < count; ++i) {
-        list.push_back(list[i]);
-        list.back().workspace_limit = limit;
-      }
-    }
-  }
   if (allowed(Technique::offload)) also([](FitChoices& c) { return c.offload = true; });
   return list;
 }
 
-/// The plan of checkpoints with the fewest operations with which `base` fits.
-void Fitting::add_checkpoints(const FitChoices& base, std::vector<FitTrial>& found) {
+/// The plan of checkpoints with the fewest operations with which `base` fits; `alone`: without limits of workspaces.
+void Fitting::add_checkpoints(const FitChoices& base, bool alone, std::vector<FitTrial>& found) {
   std::vector<CheckpointPlan> plans;
   std::size_t stages = 0;
   dry_run(
@@ -182,7 +211,7 @@ void Fitting::add_checkpoints(const FitChoices& base, std::vector<FitTrial>& fou
   for (CheckpointPlan& each : plans) {
     FitChoices choices = base;
     choices.checkpoint = std::move(each);
-    FitTrial trial = attempt(choices);
+    FitTrial trial = alone ? attempt(choices) : attempt_limiting(choices);
     if (trial.fits && (!best || better(trial, *best))) best = std::move(trial);
   }
   if (best) found.push_back(*std::move(best));
@@ -196,8 +225,14 @@ std::vector<FitTrial> Fitting::cheapest(std::size_t most, bool single) {
   std::vector<FitChoices> all = combinations();
   if (single) std::erase_if(all, [](const FitChoices& choices) { return choices.used().size() > 1; });
   for (const FitChoices& choices : all) {
-    FitTrial trial = attempt(choices);
+    FitTrial trial = single && !choices.used().empty() ? attempt(choices) : attempt_limiting(choices);
     if (trial.fits) found.push_back(std::move(trial));
+  }
+  // Where not bytes are missing but blocks that lie together, other limits may do than the same ones for all layers.
+  if (found.empty() && allowed(Technique::workspace)) {
+    const auto tries = [this](const FitChoices& each) { return attempt(each); };
+    if (auto limited = limit_layers(attempt({.batch = request_.batch}), tries, kMostLowerings))
+      found.push_back(*std::move(limited));
   }
   sort();
   // Checkpoints cost time: nothing that costs none is beaten by them. They are tried on whatever costs none itself, and
@@ -215,13 +250,13 @@ std::vector<FitTrial> Fitting::cheapest(std::size_t most, bool single) {
         if (!base.used().empty()) bases.push_back(base);
       }
     }
-    for (const FitChoices& base : bases) add_checkpoints(base, found);
+    for (const FitChoices& base : bases) add_checkpoints(base, single, found);
     if (found.empty() && !single) {
       std::stable_sort(all.begin(), all.end(),
                        [](const FitChoices& a, const FitChoices& b) { return a.accumulate < b.accumulate; });
       for (const FitChoices& base : all) {
         if (base.accumulate == 1 || base.offload) continue;
-        add_checkpoints(base, found);
+        add_checkpoints(base, false, found);
         if (!found.empty()) break;
       }
     }
@@ -233,7 +268,7 @@ std::vector<FitTrial> Fitting::cheapest(std::size_t most, bool single) {
       const std::vector<Technique> its = each.choices.used(), ours = trial.choices.used();
       return std::includes(ours.begin(), ours.end(), its.begin(), its.end());
     });
-    if (!more && best.size() < most) best.push_back(std::move(trial));
+    if (!more && best.size() < most) best.push_back(limiting_single_layers(std::move(trial)));
   }
   return best;
 }

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -15,6 +16,7 @@
 #include <mnemo/autograd/stage_costs.h>
 #include <mnemo/core/dry_run.h>
 #include <mnemo/core/work.h>
+#include <mnemo/core/workspace_limits.h>
 
 namespace mnemo {
 
@@ -24,7 +26,7 @@ struct Card;
 enum class Technique : std::uint8_t {
   in_place,          ///< activations overwrite their inputs
   step_in_backward,  ///< parameters are updated, and their gradients freed, during backward
-  workspace,         ///< convolutions take plans with small workspaces
+  workspace,         ///< convolutions take plans with small workspaces, in those layers that must
   amp,               ///< autocast to bfloat16; the only one that computes something else
   accumulate,        ///< several smaller batches make one update; batch normalization sees the smaller ones
   checkpoint,        ///< parts of the forward pass are computed again
@@ -41,11 +43,12 @@ struct FitChoices {
   bool in_place = false;
   bool step_in_backward = false;
   bool offload = false;
-  std::optional<memory::Bytes> workspace_limit = {};
+  WorkspaceLimits workspace = {};  ///< of convolutions
   std::optional<DType> amp = {};
   std::optional<CheckpointPlan> checkpoint = {};
 
   std::vector<Technique> used() const;
+  bool operator==(const FitChoices&) const = default;
 };
 
 struct FitRequest {
@@ -72,6 +75,8 @@ struct FitTrial {
   Work work = {};                            ///< of one step
   std::int64_t extra_operations = 0;         ///< of one step, beyond the plain way
   std::optional<double> extra_seconds = {};  ///< the same on the card, if the device is one: see `roofline`
+  /// The largest workspace that each layer's convolutions took or asked for, by module path.
+  std::map<std::string, memory::Bytes, std::less<>> workspaces = {};
 };
 
 /// The least time that a card takes for some work with elements of that type: products at its peak of arithmetic, each
@@ -89,8 +94,8 @@ class Fitting {
   /// The plain way on the device itself.
   FitTrial as_it_is();
   /// The cheapest ways that fit, at most `most` of them: by extra time, then those that compute the same before those
-  /// that do not, then by the number of techniques. None of them does all that an earlier one does, and more. With
-  /// `single` only one technique each.
+  /// that do not, then by the number of techniques, then by that of limited layers. None of them does all that an
+  /// earlier one does, and more. With `single` only one technique each.
   std::vector<FitTrial> cheapest(std::size_t most, bool single = false);
   /// Tries one way.
   FitTrial attempt(const FitChoices& choices);
@@ -102,7 +107,11 @@ class Fitting {
   double cost(const FitTrial& trial) const;
   bool better(const FitTrial& a, const FitTrial& b) const;
   std::vector<FitChoices> combinations() const;
-  void add_checkpoints(const FitChoices& base, std::vector<FitTrial>& found);
+  void add_checkpoints(const FitChoices& base, bool alone, std::vector<FitTrial>& found);
+  /// The same with small workspaces where it does not fit otherwise and that is allowed.
+  FitTrial attempt_limiting(const FitChoices& choices);
+  /// In the place of one that limits every layer, one that limits those which must.
+  FitTrial limiting_single_layers(FitTrial trial);
   FitTrial run(const FitChoices& choices, const std::string& device);
 
   FitRequest request_;

@@ -6,6 +6,7 @@
 #include <mnemo/core/conv.h>
 #include <mnemo/core/device.h>
 #include <mnemo/core/random.h>
+#include <mnemo/core/workspace_limits.h>
 #include <mnemo/memory/tag.h>
 
 namespace mnemo {
@@ -15,6 +16,7 @@ struct Surroundings {
   RandomState random = random_state();
   Device device = {};
   ConvPolicy conv = conv_policy();
+  WorkspaceLimits workspaces = workspace_limits();
   AutocastState autocast = current_autocast();
   memory::Tag tag = memory::current_tag();  ///< the category and the module for what is allocated
 };
@@ -23,7 +25,12 @@ struct Surroundings {
 class SurroundingsScope {
  public:
   explicit SurroundingsScope(const Surroundings& then)
-      : device_(then.device), conv_(then.conv), autocast_(then.autocast), category_(then.tag.category), module_(then.tag.module) {
+      : device_(then.device),
+        conv_(then.conv),
+        workspaces_(then.workspaces),
+        autocast_(then.autocast),
+        category_(then.tag.category),
+        module_(then.tag.module) {
     set_random_state(then.random);
   }
   ~SurroundingsScope() { set_random_state(random_); }
@@ -34,6 +41,7 @@ class SurroundingsScope {
   RandomState random_ = random_state();  ///< the program's stream is one for all threads
   DeviceScope device_;
   ConvPolicyScope conv_;
+  WorkspaceLimitsScope workspaces_;
   AutocastScope autocast_;
   memory::CategoryScope category_;
   memory::ModuleScope module_;

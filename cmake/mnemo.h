@@ -30,6 +30,7 @@
 #include <mnemo/core/stream.h>
 #include <mnemo/core/threads.h>
 #include <mnemo/core/work.h>
+#include <mnemo/core/workspace_limits.h>
 #include <mnemo/cuda/card_properties.h>
 #include <mnemo/memory/allocator.h>
 #include <mnemo/memory/call_trace.h>

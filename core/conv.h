@@ -135,7 +135,8 @@ struct ConvPolicy {
 
   Choice choice = Choice::automatic;
   memory::Bytes workspace_limit = std::numeric_limits<memory::Bytes>::max();
-  bool allow_tf32 = false;                ///< float32 may be rounded to TF32 on tensor cores
+  /// float32 may be rounded to TF32 on tensor cores, in convolutions and (but not with `pytorch`) in matrix products.
+  bool allow_tf32 = false;
   std::optional<ConvLayout> layout = {};  ///< unless given, the device's own: channels-last for half types on a GPU
   std::string engine = {};                ///< a whole name, "eng28_k2=1", or a number for any knobs, "eng28"
 

@@ -103,6 +103,7 @@ Device& current_device() {
 Device::Device() : Device(current_device()) {}
 
 Device::Device(std::string_view text) {
+  if (text == "cuda") text = "cuda:0";  // two names of one device
   static std::mutex mutex;
   // Kept until the end of the process, so that a name means the same device throughout.
   static auto* devices = new std::map<std::string, std::shared_ptr<Backend>, std::less<>>;

@@ -9,13 +9,16 @@ namespace mnemo {
 
 namespace {
 
-/// Follows the bytes of everything but workspaces.
-class NeededBytes {
+/// The most bytes that there ever were, whenever the program has peaks counted anew: allocated, allocated but for
+/// workspaces, and reserved.
+class MostBytes {
  public:
-  explicit NeededBytes(memory::CachingAllocator& allocator)
+  explicit MostBytes(memory::CachingAllocator& allocator)
       : subscription_(allocator.subscribe([this](const memory::Event& event) { take(event); })) {}
 
-  memory::Bytes most() const { return most_; }
+  memory::Bytes allocated() const { return allocated_; }
+  memory::Bytes needed() const { return needed_; }
+  memory::Bytes reserved() const { return reserved_; }
 
  private:
   void take(const memory::Event& event) {
@@ -27,11 +30,13 @@ class NeededBytes {
       workspaces_ +=
           (is_workspace(event.tag.category) ? event.size : 0) - (is_workspace(event.before) ? event.size : 0);
     }
-    most_ = std::max(most_, event.allocated - workspaces_);
+    allocated_ = std::max(allocated_, event.allocated);
+    needed_ = std::max(needed_, event.allocated - workspaces_);
+    reserved_ = std::max(reserved_, event.reserved);
   }
 
   memory::Bytes workspaces_ = 0;
-  memory::Bytes most_ = 0;
+  memory::Bytes allocated_ = 0, needed_ = 0, reserved_ = 0;
   std::shared_ptr<void> subscription_;  // last: it ends before the rest goes
 };
 
@@ -42,7 +47,7 @@ DryRun dry_run(const std::string& name, const std::function<void()>& program, co
   memory::CachingAllocator& allocator = device.allocator();
   const RandomStreamScope random(random_state());
   const DeviceScope on_device(device);
-  const NeededBytes needed(allocator);
+  const MostBytes most(allocator);
   DryRun run;
   try {
     program();
@@ -50,9 +55,9 @@ DryRun dry_run(const std::string& name, const std::function<void()>& program, co
     if (error.details().device != device.name()) throw;
     run.failure = error;
   }
-  run.peak_allocated = allocator.peak().allocated;
-  run.peak_reserved = allocator.statistics().reserved_bytes.all.peak;
-  run.needed = needed.most();
+  run.peak_allocated = most.allocated();
+  run.peak_reserved = most.reserved();
+  run.needed = most.needed();
   return run;
 }
 

@@ -8,6 +8,8 @@
 #include <mnemo/core/planning/conv_split.h>
 #include <mnemo/core/planning/conv_trace.h>
 #include <mnemo/core/work.h>
+#include <mnemo/core/workspace_limits.h>
+#include <mnemo/memory/tag.h>
 
 namespace mnemo {
 
@@ -90,11 +92,20 @@ std::int64_t multiplications(const ConvProblem& p) {
   return count;
 }
 
+/// By the policy, and within the limit of the layer that is running.
+ConvPlan plan_of(const ConvCall& call, const Decisions& decisions) {
+  const std::optional<memory::Bytes> limit = workspace_limits().of(memory::current_tag().module);
+  if (!limit || *limit >= conv_policy().workspace_limit) return decisions.conv(call.problem, call.pass, conv_policy());
+  ConvPolicy limited = conv_policy();
+  limited.workspace_limit = *limit;
+  return decisions.conv(call.problem, call.pass, limited);
+}
+
 }  // namespace
 
 void run_conv(ConvCall& call, const Device& device) {
   Backend& backend = device.backend();
-  call.plan = backend.decisions().conv(call.problem, call.pass, conv_policy());
+  call.plan = plan_of(call, backend.decisions());
   if (call.plan.algorithm == ConvAlgorithm::split) {
     if (call.plan.axis == ConvPlan::Axis::batch) return run_by_batch(call, call.plan.step, device);
     return run_by_depth(call, call.plan.step, device);

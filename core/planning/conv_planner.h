@@ -20,6 +20,9 @@ class ConvPlanner {
   /// The library's ranking. What it does not support gives no plans and the reason; DTypeError if `dtype` is not
   /// floating. May be called from several threads; the plans themselves belong to one.
   virtual RankedPlans rank(const ConvQuery& query) = 0;
+  /// The engine of that name ("eng28_k2=1"), as a device with the card's properties would run it; refused, with the
+  /// reason, where there is none.
+  virtual EnginePlan plan(const ConvQuery& query, std::string_view engine) = 0;
 };
 
 /// The planner of the card of that name, or null and why there is none: built without cuDNN, or not found, or the card

@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include <mnemo/core/conv.h>
 #include <mnemo/core/error.h>
 #include <mnemo/cuda/cublas/library.h>
 #include <mnemo/cuda/cublas/matmul_layout.h>
@@ -32,7 +33,8 @@ struct Hash {
     for (const std::int64_t number : {p.rows, p.columns, p.depth, p.batch, p.workspace}) mix(number);
     for (const Columns& matrix : {p.a, p.b, p.d})
       mix(matrix.leading * 2 + (matrix.transposed ? 1 : 0)), mix(matrix.batch_stride);
-    mix((p.accumulate ? 1 : 0) + p.a_alignment * 2 + p.b_alignment * 1024 + p.d_alignment * 524288);
+    mix((p.accumulate ? 1 : 0) + (p.tf32 ? 268435456 : 0) + p.a_alignment * 2 + p.b_alignment * 1024 +
+        p.d_alignment * 524288);
     return state;
   }
 };
@@ -79,10 +81,10 @@ class Plan {
         b_(library.destroy_layout),
         d_(library.destroy_layout) {
     const bool in_double = product.dtype == DType::float64;
-    // Plain float32: without TF32, which would round the operands.
-    check_cublas(library,
-                 library.create_operation(operation_.address(), in_double ? CUBLAS_COMPUTE_64F : CUBLAS_COMPUTE_32F,
-                                          in_double ? CUDA_R_64F : CUDA_R_32F),
+    const cublasComputeType_t compute = in_double      ? CUBLAS_COMPUTE_64F
+                                        : product.tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32
+                                                       : CUBLAS_COMPUTE_32F;
+    check_cublas(library, library.create_operation(operation_.address(), compute, in_double ? CUDA_R_64F : CUDA_R_32F),
                  "describing the product");
     set_operation(CUBLASLT_MATMUL_DESC_TRANSA, product.a.transposed);
     set_operation(CUBLASLT_MATMUL_DESC_TRANSB, product.b.transposed);
@@ -155,6 +157,12 @@ class Plan {
   bool supported_ = false;
 };
 
+/// Whether the thread's policy lets a product round its operands.
+bool rounds_to_tf32(DType dtype) {
+  const ConvPolicy& policy = conv_policy();
+  return dtype == DType::float32 && policy.allow_tf32 && policy.choice != ConvPolicy::Choice::pytorch;
+}
+
 void* address(const Array& array) { return array.storage()->data() + array.layout().offset * size_of(array.dtype()); }
 
 }  // namespace
@@ -196,7 +204,8 @@ MatmulRunner::State& MatmulRunner::state() {
 void MatmulRunner::run(const CudaBackend& backend, const Array& a, const Array& b, const Array& out, bool accumulate,
                        const Array& workspace) {
   cudaStream_t const stream = backend.stream();  // makes the device the current one, for which the library starts
-  const auto product = column_product(a, b, out, accumulate, workspace);
+  auto product = column_product(a, b, out, accumulate, workspace);
+  if (product) product->tf32 = rounds_to_tf32(product->dtype);
   const Plan* plan = product ? &state().plan(*product) : nullptr;
   if (plan == nullptr || !plan->is_supported()) return multiply_strided(backend, a, b, out, accumulate);
   const Array &left = product->swapped ? b : a, &right = product->swapped ? a : b;

@@ -27,6 +27,7 @@ struct ColumnProduct {
   Columns a, b, d;
   bool swapped = false;  ///< the transpose of what was asked for: its left operand is the other's right one
   bool accumulate = false;
+  bool tf32 = false;  ///< float32 operands may be rounded to TF32
   int a_alignment = 1, b_alignment = 1, d_alignment = 1;  ///< of the addresses, in bytes: powers of 2 up to 256
   std::int64_t workspace = 0;                             ///< bytes
 

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include <mnemo/core/error.h>
 #include <mnemo/cuda/cudnn/conv_graph.h>
 #include <mnemo/cuda/cudnn/engine.h>
 
@@ -78,6 +79,20 @@ class CudnnPlanner final : public ConvPlanner {
     return {count, [configs = std::move(configs), device = device_](std::size_t rank) {
               return build(rank, (*configs)[rank], *device);
             }};
+  }
+
+  EnginePlan plan(const ConvQuery& query, std::string_view engine) override {
+    EnginePlan plan;
+    plan.engine = engine;
+    const std::lock_guard lock(turn);
+    try {
+      plan.workspace = execution_plan(query, engine, *device_)
+                           .get<std::int64_t>(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, "a plan's workspace");
+    } catch (const CudaError& error) {
+      plan.state = EnginePlan::State::refused;
+      plan.reason = error.what();
+    }
+    return plan;
   }
 
  private:

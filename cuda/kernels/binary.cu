@@ -16,6 +16,7 @@ using arithmetic_type = std::conditional_t<sizeof(T) == 1, std::int32_t, compute
 
 #define MNEMO_LOOP_CASE(name, functor)                                                                      \
   case Op::name:                                                                                            \
+    MNEMO_UNROLL                                                                                            \
     for (int i = 0; i < N; ++i) out[i] = cast<R>(functors::functor::forward(cast<C>(a[i]), cast<C>(b[i]))); \
     return;
 
@@ -43,11 +44,14 @@ struct Operand {
 template <class T, int N>
 __device__ void read(const Operand<T>& from, std::int64_t at, T (&to)[N], int valid) {
   if (from.step == 0) {
+    MNEMO_UNROLL
     for (int i = 0; i < N; ++i) to[i] = from.first[at];
   } else if (valid == N) {
     const Pack<T, N> pack = load<N>(from.first + at);
+    MNEMO_UNROLL
     for (int i = 0; i < N; ++i) to[i] = pack.values[i];
   } else {
+    MNEMO_UNROLL
     for (int i = 0; i < N; ++i) to[i] = i < valid ? from.first[at + i] : T{};
   }
 }
@@ -73,17 +77,22 @@ __global__ void __launch_bounds__(kThreads)
       read(a, at[1][1], left[1], valid[1]);
       read(b, at[1][2], right[1], valid[1]);
     }
+    MNEMO_UNROLL
     for (int k = 0; k < 2; ++k) {
-      if (k == 1 && !both) break;
+      if (k == 1 && !both) continue;
       R results[N];
       apply(op, left[k], right[k], results);
       R* to = out + at[k][0];
       if (valid[k] == N) {
         Pack<R, N> pack;
+        MNEMO_UNROLL
         for (int i = 0; i < N; ++i) pack.values[i] = results[i];
         store(pack, to);
       } else {
-        for (int i = 0; i < valid[k]; ++i) to[i] = results[i];
+        MNEMO_UNROLL
+        for (int i = 0; i < N; ++i) {
+          if (i < valid[k]) to[i] = results[i];
+        }
       }
     }
   }
@@ -97,6 +106,7 @@ __global__ void __launch_bounds__(kThreads) binary_singles(Op op, Index<3> index
     std::int64_t to[kSingles];
     T left[kSingles], right[kSingles];
     R results[kSingles];
+    MNEMO_UNROLL
     for (int k = 0; k < kSingles; ++k) {
       std::int64_t at[3];
       index.offsets(std::min(first + k * step, index.count - 1), at);
@@ -105,6 +115,7 @@ __global__ void __launch_bounds__(kThreads) binary_singles(Op op, Index<3> index
       right[k] = b[at[2]];
     }
     apply(op, left, right, results);
+    MNEMO_UNROLL
     for (int k = 0; k < kSingles; ++k) {
       if (first + k * step < index.count) out[to[k]] = results[k];
     }

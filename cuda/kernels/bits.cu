@@ -59,7 +59,9 @@ __global__ void __launch_bounds__(kThreads)
         store(pack, to + i);
       }
     } else {
-      for (int i = 0; i < valid; ++i) to[i] = values[i];
+      for (int i = 0; i < kPerByte; ++i) {
+        if (i < valid) to[i] = values[i];
+      }
     }
   }
 }

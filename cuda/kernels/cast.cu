@@ -18,12 +18,15 @@ __global__ void __launch_bounds__(kThreads) cast_flat(const From* from, To* to, 
   const std::int64_t packs = count / N, step = item_step();
   for (std::int64_t first = first_item(); first < packs; first += kPacks * step) {
     Pack<From, N> source[kPacks];
+    MNEMO_UNROLL
     for (int k = 0; k < kPacks; ++k) {
       if (first + k * step < packs) source[k] = load<N>(from + (first + k * step) * N);
     }
+    MNEMO_UNROLL
     for (int k = 0; k < kPacks; ++k) {
-      if (first + k * step >= packs) break;
+      if (first + k * step >= packs) continue;
       Pack<To, N> target;
+      MNEMO_UNROLL
       for (int i = 0; i < N; ++i) target.values[i] = cast<To>(source[k].values[i]);
       store(target, to + (first + k * step) * N);
     }

@@ -3,6 +3,7 @@
 
 #include <mnemo/cuda/kernels/cast.h>
 #include <mnemo/cuda/kernels/elements.h>
+#include <mnemo/cuda/kernels/groups.h>
 #include <mnemo/cuda/kernels/index.h>
 #include <mnemo/cuda/kernels/launch.h>
 
@@ -11,7 +12,6 @@ namespace mnemo::cuda {
 namespace {
 
 constexpr int kUnits = 4;  ///< that a thread has on the way at once
-constexpr int kWarp = 32;
 
 /// Elements of a tile's side: larger for short elements, so that as many bytes are on the way.
 template <class Unit>

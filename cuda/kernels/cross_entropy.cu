@@ -23,18 +23,17 @@ __global__ void losses_of_lines(Lines lines, Targets targets, const E* logits, c
       if (member == 0) losses[line] = T{0};
       return;
     }
-    const auto n = Normalizer<T>::template of<kGroup>(lines, logits + begin, member);
+    const Share<E, kGroup> share(lines, logits + begin, member);
+    const Normalizer<T> n(share);
     const double log_sum = std::log(n.sum);
-    const auto relative = [&](std::int64_t c) {
-      return static_cast<double>(cast<T>(logits[begin + c * lines.inner]) - n.top);
-    };
+    const auto loss_at = [&](T logit) { return log_sum - static_cast<double>(logit - n.top); };
     double all = 0;
     if (targets.smoothing != 0) {  // else an infinite logit elsewhere must not matter
-      for (std::int64_t c = member; c < lines.size; c += kGroup) all += log_sum - relative(c);
+      share.visit([&](std::int64_t, T logit) { all += loss_at(logit); });
       all = group_join<kGroup, Plus>(all, 0.0);
     }
     if (member != 0) return;
-    const double loss = log_sum - relative(target);
+    const double loss = loss_at(cast<T>(logits[begin + target * lines.inner]));
     losses[line] =
         static_cast<T>(targets.smoothing == 0 ? loss
                                               : (1 - targets.smoothing) * loss +
@@ -55,13 +54,14 @@ __global__ void gradients_of_lines(Lines lines, Targets targets, const compute_t
       return;
     }
     const T grad = grads[line];
-    const auto n = Normalizer<T>::template of<kGroup>(lines, logits + begin, member);
+    const Share<E, kGroup> share(lines, logits + begin, member);
+    const Normalizer<T> n(share);
     const T scale = static_cast<T>(1 / n.sum);
-    for (std::int64_t c = member; c < lines.size; c += kGroup) {
-      const T probability = std::exp(cast<T>(logits[begin + c * lines.inner]) - n.top) * scale;
+    share.visit([&](std::int64_t c, T logit) {
+      const T probability = std::exp(logit - n.top) * scale;
       dlogits[begin + c * lines.inner] =
           cast<E>(static_cast<T>(grad * (probability - ((c == target ? expected : T{0}) + smooth))));
-    }
+    });
   });
 }
 

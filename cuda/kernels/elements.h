@@ -9,6 +9,13 @@
 #include <mnemo/core/array.h>
 #include <mnemo/core/host_device.h>
 
+/// Before a loop of few turns over a thread's own elements: unless it is unrolled they lie in memory, not in registers.
+#ifdef __CUDA_ARCH__
+#define MNEMO_UNROLL _Pragma("unroll")
+#else
+#define MNEMO_UNROLL
+#endif
+
 namespace mnemo::cuda {
 
 /// `N` neighbouring elements, moved by one instruction when N * sizeof(T) is 4, 8 or 16.

@@ -49,20 +49,18 @@ __device__ T group_join(T value, T neutral) {
   return value;
 }
 
-/// Whether this block is the last of `blocks` that came here with `counter`: then all threads see what the others wrote
-/// before, if they read it as volatile. Sets the counter back.
+/// Whether this block is the last of `blocks` that came here with `counter`: then all its threads see what the others wrote
+/// before. Sets the counter back.
 __device__ inline bool is_last_block(unsigned* counter, unsigned blocks) {
   __shared__ bool last;
   __threadfence();
   __syncthreads();
   if (threadIdx.x == 0) {
     last = atomicAdd(counter, 1U) == blocks - 1;
-    if (last) {
-      *counter = 0;
-      __threadfence();
-    }
+    if (last) *counter = 0;
   }
   __syncthreads();
+  if (last) __threadfence();  // nothing that is read from here on was read before the others had counted
   return last;
 }
 

@@ -27,6 +27,9 @@ struct Divisor {
   }
 };
 
+/// a / b for numbers of any size. Not inlined: it is long, and seldom run.
+[[gnu::noinline]] MNEMO_HOST_DEVICE inline std::int64_t quotient_of(std::int64_t a, std::int64_t b) { return a / b; }
+
 /// N arrays of the same shape; passed to kernels by value. The last dimension is the innermost.
 template <int N>
 struct Index {
@@ -97,7 +100,7 @@ struct Index {
       return;
     }
     for (int d = rank - 1; d > 0; --d) {
-      const std::int64_t next = i / sizes[d];
+      const std::int64_t next = quotient_of(i, sizes[d]);
       for (int n = 0; n < N; ++n) out[n] += (i - next * sizes[d]) * strides[d][n];
       i = next;
     }

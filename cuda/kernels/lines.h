@@ -1,6 +1,7 @@
 // Lines of (outer, size, inner) along the middle, each worked on by one thread, a warp or a block. Private.
 #pragma once
 
+#include <cmath>
 #include <limits>
 
 #include <mnemo/cuda/kernels/elements.h>
@@ -42,11 +43,56 @@ void with_group(const CudaBackend& backend, const Lines& lines, const F& f) {
   };
   if (lines.size <= 4 || (lines.inner > 1 && (lines.count() * 8 >= threads || lines.size <= 32)))
     start(std::integral_constant<int, 1>{});
-  else if (lines.size <= 1024)
+  else if (lines.size <= 512)
     start(std::integral_constant<int, kWarp>{});
   else
     start(std::integral_constant<int, kThreads>{});
 }
+
+/// What one thread of kGroup has of a line. The first elements stay in registers, so that a line that is not too long
+/// is read once however often it is visited; all are under way together.
+template <class E, int kGroup>
+class Share {
+ public:
+  using T = compute_type<E>;
+
+  __device__ Share(const Lines& lines, const E* line, int member)
+      : line_(line), size_(lines.size), inner_(lines.inner), member_(member) {
+#pragma unroll
+    for (int k = 0; k < kHeld; ++k) {
+      const std::int64_t i = member + k * kGroup;
+      if (i < size_) held_[k] = cast<T>(line[i * inner_]);
+    }
+  }
+  /// body(number of the element, its value)
+  template <class Body>
+  __device__ void visit(const Body& body) const {
+#pragma unroll
+    for (int k = 0; k < kHeld; ++k) {
+      const std::int64_t i = member_ + k * kGroup;
+      if (i < size_) body(i, held_[k]);
+    }
+    for (std::int64_t i = member_ + kHeld * kGroup; i < size_; i += kGroup) body(i, cast<T>(line_[i * inner_]));
+  }
+  /// body(number of the element, its value, that of the same element of another line)
+  template <class Body>
+  __device__ void visit(const Share& other, const Body& body) const {
+#pragma unroll
+    for (int k = 0; k < kHeld; ++k) {
+      const std::int64_t i = member_ + k * kGroup;
+      if (i < size_) body(i, held_[k], other.held_[k]);
+    }
+    for (std::int64_t i = member_ + kHeld * kGroup; i < size_; i += kGroup)
+      body(i, cast<T>(line_[i * inner_]), cast<T>(other.line_[i * inner_]));
+  }
+
+ private:
+  static constexpr int kHeld = sizeof(T) == 8 ? 2 : 8;
+  const E* line_;
+  std::int64_t size_, inner_;
+  int member_;
+  T held_[kHeld] = {};
+};
 
 /// The largest element of a line, and the sum of exponentials relative to it.
 template <class T>
@@ -54,16 +100,12 @@ struct Normalizer {
   T top = -std::numeric_limits<T>::infinity();
   double sum = 0;
 
-  template <int kGroup, class E>
-  __device__ static Normalizer of(const Lines& lines, const E* line, int member) {
-    Normalizer result;
-    for (std::int64_t i = member; i < lines.size; i += kGroup)
-      result.top = Larger::join(result.top, cast<T>(line[i * lines.inner]));
-    result.top = group_join<kGroup, Larger>(result.top, -std::numeric_limits<T>::infinity());
-    for (std::int64_t i = member; i < lines.size; i += kGroup)
-      result.sum += static_cast<double>(std::exp(cast<T>(line[i * lines.inner]) - result.top));
-    result.sum = group_join<kGroup, Plus>(result.sum, 0.0);
-    return result;
+  template <class E, int kGroup>
+  __device__ explicit Normalizer(const Share<E, kGroup>& share) {
+    share.visit([&](std::int64_t, T value) { top = Larger::join(top, value); });
+    top = group_join<kGroup, Larger>(top, -std::numeric_limits<T>::infinity());
+    share.visit([&](std::int64_t, T value) { sum += static_cast<double>(std::exp(value - top)); });
+    sum = group_join<kGroup, Plus>(sum, 0.0);
   }
 };
 

@@ -38,6 +38,7 @@ __global__ void __launch_bounds__(kThreads)
   const C repeated = cast<C>(a[0]);  // before anything is written
   for (std::int64_t first = first_item(); first < packs; first += kPacks * step) {
     Pack<T, N> left[kPacks], right[kPacks];
+    MNEMO_UNROLL
     for (int k = 0; k < kPacks; ++k) {
       const std::int64_t pack = first + k * step;
       if (pack < packs) {
@@ -45,9 +46,11 @@ __global__ void __launch_bounds__(kThreads)
         if (TWO) right[k] = load<N>(b + pack * N);
       }
     }
+    MNEMO_UNROLL
     for (int k = 0; k < kPacks; ++k) {
       const std::int64_t pack = first + k * step;
       if (pack < packs) {
+        MNEMO_UNROLL
         for (int i = 0; i < N; ++i) {
           const C x = a_step != 0 ? cast<C>(left[k].values[i]) : repeated;
           left[k].values[i] = cast<T>(value(x, TWO ? cast<C>(right[k].values[i]) : x));

@@ -9,16 +9,16 @@ namespace mnemo::cuda {
 namespace {
 
 /// The largest so far and its place in the window; the first of equals, and the first NaN, win.
-template <class T>
+template <class T, class I>
 struct Largest {
   T value = -std::numeric_limits<T>::infinity();
-  std::int64_t place = -1;
+  I place = -1;
 
-  __device__ void take(T other, std::int64_t at) {
+  __device__ void take(T other, I at) {
     if (other > value || place < 0 || (other != other && value == value)) value = other, place = at;
   }
   /// As if its elements had been taken in the order of their places.
-  __device__ void join(T other, std::int64_t at) {
+  __device__ void join(T other, I at) {
     if (at < 0) return;
     const bool nan = value != value, other_nan = other != other;
     const bool wins = place < 0 || (nan || other_nan ? (nan ? other_nan && at < place : true)
@@ -28,35 +28,33 @@ struct Largest {
 };
 
 /// body(element, place in the window) for the taps inside the input, of which each of `group` threads takes some.
-template <class E, class Body>
-__device__ void visit_window(const PoolShape& p, const E* x, const Place& o, const Window (&w)[3], int member,
-                             int group, const Body& body) {
+template <class E, class I, class Body>
+__device__ void visit_window(const PoolShape<I>& p, const E* x, const Place<I>& o, const Window<I> (&w)[3], I member,
+                             I group, const Body& body) {
   const E* plane = x + o.plane * p.in[0] * p.in[1] * p.in[2];
-  for (std::int64_t a = w[0].from; a < w[0].until; ++a) {
-    for (std::int64_t b = w[1].from; b < w[1].until; ++b) {
+  for (I a = w[0].from; a < w[0].until; ++a) {
+    for (I b = w[1].from; b < w[1].until; ++b) {
       const E* line = plane + ((w[0].start + a * p.dilation[0]) * p.in[1] + w[1].start + b * p.dilation[1]) * p.in[2];
-      for (std::int64_t c = w[2].from + member; c < w[2].until; c += group)
+      for (I c = w[2].from + member; c < w[2].until; c += group)
         body(line[w[2].start + c * p.dilation[2]], (a * p.kernel[1] + b) * p.kernel[2] + c);
     }
   }
 }
 
 /// kGroup threads for each output: 1, or a warp.
-template <class E, class Offset, int kGroup>
-__global__ void max_pool(PoolShape p, std::int64_t outputs, const E* x, E* y, Offset* offsets) {
+template <class E, class Offset, int kGroup, class I>
+__global__ void max_pool(PoolShape<I> p, I outputs, const E* x, E* y, Offset* offsets) {
   using T = compute_type<E>;
-  const int member = static_cast<int>(threadIdx.x) % kGroup;
+  const I member = static_cast<I>(threadIdx.x) % kGroup;
   for (std::int64_t i = first_item() / kGroup; i < outputs; i += item_step() / kGroup) {
-    const Place o(i, p.out);
-    const Window w[3] = {{p, 0, o.at[0]}, {p, 1, o.at[1]}, {p, 2, o.at[2]}};
-    Largest<T> largest;
-    visit_window(p, x, o, w, member, kGroup,
-                 [&](E element, std::int64_t place) { largest.take(cast<T>(element), place); });
+    const Place<I> o(static_cast<I>(i), p.out);
+    const Window<I> w[3] = {{p, 0, o.at[0]}, {p, 1, o.at[1]}, {p, 2, o.at[2]}};
+    Largest<T, I> largest;
+    visit_window<E, I>(p, x, o, w, member, kGroup, [&](E element, I place) { largest.take(cast<T>(element), place); });
     if constexpr (kGroup > 1) {
       for (int distance = kGroup / 2; distance > 0; distance /= 2) {
         const T value = __shfl_xor_sync(kAllLanes, largest.value, distance);
-        const auto place =
-            static_cast<std::int64_t>(__shfl_xor_sync(kAllLanes, static_cast<long long>(largest.place), distance));
+        const I place = __shfl_xor_sync(kAllLanes, largest.place, distance);
         largest.join(value, place);
       }
     }
@@ -66,35 +64,34 @@ __global__ void max_pool(PoolShape p, std::int64_t outputs, const E* x, E* y, Of
   }
 }
 
-template <class E, int kGroup>
-__global__ void average_pool(PoolShape p, std::int64_t outputs, const E* x, E* y) {
+template <class E, int kGroup, class I>
+__global__ void average_pool(PoolShape<I> p, I outputs, const E* x, E* y) {
   using T = compute_type<E>;
-  const int member = static_cast<int>(threadIdx.x) % kGroup;
+  const I member = static_cast<I>(threadIdx.x) % kGroup;
   for (std::int64_t i = first_item() / kGroup; i < outputs; i += item_step() / kGroup) {
-    const Place o(i, p.out);
-    const Window w[3] = {{p, 0, o.at[0]}, {p, 1, o.at[1]}, {p, 2, o.at[2]}};
+    const Place<I> o(static_cast<I>(i), p.out);
+    const Window<I> w[3] = {{p, 0, o.at[0]}, {p, 1, o.at[1]}, {p, 2, o.at[2]}};
     T sum{0};
-    visit_window(p, x, o, w, member, kGroup, [&](E element, std::int64_t) { sum += cast<T>(element); });
+    visit_window<E, I>(p, x, o, w, member, kGroup, [&](E element, I) { sum += cast<T>(element); });
     if constexpr (kGroup > 1) sum = group_join<kGroup, Plus>(sum, T{0});
-    const std::int64_t divisor = w[0].divisor * w[1].divisor * w[2].divisor;
+    const std::int64_t divisor = std::int64_t{w[0].divisor} * w[1].divisor * w[2].divisor;
     if (member == 0) y[i] = cast<E>(divisor == 0 ? T{0} : sum / static_cast<T>(divisor));
   }
 }
 
-template <class E, int kGroup>
-void pool_with(const CudaBackend& backend, const PoolProblem& problem, const Array& x, const Array& y,
-               const Array& offsets) {
-  const PoolShape shape(problem);
-  const std::int64_t outputs = shape.outputs();
-  const unsigned blocks = blocks_for(backend, outputs * kGroup);
+template <class E, int kGroup, class I>
+void pool_with(const CudaBackend& backend, const PoolProblem& problem, const PoolShape<I>& shape, const Array& x,
+               const Array& y, const Array& offsets) {
+  const I outputs = static_cast<I>(y.numel());
+  const unsigned blocks = blocks_for(backend, y.numel() * kGroup);
   if (problem.kind == PoolProblem::Kind::average) {
-    launch(backend, blocks, kThreads, average_pool<E, kGroup>, shape, outputs, elements<E>(x), elements<E>(y));
+    launch(backend, blocks, kThreads, average_pool<E, kGroup, I>, shape, outputs, elements<E>(x), elements<E>(y));
   } else if (problem.offset_dtype() == DType::uint8) {
-    launch(backend, blocks, kThreads, max_pool<E, std::uint8_t, kGroup>, shape, outputs, elements<E>(x), elements<E>(y),
-           elements<std::uint8_t>(offsets));
+    launch(backend, blocks, kThreads, max_pool<E, std::uint8_t, kGroup, I>, shape, outputs, elements<E>(x),
+           elements<E>(y), elements<std::uint8_t>(offsets));
   } else {
-    launch(backend, blocks, kThreads, max_pool<E, std::int32_t, kGroup>, shape, outputs, elements<E>(x), elements<E>(y),
-           elements<std::int32_t>(offsets));
+    launch(backend, blocks, kThreads, max_pool<E, std::int32_t, kGroup, I>, shape, outputs, elements<E>(x),
+           elements<E>(y), elements<std::int32_t>(offsets));
   }
 }
 
@@ -103,11 +100,13 @@ void pool_with(const CudaBackend& backend, const PoolProblem& problem, const Arr
 void CudaBackend::pool(const PoolProblem& problem, const Array& x, const Array& y, const Array& offsets) {
   if (y.numel() == 0) return;
   visit_floating(x.dtype(), [&](auto zero) {
-    // A warp takes a line of the window at a time.
-    if (problem.kernel[2] >= 24)
-      pool_with<decltype(zero), kWarp>(*this, problem, x, y, offsets);
-    else
-      pool_with<decltype(zero), 1>(*this, problem, x, y, offsets);
+    with_shape(problem, [&](const auto& shape) {
+      // A warp takes a line of the window at a time.
+      if (problem.kernel[2] >= 24)
+        pool_with<decltype(zero), kWarp>(*this, problem, shape, x, y, offsets);
+      else
+        pool_with<decltype(zero), 1>(*this, problem, shape, x, y, offsets);
+    });
   });
 }
 

@@ -7,35 +7,55 @@
 
 namespace mnemo::cuda {
 
-/// A PoolProblem as kernels take it.
+/// A PoolProblem as kernels take it. I: the type in which they count, int32 where every place fits into it: division is
+/// several times as fast then.
+template <class I>
 struct PoolShape {
   std::int64_t planes;
-  std::int64_t in[3], kernel[3], out[3], stride[3], padding[3], dilation[3];
+  I in[3], kernel[3], out[3], stride[3], padding[3], dilation[3];
   bool count_include_pad;
 
   explicit PoolShape(const PoolProblem& p) : planes(p.planes), count_include_pad(p.count_include_pad) {
     for (std::size_t d = 0; d < 3; ++d) {
-      in[d] = p.in[d], kernel[d] = p.kernel[d], out[d] = p.out[d];
-      stride[d] = p.stride[d], padding[d] = p.padding[d], dilation[d] = p.dilation[d];
+      in[d] = static_cast<I>(p.in[d]), kernel[d] = static_cast<I>(p.kernel[d]), out[d] = static_cast<I>(p.out[d]);
+      stride[d] = static_cast<I>(p.stride[d]), padding[d] = static_cast<I>(p.padding[d]);
+      dilation[d] = static_cast<I>(p.dilation[d]);
     }
   }
-  std::int64_t inputs() const { return planes * in[0] * in[1] * in[2]; }
-  std::int64_t outputs() const { return planes * out[0] * out[1] * out[2]; }
 };
 
-/// a / b for a >= 0, b > 0; 32-bit division is several times as fast.
-__device__ inline std::int64_t quotient(std::int64_t a, std::int64_t b) {
-  if (a <= INT32_MAX && b <= INT32_MAX) return static_cast<std::uint32_t>(a) / static_cast<std::uint32_t>(b);
-  return a / b;
+/// Calls f(PoolShape) with int32 if no number of the problem is beyond it.
+template <class F>
+void with_shape(const PoolProblem& p, const F& f) {
+  constexpr std::int64_t kMost = std::int64_t{1} << 29;
+  std::int64_t inputs = p.planes, outputs = p.planes;
+  bool narrow = true;
+  for (std::size_t d = 0; d < 3; ++d) {
+    inputs *= p.in[d], outputs *= p.out[d];
+    // With room for sums of a place, a padding and a window's reach.
+    narrow = narrow && p.stride[d] <= kMost && p.in[d] + p.padding[d] <= kMost &&
+             p.kernel[d] * p.dilation[d] <= kMost && p.out[d] * p.stride[d] <= kMost;
+  }
+  if (narrow && inputs <= kMost && outputs <= kMost)
+    f(PoolShape<std::int32_t>(p));
+  else
+    f(PoolShape<std::int64_t>(p));
+}
+
+/// a / b for a >= 0, b > 0.
+template <class I>
+__device__ I quotient(I a, I b) {
+  return static_cast<I>(static_cast<std::make_unsigned_t<I>>(a) / static_cast<std::make_unsigned_t<I>>(b));
 }
 
 /// A place in (planes, sizes...).
+template <class I>
 struct Place {
-  std::int64_t plane, at[3];
+  I plane, at[3];
 
-  __device__ Place(std::int64_t i, const std::int64_t (&sizes)[3]) {
+  __device__ Place(I i, const I (&sizes)[3]) {
     for (int d = 2; d >= 0; --d) {
-      const std::int64_t rest = quotient(i, sizes[d]);
+      const I rest = quotient(i, sizes[d]);
       at[d] = i - rest * sizes[d];
       i = rest;
     }
@@ -44,11 +64,12 @@ struct Place {
 };
 
 /// What one output sees along one axis: its first element, and the taps [from, until) that lie inside the input.
+template <class I>
 struct Window {
-  std::int64_t start, from, until;
-  std::int64_t divisor;  ///< taps that an average counts
+  I start, from, until;
+  I divisor;  ///< taps that an average counts
 
-  __device__ Window(const PoolShape& p, int d, std::int64_t place) : start(place * p.stride[d] - p.padding[d]) {
+  __device__ Window(const PoolShape<I>& p, int d, I place) : start(place * p.stride[d] - p.padding[d]) {
     from = taps_below(p, d, 0);
     until = taps_below(p, d, p.in[d]);
     if (until < from) until = from;
@@ -57,10 +78,10 @@ struct Window {
 
  private:
   /// Taps t with start + t * dilation < bound.
-  __device__ std::int64_t taps_below(const PoolShape& p, int d, std::int64_t bound) const {
+  __device__ I taps_below(const PoolShape<I>& p, int d, I bound) const {
     if (bound <= start) return 0;
-    const std::int64_t room = bound - start - 1;
-    const std::int64_t taps = (p.dilation[d] == 1 ? room : quotient(room, p.dilation[d])) + 1;
+    const I room = bound - start - 1;
+    const I taps = (p.dilation[d] == 1 ? room : quotient(room, p.dilation[d])) + 1;
     return taps < p.kernel[d] ? taps : p.kernel[d];
   }
 };

@@ -7,11 +7,12 @@ namespace mnemo::cuda {
 namespace {
 
 /// The outputs [from, until) along an axis whose windows reach to element i.
+template <class I>
 struct Reach {
-  std::int64_t from, until;
+  I from, until;
 
-  __device__ Reach(const PoolShape& p, int d, std::int64_t i) {
-    const std::int64_t first = i + p.padding[d] - (p.kernel[d] - 1) * p.dilation[d];
+  __device__ Reach(const PoolShape<I>& p, int d, I i) {
+    const I first = i + p.padding[d] - (p.kernel[d] - 1) * p.dilation[d];
     from = first <= 0 ? 0 : quotient(first + p.stride[d] - 1, p.stride[d]);
     until = quotient(i + p.padding[d], p.stride[d]) + 1;
     if (until > p.out[d]) until = p.out[d];
@@ -19,39 +20,41 @@ struct Reach {
 };
 
 /// The tap with which output `o` has element i, or -1.
-__device__ inline std::int64_t tap_of(const PoolShape& p, int d, std::int64_t i, std::int64_t o) {
-  const std::int64_t distance = i + p.padding[d] - o * p.stride[d];
+template <class I>
+__device__ I tap_of(const PoolShape<I>& p, int d, I i, I o) {
+  const I distance = i + p.padding[d] - o * p.stride[d];
   if (p.dilation[d] == 1) return distance;
-  const std::int64_t tap = quotient(distance, p.dilation[d]);
+  const I tap = quotient(distance, p.dilation[d]);
   return tap * p.dilation[d] == distance ? tap : -1;
 }
 
 /// Offset: of the maximum; void: an average.
-template <class E, class Offset>
-__global__ void gather_gradient(PoolShape p, std::int64_t inputs, const E* grad, const Offset* offsets, E* dx) {
+template <class E, class Offset, class I>
+__global__ void gather_gradient(PoolShape<I> p, I inputs, const E* grad, const Offset* offsets, E* dx) {
   using T = compute_type<E>;
   for (std::int64_t at = first_item(); at < inputs; at += item_step()) {
-    const Place i(at, p.in);
-    const Reach r0(p, 0, i.at[0]), r1(p, 1, i.at[1]), r2(p, 2, i.at[2]);
+    const Place<I> i(static_cast<I>(at), p.in);
+    const Reach<I> r0(p, 0, i.at[0]), r1(p, 1, i.at[1]), r2(p, 2, i.at[2]);
     T sum{0};
-    for (std::int64_t o0 = r0.from; o0 < r0.until; ++o0) {
-      const std::int64_t a = tap_of(p, 0, i.at[0], o0);
+    for (I o0 = r0.from; o0 < r0.until; ++o0) {
+      const I a = tap_of(p, 0, i.at[0], o0);
       if (a < 0) continue;
-      for (std::int64_t o1 = r1.from; o1 < r1.until; ++o1) {
-        const std::int64_t b = tap_of(p, 1, i.at[1], o1);
+      for (I o1 = r1.from; o1 < r1.until; ++o1) {
+        const I b = tap_of(p, 1, i.at[1], o1);
         if (b < 0) continue;
-        const std::int64_t line = ((i.plane * p.out[0] + o0) * p.out[1] + o1) * p.out[2];
-        const std::int64_t tap = (a * p.kernel[1] + b) * p.kernel[2];
+        const I line = ((i.plane * p.out[0] + o0) * p.out[1] + o1) * p.out[2];
+        const I tap = (a * p.kernel[1] + b) * p.kernel[2];
         [[maybe_unused]] std::int64_t lines = 1;
-        if constexpr (std::is_void_v<Offset>) lines = Window(p, 0, o0).divisor * Window(p, 1, o1).divisor;
-        for (std::int64_t o2 = r2.from; o2 < r2.until; ++o2) {
-          const std::int64_t c = tap_of(p, 2, i.at[2], o2);
+        if constexpr (std::is_void_v<Offset>)
+          lines = std::int64_t{Window<I>(p, 0, o0).divisor} * Window<I>(p, 1, o1).divisor;
+        for (I o2 = r2.from; o2 < r2.until; ++o2) {
+          const I c = tap_of(p, 2, i.at[2], o2);
           if (c < 0) continue;
           if constexpr (std::is_void_v<Offset>) {
-            const std::int64_t divisor = lines * Window(p, 2, o2).divisor;
+            const std::int64_t divisor = lines * Window<I>(p, 2, o2).divisor;
             sum += cast<T>(grad[line + o2]) / static_cast<T>(divisor < 1 ? 1 : divisor);
           } else {
-            if (static_cast<std::int64_t>(offsets[line + o2]) == tap + c) sum += cast<T>(grad[line + o2]);
+            if (static_cast<I>(offsets[line + o2]) == tap + c) sum += cast<T>(grad[line + o2]);
           }
         }
       }
@@ -63,21 +66,21 @@ __global__ void gather_gradient(PoolShape p, std::int64_t inputs, const E* grad,
 }  // namespace
 
 void CudaBackend::pool_gradient(const PoolProblem& problem, const Array& grad, const Array& offsets, const Array& dx) {
-  const PoolShape shape(problem);
-  const std::int64_t inputs = shape.inputs();
-  if (inputs == 0) return;
+  if (dx.numel() == 0) return;
   visit_floating(grad.dtype(), [&](auto zero) {
     using E = decltype(zero);
-    const auto start = [&]<class Offset>(const Offset* places) {
-      launch(*this, blocks_for(*this, inputs), kThreads, gather_gradient<E, Offset>, shape, inputs, elements<E>(grad),
-             places, elements<E>(dx));
-    };
-    if (problem.kind == PoolProblem::Kind::average)
-      start(static_cast<const void*>(nullptr));
-    else if (problem.offset_dtype() == DType::uint8)
-      start(static_cast<const std::uint8_t*>(elements<std::uint8_t>(offsets)));
-    else
-      start(static_cast<const std::int32_t*>(elements<std::int32_t>(offsets)));
+    with_shape(problem, [&]<class I>(const PoolShape<I>& shape) {
+      const auto start = [&]<class Offset>(const Offset* places) {
+        launch(*this, blocks_for(*this, dx.numel()), kThreads, gather_gradient<E, Offset, I>, shape,
+               static_cast<I>(dx.numel()), elements<E>(grad), places, elements<E>(dx));
+      };
+      if (problem.kind == PoolProblem::Kind::average)
+        start(static_cast<const void*>(nullptr));
+      else if (problem.offset_dtype() == DType::uint8)
+        start(static_cast<const std::uint8_t*>(elements<std::uint8_t>(offsets)));
+      else
+        start(static_cast<const std::int32_t*>(elements<std::int32_t>(offsets)));
+    });
   });
 }
 

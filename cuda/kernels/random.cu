@@ -56,17 +56,38 @@ __device__ inline double add_product(double a, double b, double c) {
 #endif
 }
 
-/// Four elements at `at` of `count`, as many as there are.
+/// Four elements at `at` of `count`, as many as there are; `vectors` says that they can be moved as packs.
 template <class T>
-__device__ void write_four(const double (&values)[kWords], T* out, std::int64_t at, std::int64_t count) {
-  for (int i = 0; i < kWords; ++i) {
-    if (at + i < count) out[at + i] = cast<T>(values[i]);
+__device__ void read_four(const T* from, std::int64_t at, std::int64_t count, bool vectors, T (&to)[kWords]) {
+  constexpr int N = std::min(kPerVector<T>, kWords);
+  if (vectors && at + kWords <= count) {
+    for (int i = 0; i < kWords; i += N) {
+      const Pack<T, N> pack = load<N>(from + at + i);
+      for (int j = 0; j < N; ++j) to[i + j] = pack.values[j];
+    }
+  } else {
+    for (int i = 0; i < kWords; ++i) to[i] = at + i < count ? from[at + i] : T{};
+  }
+}
+template <class T>
+__device__ void write_four(const T (&from)[kWords], T* to, std::int64_t at, std::int64_t count, bool vectors) {
+  constexpr int N = std::min(kPerVector<T>, kWords);
+  if (vectors && at + kWords <= count) {
+    for (int i = 0; i < kWords; i += N) {
+      Pack<T, N> pack;
+      for (int j = 0; j < N; ++j) pack.values[j] = from[i + j];
+      store(pack, to + at + i);
+    }
+  } else {
+    for (int i = 0; i < kWords; ++i) {
+      if (at + i < count) to[at + i] = from[i];
+    }
   }
 }
 
 template <class T>
 __global__ void __launch_bounds__(kThreads)
-    draw(Distribution call, Words stream, UniformLimits limits, T* out, std::int64_t count) {
+    draw(Distribution call, Words stream, UniformLimits limits, bool vectors, T* out, std::int64_t count) {
   const std::uint64_t first = stream.first();
   const std::int64_t fours = (count + kWords - 1) / kWords;
   for (std::int64_t four = first_item(); four < fours; four += item_step()) {
@@ -94,7 +115,9 @@ __global__ void __launch_bounds__(kThreads)
           break;
       }
     }
-    write_four(values, out, four * kWords, count);
+    T elements[kWords];
+    for (int i = 0; i < kWords; ++i) elements[i] = cast<T>(values[i]);
+    write_four(elements, out, four * kWords, count, vectors);
   }
 }
 
@@ -102,39 +125,20 @@ template <class T>
 __global__ void __launch_bounds__(kThreads)
     drop(double p, Words stream, double scale, bool vectors, const T* x, T* out, std::int64_t count) {
   using C = compute_type<T>;
-  constexpr int N = kPerVector<T> < kWords ? kPerVector<T> : kWords;
   const auto keep = static_cast<float>(p);
   const std::uint64_t first = stream.first();
   const std::int64_t fours = (count + kWords - 1) / kWords;
   for (std::int64_t four = first_item(); four < fours; four += item_step()) {
     const std::int64_t at = four * kWords;
-    const bool whole = vectors && at + kWords <= count;
     T values[kWords];
-    if (whole) {
-      for (int i = 0; i < kWords; i += N) {
-        const Pack<T, N> pack = load<N>(x + at + i);
-        for (int j = 0; j < N; ++j) values[i + j] = pack.values[j];
-      }
-    } else {
-      for (int i = 0; i < kWords; ++i) values[i] = at + i < count ? x[at + i] : T{};
-    }
+    read_four(x, at, count, vectors, values);
     std::uint32_t words[kWords];
     words_from(stream.seed, first + static_cast<std::uint64_t>(at), words);
     for (int i = 0; i < kWords; ++i) {
       const C value = cast<C>(values[i]) * static_cast<C>(scale);
       values[i] = cast<T>(uniform_from(words[i]) >= keep ? value : C{0});
     }
-    if (whole) {
-      for (int i = 0; i < kWords; i += N) {
-        Pack<T, N> pack;
-        for (int j = 0; j < N; ++j) pack.values[j] = values[i + j];
-        store(pack, out + at + i);
-      }
-    } else {
-      for (int i = 0; i < kWords; ++i) {
-        if (at + i < count) out[at + i] = values[i];
-      }
-    }
+    write_four(values, out, at, count, vectors);
   }
 }
 
@@ -146,7 +150,8 @@ void CudaBackend::random(const RandomCall& call, const Array& out) {
   visit(out.dtype(), [&](auto zero) {
     using T = decltype(zero);
     launch(*this, blocks_for(*this, (out.numel() + kWords - 1) / kWords), kThreads, draw<T>,
-           Distribution{call.kind, call.low, call.high}, Words(call), limits, elements<T>(out), out.numel());
+           Distribution{call.kind, call.low, call.high}, Words(call), limits, is_aligned(out), elements<T>(out),
+           out.numel());
   });
 }
 

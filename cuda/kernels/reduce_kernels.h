@@ -4,12 +4,12 @@
 #pragma once
 
 #include <mnemo/cuda/kernels/elements.h>
+#include <mnemo/cuda/kernels/groups.h>
 #include <mnemo/cuda/kernels/index.h>
 #include <mnemo/cuda/kernels/launch.h>
 
 namespace mnemo::cuda {
 
-inline constexpr int kWarp = 32;
 inline constexpr int kAtOnce = 4;  ///< loads that a thread has on the way
 
 /// One reduction. results: x, out. items: the reduced elements of one result in x, packs of N of them where the kernel
@@ -101,18 +101,12 @@ __device__ typename Op::Partial join_block(typename Op::Partial total) {
   return total;
 }
 
-/// Called by all threads of a block once its partial results are written: whether it is the last of `splits` to be so.
-__device__ inline bool is_last(unsigned* counter, std::int64_t splits) {
-  __shared__ bool last;
-  __threadfence();
-  __syncthreads();
-  if (threadIdx.x == 0) {
-    last = atomicAdd(counter, 1u) + 1 == static_cast<unsigned>(splits);
-    if (last) *counter = 0;  // as the next kernel wants it
-  }
-  __syncthreads();
-  if (last) __threadfence();
-  return last;
+/// Called by all threads of a block once its partial results are written: whether it is the last of `splits` to be so,
+/// and joins them all.
+__device__ inline bool joins(unsigned* counter, std::int64_t splits) {
+  if (!is_last_block(counter, static_cast<unsigned>(splits))) return false;
+  __threadfence();  // every thread reads what the other blocks wrote, not what this multiprocessor saw there before
+  return true;
 }
 
 /// `splits` blocks make one result.
@@ -130,7 +124,7 @@ __global__ void __launch_bounds__(kThreads) reduce_by_blocks(Reduction<Op> r) {
     total = join_block<Op>(total);
     if (r.splits > 1) {
       if (thread == 0) r.partials[work] = total;
-      if (!is_last(r.counters + result, r.splits)) continue;
+      if (!joins(r.counters + result, r.splits)) continue;
       total = Op::start();
       for (std::int64_t i = thread; i < r.splits; i += kThreads) {
         total = Op::join(total, r.partials[result * r.splits + i]);
@@ -208,7 +202,7 @@ __global__ void __launch_bounds__(kThreads) reduce_columns(Columns<Op> c) {
       if (row == 0 && first < c.width) {
         for (int i = 0; i < N; ++i) partials[split * c.width + i] = totals[i];
       }
-      if (!is_last(r.counters + place, r.splits)) continue;
+      if (!joins(r.counters + place, r.splits)) continue;
       for (int i = 0; i < N; ++i) totals[i] = Op::start();
       if (first < c.width) {
         for (std::int64_t s = row; s < r.splits; s += rows) {

@@ -15,20 +15,35 @@ struct Entry {
 };
 using Table = Slots<Entry, 120>;
 
-/// Calls body(values, first element, count) for the packs of a piece, and for single values where packs do not fit;
-/// count is a constant of either.
+/// Calls body(pack) for the packs of a piece, and for single values where packs do not fit; what it makes of them is
+/// written back if `writes`.
 template <class E, class Body>
-__device__ void each_pack(const Entry& entry, Piece piece, Body&& body) {
-  constexpr int N = kPerVector<E>;
-  E* const data = static_cast<E*>(entry.data);
+__device__ void each_pack(const Entry& entry, Piece piece, bool writes, Body&& body) {
+  constexpr int N = kPerVector<E>, kAtOnce = 4;
+  using Vector = Pack<E, N>;
   std::int64_t done = piece.begin;
   if (entry.aligned) {
     done = piece.end / N * N;  // a piece begins at a whole pack
-    for (std::int64_t i = piece.begin / N + threadIdx.x; i < piece.end / N; i += blockDim.x)
-      body(reinterpret_cast<Pack<E, N>*>(data)[i]);
+    Vector* const packs = static_cast<Vector*>(entry.data);
+    for (std::int64_t i = piece.begin / N + threadIdx.x; i < piece.end / N; i += kAtOnce * kThreads) {
+      Vector values[kAtOnce];
+#pragma unroll
+      for (int n = 0; n < kAtOnce; ++n)
+        if (i + n * kThreads < piece.end / N) values[n] = packs[i + n * kThreads];
+#pragma unroll
+      for (int n = 0; n < kAtOnce; ++n) {
+        if (i + n * kThreads >= piece.end / N) continue;
+        body(values[n]);
+        if (writes) packs[i + n * kThreads] = values[n];
+      }
+    }
   }
-  for (std::int64_t i = done + threadIdx.x; i < piece.end; i += blockDim.x)
-    body(reinterpret_cast<Pack<E, 1>*>(data)[i]);
+  for (std::int64_t i = done + threadIdx.x; i < piece.end; i += kThreads) {
+    Pack<E, 1>& single = static_cast<Pack<E, 1>*>(entry.data)[i];
+    Pack<E, 1> value = single;
+    body(value);
+    if (writes) single = value;
+  }
 }
 
 template <class F>
@@ -48,12 +63,10 @@ __device__ void visit_dtype(DType dtype, F&& f) {
 template <class C>
 struct Unscale {
   C inverse;
-  bool writes;
   bool* bad;
 
   template <class E, int N>
-  __device__ void operator()(Pack<E, N>& place) const {
-    Pack<E, N> pack = place;
+  __device__ void operator()(Pack<E, N>& pack) const {
     // x * 0 is 0 where x is finite and NaN where it is not: a sum of them needs no branch.
     C sum = 0;
 #pragma unroll
@@ -63,7 +76,6 @@ struct Unscale {
       pack.values[j] = cast<E>(value * inverse);
     }
     if (sum != C{0}) *bad = true;
-    if (writes) place = pack;
   }
 };
 
@@ -76,7 +88,7 @@ __global__ void __launch_bounds__(kThreads) unscale_kernel(const Table table, co
   visit_dtype(entry.dtype, [&](auto zero) {
     using E = decltype(zero);
     using C = compute_type<E>;
-    each_pack<E>(entry, piece, Unscale<C>{static_cast<C>(inverse), scale != nullptr, &bad});
+    each_pack<E>(entry, piece, scale != nullptr, Unscale<C>{static_cast<C>(inverse), &bad});
   });
   if (bad) *found = 1;  // whoever writes, writes the same
 }
@@ -106,8 +118,7 @@ struct Total {
   double p;
 
   template <class E, int N>
-  __device__ void operator()(const Pack<E, N>& place) {
-    const Pack<E, N> pack = place;
+  __device__ void operator()(const Pack<E, N>& pack) {
 #pragma unroll
     for (int j = 0; j < N; ++j) {
       const double x = std::abs(cast<double>(pack.values[j]));
@@ -139,7 +150,7 @@ __global__ void __launch_bounds__(kThreads)
   const Entry& entry = table.entries[slot];
   const Piece piece(table.piece, static_cast<int>(blockIdx.x) - table.begins[slot], entry.count);
   Total<kNorm> total{0, p};
-  visit_dtype(entry.dtype, [&](auto zero) { each_pack<decltype(zero)>(entry, piece, total); });
+  visit_dtype(entry.dtype, [&](auto zero) { each_pack<decltype(zero)>(entry, piece, false, total); });
   const double joined = join_threads<kNorm>(total.value);
   if (threadIdx.x == 0) {
     partials[1 + blockIdx.x] = joined;
@@ -187,7 +198,7 @@ std::int64_t total_of(std::span<const Array> arrays) {
   return total;
 }
 
-constexpr std::int64_t kUnit = kThreads * 8;  ///< a multiple of every dtype's packs for all threads
+constexpr std::int64_t kUnit = kThreads * 32;  ///< what all threads load at once in a half type
 
 }  // namespace
 

@@ -44,7 +44,7 @@ struct Slots {
 /// Elements of a piece, a multiple of `unit`: small enough that all of `total` keeps the device busy for some rounds,
 /// large enough that a block's beginning does not matter.
 inline std::int64_t piece_for(const CudaBackend& backend, std::int64_t total, std::int64_t unit) {
-  const std::int64_t wanted = total / (std::int64_t{64} * backend.multiprocessors()) / unit * unit;
+  const std::int64_t wanted = total / (std::int64_t{32} * backend.multiprocessors()) / unit * unit;
   return std::clamp(wanted, unit, 32 * unit);
 }
 

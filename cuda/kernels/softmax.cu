@@ -11,12 +11,13 @@ template <class E, int kGroup>
 __global__ void softmax_lines(Lines lines, bool logarithm, const E* x, E* y) {
   using T = compute_type<E>;
   for_each_line<kGroup>(lines, [&](std::int64_t, std::int64_t begin, int member) {
-    const auto n = Normalizer<T>::template of<kGroup>(lines, x + begin, member);
+    const Share<E, kGroup> share(lines, x + begin, member);
+    const Normalizer<T> n(share);
     const T scale = static_cast<T>(logarithm ? std::log(n.sum) : 1 / n.sum);
-    for (std::int64_t i = member; i < lines.size; i += kGroup) {
-      const T relative = cast<T>(x[begin + i * lines.inner]) - n.top;
+    share.visit([&](std::int64_t i, T value) {
+      const T relative = value - n.top;
       y[begin + i * lines.inner] = cast<E>(logarithm ? relative - scale : std::exp(relative) * scale);
-    }
+    });
   });
 }
 
@@ -24,16 +25,15 @@ template <class E, int kGroup>
 __global__ void softmax_gradient_lines(Lines lines, bool logarithm, const E* grad, const E* y, E* dx) {
   using T = compute_type<E>;
   for_each_line<kGroup>(lines, [&](std::int64_t, std::int64_t begin, int member) {
+    const Share<E, kGroup> grads(lines, grad + begin, member), results(lines, y + begin, member);
     double sum = 0;
-    for (std::int64_t i = member; i < lines.size; i += kGroup) {
-      const auto g = static_cast<double>(cast<T>(grad[begin + i * lines.inner]));
-      sum += logarithm ? g : g * static_cast<double>(cast<T>(y[begin + i * lines.inner]));
-    }
+    grads.visit(results, [&](std::int64_t, T g, T value) {
+      sum += logarithm ? static_cast<double>(g) : static_cast<double>(g) * static_cast<double>(value);
+    });
     const T total = static_cast<T>(group_join<kGroup, Plus>(sum, 0.0));
-    for (std::int64_t i = member; i < lines.size; i += kGroup) {
-      const T g = cast<T>(grad[begin + i * lines.inner]), value = cast<T>(y[begin + i * lines.inner]);
+    grads.visit(results, [&](std::int64_t i, T g, T value) {
       dx[begin + i * lines.inner] = cast<E>(logarithm ? g - std::exp(value) * total : value * (g - total));
-    }
+    });
   });
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <mnemo/core/dtype.h>
+#include <mnemo/cuda/kernels/elements.h>
 #include <mnemo/cuda/kernels/launch.h>
 
 namespace mnemo::cuda {
@@ -50,7 +51,8 @@ template <class Task>
 __global__ void __launch_bounds__(kTileThreads)
     tile_kernel(const Task task, const Tiles tiles, std::byte* partials, unsigned* finished) {
   using C = typename Task::C;
-  __shared__ C as[kTileDepth][kTile + 4], bs[kTileDepth][kTile + 4];
+  using Four = Pack<C, 4>;
+  alignas(Four) __shared__ C as[kTileDepth][kTile + 4], bs[kTileDepth][kTile + 4];
   __shared__ typename Task::Line lines[kTile];
   __shared__ typename Task::Step steps[kTileDepth];
   __shared__ bool is_last;
@@ -84,15 +86,11 @@ __global__ void __launch_bounds__(kTileThreads)
     __syncthreads();
 #pragma unroll
     for (int d = 0; d < kTileDepth; ++d) {
-      C a[4], b[4];
-#pragma unroll
-      for (int i = 0; i < 4; ++i) a[i] = as[d][y + i];
-#pragma unroll
-      for (int j = 0; j < 4; ++j) b[j] = bs[d][x + j];
+      const Four a = reinterpret_cast<const Four&>(as[d][y]), b = reinterpret_cast<const Four&>(bs[d][x]);
 #pragma unroll
       for (int i = 0; i < 4; ++i)
 #pragma unroll
-        for (int j = 0; j < 4; ++j) sums[i][j] += a[i] * b[j];
+        for (int j = 0; j < 4; ++j) sums[i][j] += a.values[i] * b.values[j];
     }
     if (++run < kRun) continue;
     run = 0;

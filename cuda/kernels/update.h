@@ -37,7 +37,7 @@ struct Step {
   template <class Numbers>
   __device__ Numbers numbers_for(const Numbers& usual, std::int32_t skipped) const {
     if (skipped == 0 && repetitions == nullptr && rate == nullptr) return usual;
-    __shared__ alignas(UpdateNumbers) unsigned char room[sizeof(UpdateNumbers)];
+    alignas(UpdateNumbers) __shared__ unsigned char room[sizeof(UpdateNumbers)];
     auto* const shared = reinterpret_cast<UpdateNumbers*>(room);
     if (threadIdx.x == 0) {
       UpdateNumbers now = numbers;

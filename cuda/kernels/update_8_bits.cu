@@ -41,6 +41,29 @@ __device__ C largest_of(C value) {
   return value;
 }
 
+/// The values of a piece that are this thread's: every kThreads-th.
+template <class E, class C>
+__device__ void load_values(const E* from, Piece piece, C (&values)[kEach]) {
+#pragma unroll
+  for (int j = 0; j < kEach; ++j) {
+    const std::int64_t i = piece.begin + j * kThreads + threadIdx.x;
+    values[j] = i < piece.end ? cast<C>(from[i]) : C{0};
+  }
+}
+template <class C>
+__device__ void load_each(const void* from, DType dtype, Piece piece, C (&values)[kEach]) {
+  switch (dtype) {
+    case DType::float64:
+      return load_values(static_cast<const double*>(from), piece, values);
+    case DType::float16:
+      return load_values(static_cast<const float16*>(from), piece, values);
+    case DType::bfloat16:
+      return load_values(static_cast<const bfloat16*>(from), piece, values);
+    default:
+      return load_values(static_cast<const float*>(from), piece, values);
+  }
+}
+
 template <class C>
 __global__ void __launch_bounds__(kThreads)
     update_8_bits_kernel(const Table table, const Step step, const AdamNumbers<C> usual, const Maps given) {
@@ -60,18 +83,24 @@ __global__ void __launch_bounds__(kThreads)
   const Piece piece(kMomentBlock, number, entry.count);
   if (entry.count == 0) return;
 
-  C before[2], moments[2][kEach], largest[2] = {};
-  for (int n = 0; n < 2; ++n) before[n] = static_cast<C>(entry.largest[n][number]);
+  // Everything is asked for before anything is computed.
+  C before[2], parameters[kEach], gradients[kEach], moments[2][kEach], largest[2] = {};
+  std::uint8_t codes[2][kEach];
+  load_each(entry.parameter, entry.parameter_dtype, piece, parameters);
+  load_each(entry.gradient, entry.gradient_dtype, piece, gradients);
+#pragma unroll
+  for (int n = 0; n < 2; ++n) {
+    load_values(entry.codes[n], piece, codes[n]);
+    before[n] = static_cast<C>(entry.largest[n][number]);
+  }
 #pragma unroll
   for (int j = 0; j < kEach; ++j) {
     const std::int64_t i = piece.begin + j * kThreads + threadIdx.x;
-    if (i >= piece.end) break;
-    C parameter = load_as<C>(entry.parameter, entry.parameter_dtype, i);
-    const C gradient = load_as<C>(entry.gradient, entry.gradient_dtype, i) * inverse;
+    if (i >= piece.end) continue;
 #pragma unroll
-    for (int n = 0; n < 2; ++n) moments[n][j] = static_cast<C>(shared.maps[n][entry.codes[n][i]]) * before[n];
-    numbers.apply(gradient, parameter, moments[0][j], moments[1][j]);
-    store_as(parameter, entry.parameter, entry.parameter_dtype, i);
+    for (int n = 0; n < 2; ++n) moments[n][j] = static_cast<C>(shared.maps[n][codes[n][j]]) * before[n];
+    numbers.apply(gradients[j] * inverse, parameters[j], moments[0][j], moments[1][j]);
+    store_as(parameters[j], entry.parameter, entry.parameter_dtype, i);
 #pragma unroll
     for (int n = 0; n < 2; ++n) {
       const C magnitude = std::abs(moments[n][j]);
@@ -87,7 +116,7 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
   for (int j = 0; j < kEach; ++j) {
     const std::int64_t i = piece.begin + j * kThreads + threadIdx.x;
-    if (i >= piece.end) break;
+    if (i >= piece.end) continue;
 #pragma unroll
     for (int n = 0; n < 2; ++n) {
       const C share = after[n] > 0 ? moments[n][j] / static_cast<C>(after[n]) : C{0};

@@ -11,13 +11,6 @@ namespace mnemo::command {
 
 namespace {
 
-Device open(const std::string& name, const ConvPolicy& policy) {
-  // As `mnemo step` does.
-  if (policy.choice == ConvPolicy::Choice::pytorch)
-    return Device::open(name, memory::AllocatorConfig::parse("expandable_segments:True"));
-  return Device::open(name);
-}
-
 PlannedPass planned(const models::ConvPassOf& of, const Decisions& decisions, const ConvPolicy& policy) {
   const ConvPlan plan = decisions.conv(of.problem, of.pass, policy);
   return {.module = of.module,
@@ -58,7 +51,7 @@ std::optional<memory::Recorder> recorder_of(const Workload& workload, const Devi
 
 SurveyRow measure(const Workload& workload, const std::string& name, const std::vector<models::ConvPassOf>& passes,
                   std::int64_t batch, std::int64_t size, training::Rule rule, const std::string& folder) {
-  const Device device = open(name, workload.policy);
+  const Device device = open_device(name, workload.policy);
   const DeviceScope on_device(device);
   const ConvPolicyScope policy(workload.policy);
   SurveyRow row{.batch = batch, .size = size};
@@ -142,7 +135,7 @@ Survey survey(const Workload& workload, const std::vector<std::string>& devices,
       .workload = &workload, .batches = batches, .sizes = sizes, .lone_layer = false, .devices = {}, .skipped = {}};
   // Opened first: a wrong name is refused before any work.
   for (const std::string& name : devices) {
-    const Device device = open(name, workload.policy);
+    const Device device = open_device(name, workload.policy);
     check_layout(workload, device);
     const Decisions& decisions = device.backend().decisions();
     survey.devices.push_back(

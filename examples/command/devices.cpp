@@ -19,24 +19,43 @@ struct Presence {
   std::string name;
   memory::Bytes capacity = 0;
   std::string reason;
+  std::string title = {};  ///< of a GPU
+  memory::Bytes context = 0, others = 0, free = 0;
+  std::string decisions = {};
 
   bool available() const { return reason.empty(); }
 };
 
 Presence presence_of(const char* name) {
   try {
-    return {name, Device::open(name).allocator().source().capacity(), {}};
+    const Device device = Device::open(name);
+    const memory::Source& source = device.allocator().source();
+    return {.name = name,
+            .capacity = source.capacity(),
+            .reason = {},
+            .title = device.backend().title(),
+            .context = source.context_bytes(),
+            .others = source.others_bytes(),
+            .free = source.free_bytes(),
+            .decisions = device.backend().decisions().source()};
   } catch (const DeviceError& error) {
-    return {name, 0, error.what()};
+    return {.name = name, .reason = error.what()};
   }
 }
 
 Json to_json(const Presence& device) {
   Json object{{"name", device.name}, {"virtual", false}, {"available", device.available()}};
-  if (device.available())
-    object["capacity"] = device.capacity;
-  else
+  if (!device.available()) {
     object["reason"] = device.reason;
+    return object;
+  }
+  object["capacity"] = device.capacity;
+  if (device.title.empty()) return object;
+  object["title"] = device.title;
+  object["context"] = device.context;
+  object["others"] = device.others;
+  object["free"] = device.free;
+  object["decisions"] = device.decisions;
   return object;
 }
 
@@ -92,8 +111,12 @@ Json to_json(const Card& card) {
 std::string real_devices(const Presence& cpu, const Presence& cuda) {
   Table table({{"device", Table::Align::left}, {"what it is", Table::Align::left}});
   const auto what = [](const Presence& device, const char* arithmetic) {
-    return device.available() ? fmt::format("{}, {} MiB", arithmetic, mebibytes(device.capacity))
-                              : "absent: " + device.reason;
+    if (!device.available()) return "absent: " + device.reason;
+    const std::string text = fmt::format("{}, {} MiB", arithmetic, mebibytes(device.capacity));
+    if (device.title.empty()) return text;
+    return fmt::format("{}: {}, context {} MiB, other processes {} MiB, free {} MiB, decisions of {}", text,
+                       device.title, mebibytes(device.context), mebibytes(device.others), mebibytes(device.free),
+                       device.decisions);
   };
   table.add({"cpu, cpu:SIZE", what(cpu, "real arithmetic")});
   table.add({"cuda, cuda:N", what(cuda, "real arithmetic")});

@@ -82,6 +82,7 @@ int show_plan(const FitOptions& options, const FitQuestion& question) {
       answer.others.assign(std::make_move_iterator(found.begin() + 1), std::make_move_iterator(found.end()));
     }
   }
+  answer.dry_runs = fitting.dry_runs();
   if (options.json)
     print_json(to_json(question, answer));
   else
@@ -96,7 +97,7 @@ int show(const FitOptions& options) {
   training::RunPlan& run = question.run;
   run.spec = workload.spec;
   run.policy = workload.policy;
-  run.training = read_training(options.training, workload.dtype);
+  run.training = read_training(options.training, workload);
   run.batch = options.batch.empty() ? workload.spec.batch : read_count("--batch", options.batch);
   run.size = options.size.empty() ? workload.spec.size : read_count("--size", options.size);
   run.steps = read_count("--steps", options.steps);
@@ -108,7 +109,7 @@ int show(const FitOptions& options) {
   const models::Spec& spec = workload.spec;
   if (!spec.sizes.contains(run.size))
     throw UsageError(fmt::format("--size: {} takes {}, not {}", spec.name, spec.sizes.text(), run.size));
-  run.device = Device::open(question.device);
+  run.device = open_device(question.device, run.policy);
   check_layout(workload, run.device);
   if (request.kind == Kind::segments) {
     const DeviceScope on_device(Device::open(without_limit(question.device)));
@@ -121,9 +122,9 @@ int show(const FitOptions& options) {
 
 /// `--json` without --batch prints {"fits": [[FIRST, LAST], ...], "largest_batch", "first_failure": {"batch",
 /// "requested", "phase", "op", "module", "reason"} or null, "exact", "dry_runs", "seconds"}. With --batch it prints
-/// {"fits": true|false, "choices": [...], "techniques", "step" (the arguments of mnemo step that train so),
-/// "peak_allocated", "peak_reserved", "extra_operations", "extra_seconds" (null without a card), "code", "others": [the
-/// same of other ways that fit]}.
+/// {"fits": true|false, "choices": [...], "techniques", "workspace" ({PATH: BYTES}), "step" (the arguments of mnemo
+/// step that train so), "peak_allocated", "peak_reserved", "extra_operations", "extra_seconds" (null without a card),
+/// "code", "others": [the same of other ways that fit], "dry_runs"}.
 void add_fit(CLI::App& app, Action& action) {
   CLI::App* verb = app.add_subcommand(
       "fit", "Which batch sizes fit into a device's memory; with --batch, the cheapest way to make that one fit.");

@@ -1,6 +1,7 @@
 // What `mnemo fit` finds out: the batch sizes that fit, or how a batch can be made to fit.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,7 @@ Json to_json(const FittingBatches& found);
 struct FitAnswer {
   FitTrial chosen, plain;
   std::vector<FitTrial> others = {};
+  std::int64_t dry_runs = 0;
 };
 std::string text(const FitQuestion& question, const FitAnswer& answer);
 /// The object of --json with --batch; see add_fit.

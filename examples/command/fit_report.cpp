@@ -33,6 +33,7 @@ Json to_json(const FitQuestion& question, const FitTrial& trial) {
   return {{"fits", trial.fits},
           {"choices", choices},
           {"techniques", techniques},
+          {"workspace", trial.choices.workspace.by_path()},
           {"step", training::step_arguments(question.run, question.device, trial.choices)},
           {"peak_allocated", trial.peak_allocated},
           {"peak_reserved", trial.peak_reserved},
@@ -135,6 +136,7 @@ Json to_json(const FitQuestion& question, const FitAnswer& answer) {
   Json others = Json::array();
   for (const FitTrial& other : answer.others) others.push_back(to_json(question, other));
   object["others"] = others;
+  object["dry_runs"] = answer.dry_runs;
   if (answer.chosen.failure) object["reason"] = reason(*answer.chosen.failure);
   return object;
 }

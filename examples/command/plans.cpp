@@ -1,5 +1,7 @@
 // mnemo plans: for every convolution of a model and each direction, what its device could do and what it takes.
+#include <algorithm>
 #include <memory>
+#include <optional>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -26,7 +28,8 @@ struct PlansOptions {
 struct Answer {
   models::ConvPassOf of;
   ConvLayout layout;
-  std::vector<EnginePlan> plans;  ///< without those that the library refuses
+  std::vector<EnginePlan> plans;               ///< without those that the library refuses
+  std::vector<std::optional<double>> seconds;  ///< of each, where the device can run it
   std::string obstacle;
   ConvPlan taken;
 
@@ -41,6 +44,7 @@ std::vector<Answer> ask(const Workload& workload, std::int64_t batch, std::int64
     Answer answer{.of = std::move(pass),
                   .layout = decisions.conv_layout(workload.dtype, workload.policy),
                   .plans = {},
+                  .seconds = {},
                   .obstacle = {},
                   .taken = {}};
     RankedPlans ranked = decisions.plans(answer.of.problem, answer.of.pass, workload.policy);
@@ -48,26 +52,32 @@ std::vector<Answer> ask(const Workload& workload, std::int64_t batch, std::int64
     for (std::size_t i = 0; i < ranked.size(); ++i) {
       if (ranked[i].state != EnginePlan::State::refused) answer.plans.push_back(ranked[i]);
     }
+    for (const EnginePlan& plan : answer.plans) {
+      const ConvQuery query{answer.of.problem, answer.of.pass, answer.layout};
+      const bool runs = plan.state == EnginePlan::State::ready;
+      answer.seconds.push_back(runs ? decisions.seconds(query, plan) : std::nullopt);
+    }
     answer.taken = decisions.conv(answer.of.problem, answer.of.pass, workload.policy);
     answers.push_back(std::move(answer));
   }
   return answers;
 }
 
-Json to_json(const EnginePlan& plan) {
+Json to_json(const EnginePlan& plan, std::optional<double> seconds) {
   const bool known = plan.state == EnginePlan::State::ready;
   Json object{{"engine", plan.engine},
               {"workspace", known ? Json(plan.workspace) : Json(nullptr)},
               {"notes", plan.notes.names()},
               {"rank", plan.rank}};
   if (!known) object["reason"] = plan.reason;
+  if (seconds) object["seconds"] = *seconds;
   return object;
 }
 
 Json to_json(const Answer& answer) {
   const ConvProblem& problem = answer.of.problem;
   Json plans = Json::array();
-  for (const EnginePlan& plan : answer.plans) plans.push_back(to_json(plan));
+  for (std::size_t i = 0; i < answer.plans.size(); ++i) plans.push_back(to_json(answer.plans[i], answer.seconds[i]));
   Json object{{"module", answer.of.module},          {"direction", name(answer.of.pass)},
               {"input", input_sizes(problem)},       {"weight", weight_sizes(problem)},
               {"dtype", name(problem.dtype)},        {"layout", name(answer.layout)},
@@ -94,11 +104,19 @@ std::string text(const Answer& answer) {
   const ConvQuery query{answer.of.problem, answer.of.pass, answer.layout};
   std::string text = fmt::format("{}  {}\n", answer.of.module, describe(query));
   if (answer.plans.empty()) text += fmt::format("    no plans: {}\n", answer.obstacle);
-  Table table({{""}, {"rank"}, {"engine", Table::Align::left}, {"workspace"}, {"notes", Table::Align::left}});
-  for (const EnginePlan& plan : answer.plans) {
+  const bool timed = std::ranges::any_of(answer.seconds, [](const auto& seconds) { return seconds.has_value(); });
+  Table table({{""},
+               {"rank"},
+               {"engine", Table::Align::left},
+               {"workspace"},
+               {timed ? "microseconds" : ""},
+               {"notes", Table::Align::left}});
+  for (std::size_t i = 0; i < answer.plans.size(); ++i) {
+    const EnginePlan& plan = answer.plans[i];
     const bool taken = answer.taken.algorithm == ConvAlgorithm::library && plan.engine == answer.taken.engine;
     const bool known = plan.state == EnginePlan::State::ready;
     table.add({taken ? "->" : "", fmt::format("{}", plan.rank), plan.engine, known ? grouped(plan.workspace) : "?",
+               answer.seconds[i] ? fmt::format("{:.1f}", *answer.seconds[i] * 1e6) : "",
                known ? fmt::format("{}", fmt::join(plan.notes.names(), " ")) : plan.reason});
   }
   if (!answer.plans.empty()) text += table.text(2);

@@ -58,17 +58,14 @@ RunOptions parse(const std::vector<std::string>& words, const std::string& text)
 }
 
 Device open(const RunOptions& options, const Workload& workload) {
-  // As in `mnemo step`: reports of PyTorch users count like this.
-  if (options.has_allocator) return Device::open(options.device, memory::AllocatorConfig::parse(options.allocator));
-  if (workload.policy.choice == ConvPolicy::Choice::pytorch)
-    return Device::open(options.device, memory::AllocatorConfig::parse("expandable_segments:True"));
-  return Device::open(options.device);
+  return open_device(options.device, workload.policy,
+                     options.has_allocator ? std::optional(options.allocator) : std::nullopt);
 }
 
 training::RunPlan plan_of(const RunOptions& options, const std::string& command) {
   const Workload workload = read_workload(options.workload);
   training::RunPlan plan{
-      .spec = workload.spec, .training = read_training(options.training, workload.dtype), .policy = workload.policy};
+      .spec = workload.spec, .training = read_training(options.training, workload), .policy = workload.policy};
   plan.batch = options.batch.empty() ? plan.spec.batch : read_count("--batch", options.batch);
   plan.size = options.size.empty() ? plan.spec.size : read_count("--size", options.size);
   plan.steps = read_count("--steps", options.steps);
@@ -103,7 +100,7 @@ Subject run(const std::string& text, std::vector<std::string> words, const std::
 /// Where a list of two values is cut; npos for a single value. Devices and
 /// allocator options have commas of their own.
 std::size_t cut_of(const std::string& option, const std::string& value) {
-  if (option == "--allocator" || option == "--policy") return std::string::npos;
+  if (option == "--allocator" || option == "--policy" || option == "--workspace") return std::string::npos;
   if (option != "--device") return value.find(',');
   for (std::size_t at = value.find(','); at != std::string::npos; at = value.find(',', at + 1)) {
     const std::string_view rest = std::string_view(value).substr(at + 1);

@@ -53,7 +53,7 @@ Plan read(const StepOptions& options) {
             .training = {},
             .seed = read_seed("--seed", options.seed),
             .checkpoint = training::read_checkpoint_request(options.training.checkpoint)};
-  plan.training = read_training(options.training, plan.workload.dtype);
+  plan.training = read_training(options.training, plan.workload);
   const models::Spec& spec = plan.workload.spec;
   plan.batches = options.batch.empty() ? std::vector{spec.batch} : read_counts("--batch", options.batch);
   plan.size = options.size.empty() ? spec.size : read_count("--size", options.size);
@@ -61,12 +61,8 @@ Plan read(const StepOptions& options) {
 }
 
 Device open(const StepOptions& options, const Workload& workload) {
-  // As reports of PyTorch users count: blocks of multiples of 512 bytes, nothing unsplit behind them.
-  const bool as_pytorch = workload.policy.choice == ConvPolicy::Choice::pytorch;
-  if (!options.has_allocator && as_pytorch)
-    return Device::open(options.device, memory::AllocatorConfig::parse("expandable_segments:True"));
-  if (!options.has_allocator) return Device::open(options.device);
-  return Device::open(options.device, memory::AllocatorConfig::parse(options.allocator));
+  return open_device(options.device, workload.policy,
+                     options.has_allocator ? std::optional(options.allocator) : std::nullopt);
 }
 
 training::RunPlan run_plan(const Plan& plan, std::int64_t batch, const Device& device) {

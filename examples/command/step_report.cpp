@@ -160,6 +160,7 @@ Json to_json(const StepResult& result) {
   if (result.training.accumulate > 1) object["accumulate"] = result.training.accumulate;
   if (result.training.in_place) object["in_place"] = true;
   if (result.training.offload) object["offload"] = true;
+  if (!result.training.workspace.empty()) object["workspace"] = result.training.workspace.by_path();
   if (result.training.step_in_backward) object["optimizer_in_backward"] = true;
   if (result.out_of_memory) {
     object["oom"] = to_json(result.out_of_memory->details());

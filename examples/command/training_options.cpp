@@ -1,8 +1,43 @@
 #include "command/training_options.h"
 
+#include <algorithm>
+
 #include "command/numbers.h"
 
 namespace mnemo::command {
+
+namespace {
+
+/// The modules that stand beside a wrong path, as far as it is right: "layer3.0, layer3.1".
+std::string listed(const std::vector<std::string>& paths, std::string_view wrong) {
+  std::string parent(wrong);
+  do {
+    const std::size_t dot = parent.rfind('.');
+    parent.resize(dot == std::string::npos ? 0 : dot);
+  } while (!parent.empty() && std::find(paths.begin(), paths.end(), parent) == paths.end());
+  std::string text;
+  for (const std::string& path : paths) {
+    if (path.empty() || !path.starts_with(parent.empty() ? parent : parent + '.')) continue;
+    const bool child = path.find('.', parent.empty() ? 0 : parent.size() + 1) == std::string::npos;
+    if (child) text += (text.empty() ? "" : ", ") + path;
+  }
+  return text;
+}
+
+WorkspaceLimits read_workspace(const std::string& text, const models::Spec& spec) {
+  if (text.empty()) return {};
+  WorkspaceLimits limits = parse_workspace_limits(text);
+  const std::vector<std::string> paths = models::module_paths(spec);
+  for (const auto& [path, limit] : limits.by_path()) {
+    if (std::find(paths.begin(), paths.end(), path) != paths.end()) continue;
+    const std::string beside = listed(paths, path);
+    throw UsageError(fmt::format("--workspace: {} has no module {}{}; there {}", spec.name, path,
+                                 suggestion(path, paths), beside.empty() ? "are none" : "are " + beside));
+  }
+  return limits;
+}
+
+}  // namespace
 
 void add_training(CLI::App& verb, TrainingOptions& options) {
   verb.add_option("--optimizer", options.optimizer, "sgd (without momentum), adam or adam8bit. (sgd)");
@@ -13,6 +48,9 @@ void add_training(CLI::App& verb, TrainingOptions& options) {
   verb.add_option("--checkpoint", options.checkpoint,
                   "none, a number of segments, auto (the least memory for 16 % more operations), plan:SIZE (the "
                   "fewest operations with at most SIZE allocated), or a plan such as '0 (1 2) 3'. (none)");
+  verb.add_option("--workspace", options.workspace,
+                  "What convolutions may take as workspace: a size for all of them, PATH=SIZE for a module and all "
+                  "below it, with commas between, as in 64MiB,layer3=0,layer4.0.conv1=8MiB. (no limit)");
   verb.add_flag("--optimizer-in-backward", options.optimizer_in_backward,
                 "Update each parameter as soon as its gradient is complete, and free the gradient.");
   verb.add_flag("--in-place", options.in_place,
@@ -22,6 +60,8 @@ void add_training(CLI::App& verb, TrainingOptions& options) {
                 "What the forward pass saves for backward, from 1 MiB per tensor on, waits in host memory.");
   verb.add_flag("--recover", options.recover,
                 "A step that does not fit is done again in parts of the batch, half as large.");
+  verb.add_flag("--graph", options.graph,
+                "A GPU records the second step and repeats it from then on; elsewhere nothing changes.");
   verb.add_flag("--no-grad", options.no_grad, "The forward pass only, without recording.");
 }
 
@@ -31,7 +71,8 @@ training::Rule read_rule(const std::string& word) {
       {{"sgd", training::Rule::sgd}, {"adam", training::Rule::adam}, {"adam8bit", training::Rule::adam8bit}});
 }
 
-training::TrainerOptions read_training(const TrainingOptions& options, DType dtype) {
+training::TrainerOptions read_training(const TrainingOptions& options, const Workload& workload) {
+  const DType dtype = workload.dtype;
   using Amp = std::optional<DType>;
   training::TrainerOptions training{.rule = read_rule(options.optimizer), .dtype = dtype};
   training.amp = choose<Amp>("--amp", options.amp, {{"no", {}}, {"bf16", DType::bfloat16}, {"fp16", DType::float16}});
@@ -40,6 +81,8 @@ training::TrainerOptions read_training(const TrainingOptions& options, DType dty
   training.in_place = options.in_place;
   training.offload = options.offload;
   training.recover = options.recover;
+  training.graph = options.graph;
+  training.workspace = read_workspace(options.workspace, workload.spec);
   if (training.amp && dtype != DType::float32)
     throw UsageError(fmt::format("--amp is for parameters in float32; with --dtype {} leave it out", name(dtype)));
   if (options.no_grad && (training.step_in_backward || training.accumulate > 1))
@@ -59,6 +102,10 @@ training::TrainerOptions read_training(const TrainingOptions& options, DType dty
     throw UsageError(
         "--recover accumulates by itself, and takes steps back: leave out --accumulate, "
         "--optimizer-in-backward and --no-grad");
+  }
+  if (training.graph && (training.recover || training.accumulate > 1 || training.offload || options.no_grad)) {
+    throw UsageError(
+        "--graph records one batch with its update: leave out --recover, --accumulate, --offload and --no-grad");
   }
   if (options.no_grad) training.rule = training::Rule::nothing;
   return training;

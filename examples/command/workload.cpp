@@ -43,7 +43,7 @@ void add_workload(CLI::App& verb, WorkloadOptions& options) {
                   "Which plan a convolution takes: auto, heuristic, deterministic, workspace<=SIZE, zero-workspace, an "
                   "engine such as eng28, pytorch, direct or gemm. (" +
                       options.usual_policy + ")");
-  verb.add_flag("--tf32", options.tf32, "Let float32 convolutions round to TF32.");
+  verb.add_flag("--tf32", options.tf32, "Let float32 convolutions and matrix products round to TF32.");
   verb.add_option("--conv-algorithm", options.conv_algorithm, "mnemo's own: direct or gemm. (auto)");
 }
 
@@ -61,6 +61,13 @@ void check_layout(const Workload& workload, const Device& device) {
   if (!policy.layout || device.backend().decisions().conv_layout(workload.dtype, policy) == *policy.layout) return;
   throw UsageError(fmt::format("--layout {}: {} computes row-major; channels-last is for GPUs and virtual cards",
                                name(*policy.layout), device.name()));
+}
+
+Device open_device(const std::string& name, const ConvPolicy& policy, const std::optional<std::string>& allocator) {
+  if (allocator) return Device::open(name, memory::AllocatorConfig::parse(*allocator));
+  if (policy.choice == ConvPolicy::Choice::pytorch)
+    return Device::open(name, memory::AllocatorConfig::parse("expandable_segments:True"));
+  return Device::open(name);
 }
 
 std::string policy_text(const ConvPolicy& policy) {

@@ -2,6 +2,7 @@
 // planned.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -51,6 +52,11 @@ struct Workload {
 Workload read_workload(const WorkloadOptions& options);
 /// Throws UsageError if the device cannot take the workload's layout: a CPU computes row-major.
 void check_layout(const Workload& workload, const Device& device);
+
+/// The device of that name with these allocator options; without any they are, with the policy of PyTorch, those by
+/// which reports of PyTorch users count: expandable_segments:True, blocks of multiples of 512 bytes and nothing unsplit
+/// behind them.
+Device open_device(const std::string& name, const ConvPolicy& policy, const std::optional<std::string>& allocator = {});
 
 /// "deterministic", "heuristic with TF32, channels_last": how convolutions are planned, for people.
 std::string policy_text(const ConvPolicy& policy);

@@ -1,5 +1,6 @@
 #include "models/registry.h"
 
+#include <algorithm>
 #include <array>
 
 #include <fmt/format.h>
@@ -218,6 +219,21 @@ std::int64_t parameter_count(const Spec& spec) {
   const std::int64_t count = spec.make()->parameter_count();
   set_random_state(before);
   return count;
+}
+
+std::vector<std::string> module_paths(const Spec& spec) {
+  const RandomState before = random_state();
+  const DeviceScope scope(Device::open("virtual:cpu", {}));
+  std::vector<std::string> paths{""};
+  for (const nn::NamedTensor& parameter : spec.make()->named_parameters()) {
+    for (std::size_t dot = parameter.name.find('.'); dot != std::string::npos;
+         dot = parameter.name.find('.', dot + 1)) {
+      std::string path = parameter.name.substr(0, dot);
+      if (std::find(paths.begin(), paths.end(), path) == paths.end()) paths.push_back(std::move(path));
+    }
+  }
+  set_random_state(before);
+  return paths;
 }
 
 }  // namespace mnemo::models

@@ -58,5 +58,7 @@ Tensor loss(const Spec& spec, const Tensor& output, const Tensor& targets);
 
 /// Number of trained values, counted without memory. The program's random numbers are not touched.
 std::int64_t parameter_count(const Spec& spec);
+/// Of all modules with parameters and of those that hold them, in order; the model itself is "". Found likewise.
+std::vector<std::string> module_paths(const Spec& spec);
 
 }  // namespace mnemo::models

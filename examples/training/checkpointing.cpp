@@ -104,6 +104,7 @@ CheckpointStudy::CheckpointStudy(RunPlan run) : run_(std::move(run)) {
   {
     Trainer trainer(run_.spec, Rule::nothing, run_.training.dtype);
     const AutocastScope half(autocast_of(run_.training));
+    const WorkspaceLimitsScope limited(run_.training.workspace);
     const models::Batch batch = models::random_batch(run_.spec, run_.batch, run_.size, run_.training.dtype);
     const std::vector<Stage> stages = trainer.model().stages();
     stages_ = stages.size();

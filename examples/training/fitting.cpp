@@ -8,6 +8,18 @@ namespace mnemo::training {
 
 using memory::format_bytes;
 
+namespace {
+
+/// "workspaces of at most 8.00 MiB in layer1.0.conv1", "workspaces limited in 7 layers"
+std::string describe(const WorkspaceLimits& limits) {
+  if (limits.by_path().size() > 1) return fmt::format("workspaces limited in {} layers", limits.by_path().size());
+  const auto& [path, limit] = *limits.by_path().begin();
+  return (limit == 0 ? "convolutions without workspace" : "workspaces of at most " + format_bytes(limit)) +
+         (path.empty() ? "" : " in " + path);
+}
+
+}  // namespace
+
 TrainerOptions with(const TrainerOptions& options, const FitChoices& choices) {
   TrainerOptions all = options;
   if (choices.amp) all.amp = choices.amp;
@@ -15,13 +27,12 @@ TrainerOptions with(const TrainerOptions& options, const FitChoices& choices) {
   all.step_in_backward = options.step_in_backward || choices.step_in_backward;
   all.in_place = options.in_place || choices.in_place;
   all.offload = options.offload || choices.offload;
+  all.workspace = both(options.workspace, choices.workspace);
   return all;
 }
 
 void train(const RunPlan& run, const FitChoices& choices) {
-  ConvPolicy policy = run.policy;
-  if (choices.workspace_limit) policy.workspace_limit = *choices.workspace_limit;
-  const ConvPolicyScope planned(policy);
+  const ConvPolicyScope planned(run.policy);
   Trainer trainer(run.spec, with(run.training, choices));
   trainer.checkpoint(choices.checkpoint ? choices.checkpoint : run.checkpoint);
   for (std::int64_t step = 0; step < run.steps; ++step) trainer.step(choices.batch, run.size);
@@ -29,14 +40,13 @@ void train(const RunPlan& run, const FitChoices& choices) {
 
 FitRequest fit_request(const RunPlan& run, const std::string& device, std::vector<Technique> allow) {
   const auto stage_costs = [run](const FitChoices& choices) {
-    ConvPolicy policy = run.policy;
-    if (choices.workspace_limit) policy.workspace_limit = *choices.workspace_limit;
-    const ConvPolicyScope planned(policy);
+    const ConvPolicyScope planned(run.policy);
     TrainerOptions options = with(run.training, choices);
     options.rule = Rule::nothing;
     options.accumulate = 1;
     options.step_in_backward = false;
     Trainer trainer(run.spec, options);
+    const WorkspaceLimitsScope limited(options.workspace);
     const AutocastScope half(autocast_of(options));
     const models::Batch batch = models::random_batch(run.spec, choices.batch, run.size, options.dtype);
     return measure_stages(trainer.model().stages(), batch.input);
@@ -63,10 +73,7 @@ std::vector<std::string> describe(const FitChoices& choices) {
   std::vector<std::string> words;
   if (choices.in_place) words.emplace_back("activations in place");
   if (choices.step_in_backward) words.emplace_back("optimizer in backward");
-  if (choices.workspace_limit)
-    words.push_back(*choices.workspace_limit == 0
-                        ? std::string("convolutions without workspace")
-                        : fmt::format("workspaces of at most {}", format_bytes(*choices.workspace_limit)));
+  if (!choices.workspace.empty()) words.push_back(describe(choices.workspace));
   if (choices.amp) words.push_back(fmt::format("{} autocast", name(*choices.amp)));
   if (choices.accumulate > 1)
     words.push_back(fmt::format("{} batches of {} per update", choices.accumulate, choices.batch));
@@ -77,14 +84,15 @@ std::vector<std::string> describe(const FitChoices& choices) {
 
 std::string step_arguments(const RunPlan& run, const std::string& device, const FitChoices& choices) {
   const TrainerOptions all = with(run.training, choices);
-  ConvPolicy policy = run.policy;
-  if (choices.workspace_limit) policy.workspace_limit = *choices.workspace_limit;
   std::string text = fmt::format("{} --device {} --batch {}", run.spec.name, device, choices.batch);
   if (run.size != run.spec.size) text += fmt::format(" --size {}", run.size);
   if (all.dtype != DType::float32) text += fmt::format(" --dtype {}", name(all.dtype));
-  if (const std::string planned = describe(policy); planned != describe(ConvPolicy())) {
+  if (const std::string planned = describe(run.policy); planned != describe(ConvPolicy()))
     text += fmt::format(" --policy '{}'", planned);
-    if (policy.allow_tf32) text += " --tf32";
+  if (run.policy.choice != ConvPolicy::Choice::pytorch) {  // which has its own
+    if (run.policy.allow_tf32) text += " --tf32";
+    if (run.policy.layout)
+      text += *run.policy.layout == ConvLayout::contiguous ? " --layout contiguous" : " --layout channels-last";
   }
   text += all.rule == Rule::nothing ? std::string(" --no-grad") : fmt::format(" --optimizer {}", name(all.rule));
   if (all.amp) text += *all.amp == DType::bfloat16 ? " --amp bf16" : " --amp fp16";
@@ -92,6 +100,8 @@ std::string step_arguments(const RunPlan& run, const std::string& device, const 
   if (all.step_in_backward) text += " --optimizer-in-backward";
   if (all.in_place) text += " --in-place";
   if (all.offload) text += " --offload";
+  if (all.recover) text += " --recover";
+  if (!all.workspace.empty()) text += fmt::format(" --workspace {}", all.workspace.text());
   const auto& checkpoint = choices.checkpoint ? choices.checkpoint : run.checkpoint;
   if (checkpoint) text += fmt::format(" --checkpoint '{}'", checkpoint->text());
   return text + fmt::format(" --steps {}", run.steps);
@@ -126,6 +136,8 @@ std::vector<std::string> changes_that_fit(const RunPlan& wanted, const std::stri
   for (const FitTrial& trial : found) {
     std::string words;
     for (const std::string& word : describe(trial.choices)) words += (words.empty() ? "" : " with ") + word;
+    if (trial.choices.workspace.by_path().size() > 1)
+      words += fmt::format(" (--workspace {})", trial.choices.workspace.text());
     add(std::move(words), trial);
   }
   return changes;
@@ -133,9 +145,9 @@ std::vector<std::string> changes_that_fit(const RunPlan& wanted, const std::stri
 
 std::string code(const FitChoices& choices) {
   std::string setup, forward, backward;
-  if (choices.workspace_limit)
+  if (!choices.workspace.empty())
     setup +=
-        fmt::format("const ConvPolicyScope planned(ConvPolicy{{.workspace_limit = {}}});\n", *choices.workspace_limit);
+        fmt::format("const WorkspaceLimitsScope limited(parse_workspace_limits(\"{}\"));\n", choices.workspace.text());
   if (choices.in_place) setup += "model.work_in_place();\n";
   if (choices.step_in_backward)
     setup += "const optim::StepInBackward updates = optim::step_in_backward(optimizer);  // and no optimizer.step()\n";

@@ -25,6 +25,7 @@ memory::RecordingAbout about(const RunPlan& plan) {
   say("steps", fmt::format("{}", plan.steps));
   say("seed", fmt::format("{}", plan.seed));
   say("policy", describe(plan.policy));
+  say("workspaces", plan.training.workspace.text());
   say("allocator", plan.device.allocator().config().text());
   say("decisions", decisions.source());
   say("cudnn", decisions.cudnn());

@@ -44,6 +44,8 @@ std::string describe(const TrainerOptions& options) {
   if (options.in_place) text += ", in place";
   if (options.offload) text += ", activations on the host";
   if (options.amp) text += std::string(", autocast to ") + mnemo::name(*options.amp);
+  if (!options.workspace.empty()) text += ", workspaces " + options.workspace.text();
+  if (options.graph) text += ", recorded and repeated";
   if (options.accumulate > 1) text += ", " + std::to_string(options.accumulate) + " batches per update";
   return text;
 }
@@ -58,6 +60,13 @@ Trainer::Trainer(const models::Spec& spec, const TrainerOptions& options)
   if (options.in_place) model_->work_in_place(true);
   if (options.offload) host_ = Device::open(device_.is_virtual() ? "virtual:cpu" : "cpu");
   optimizer_ = make_optimizer(options.rule, model_->parameters());
+  if (options.graph) {
+    if (!optimizer_ || options.accumulate > 1 || options.recover || options.offload)
+      throw GradError(
+          "[trainer] a recorded step is one batch with its update on the device: leave out accumulation, "
+          "recovery and offloading, and train");
+    graph_ = std::make_unique<StepGraph>(device_);
+  }
   if (!optimizer_) return;
   if (options.amp == DType::float16) scaler_.emplace();
   if (!options.step_in_backward) return;
@@ -72,13 +81,16 @@ Trainer::Trainer(const models::Spec& spec, const TrainerOptions& options)
 
 StepReport Trainer::step(std::int64_t batch_size, std::int64_t edge) {
   const DeviceScope scope(device_);
+  const WorkspaceLimitsScope limited(options_.workspace);
   memory::CachingAllocator& allocator = device_.allocator();
   allocator.reset_peak();
   if (host_) host_->allocator().reset_peak();
   const memory::StepScope step(++steps_);
   StepReport report;
   const std::int64_t operations = operations_done();
-  if (options_.recover && optimizer_)
+  if (graph_)
+    run_graph(batch_size, edge, report);
+  else if (options_.recover && optimizer_)
     run_in_parts(batch_size, edge, report);
   else
     run(batch_size, edge, report);
@@ -126,6 +138,22 @@ Trainer::Passed Trainer::forward(const Tensor& input, const Tensor& targets, Ste
   report.after_forward = device_.allocator().allocated();
   if (optimizer_ || spec_.classes > 0) pass.loss = models::loss(spec_, pass.output, targets);
   return pass;
+}
+
+void Trainer::run_graph(std::int64_t batch_size, std::int64_t edge, StepReport& report) {
+  const memory::PhaseScope phase(memory::Phase::forward);
+  const models::Batch batch = models::random_batch(spec_, batch_size, edge, options_.dtype);
+  report.before_forward = device_.allocator().allocated();
+  std::vector<Tensor> inputs{batch.input};
+  if (batch.targets.defined()) inputs.push_back(batch.targets);
+  const Tensor loss = graph_->run(inputs, [&](std::span<const Tensor> in) {
+    optimizer_->zero_grad();
+    Tensor of_batch = forward(in[0], in.size() > 1 ? in[1] : Tensor(), report).loss;
+    (scaler_ ? scaler_->scale(of_batch) : of_batch).backward();
+    update();
+    return of_batch.detach();
+  });
+  report.loss = device_.is_virtual() ? std::numeric_limits<double>::quiet_NaN() : loss.item();
 }
 
 void Trainer::run_in_parts(std::int64_t batch_size, std::int64_t edge, StepReport& report) {

@@ -22,13 +22,15 @@ const char* name(Rule rule);
 /// How a model is trained.
 struct TrainerOptions {
   Rule rule = Rule::sgd;
-  DType dtype = DType::float32;   ///< of parameters and data
-  std::optional<DType> amp = {};  ///< autocast to this half type; with float16 the loss is scaled
-  std::int64_t accumulate = 1;    ///< batches whose gradients make one update, the mean of theirs
-  bool recover = false;           ///< a step that does not fit is done again in parts: nn/parts.h
-  bool step_in_backward = false;  ///< parameters are updated, and their gradients freed, during backward
-  bool in_place = false;          ///< activations overwrite their inputs; batch norm and its activation are one
-  bool offload = false;           ///< what the forward pass saves waits in host memory for backward
+  DType dtype = DType::float32;    ///< of parameters and data
+  std::optional<DType> amp = {};   ///< autocast to this half type; with float16 the loss is scaled
+  std::int64_t accumulate = 1;     ///< batches whose gradients make one update, the mean of theirs
+  bool recover = false;            ///< a step that does not fit is done again in parts: nn/parts.h
+  bool step_in_backward = false;   ///< parameters are updated, and their gradients freed, during backward
+  bool in_place = false;           ///< activations overwrite their inputs; batch norm and its activation are one
+  bool offload = false;            ///< what the forward pass saves waits in host memory for backward
+  bool graph = false;              ///< a GPU records the step once and repeats it: StepGraph
+  WorkspaceLimits workspace = {};  ///< of the layers' convolutions
 };
 /// "adam in backward, autocast to bfloat16, 4 batches per update": all but the dtype.
 std::string describe(const TrainerOptions& options);
@@ -53,7 +55,8 @@ struct StepReport {
 /// A model on the current device with its optimizer.
 class Trainer {
  public:
-  /// Throws GradError for a step in backward that accumulates gradients, scales the loss or recovers.
+  /// Throws GradError for a step in backward that accumulates gradients, scales the loss or recovers, and for a
+  /// recorded step that accumulates, recovers, keeps activations on the host or trains nothing.
   Trainer(const models::Spec& spec, const TrainerOptions& options);
   Trainer(const models::Spec& spec, Rule rule, DType dtype = DType::float32)
       : Trainer(spec, TrainerOptions{.rule = rule, .dtype = dtype}) {}
@@ -74,12 +77,14 @@ class Trainer {
     Tensor output, loss;  ///< the loss is undefined where there is none
   };
   Passed forward(const Tensor& input, const Tensor& targets, StepReport& report);
+  void run_graph(std::int64_t batch_size, std::int64_t edge, StepReport& report);
   void run_in_parts(std::int64_t batch_size, std::int64_t edge, StepReport& report);
   void update();
 
   const models::Spec& spec_;
   TrainerOptions options_;
-  Device device_;               ///< the current one when it was made
+  Device device_;  ///< the current one when it was made
+  std::unique_ptr<StepGraph> graph_;
   std::optional<Device> host_;  ///< where activations wait
   std::unique_ptr<models::Model> model_;
   std::optional<CheckpointPlan> plan_;

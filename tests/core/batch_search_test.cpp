@@ -133,3 +133,16 @@ TEST_CASE("dry run: its random numbers are its own, whatever other threads take"
   }));
   CHECK(random_state().offset == before.offset);
 }
+
+TEST_CASE("a dry run's peaks are those of all of it, also where the program has peaks counted anew") {
+  const DryRun run = dry_run("virtual:1GiB", [] {
+    {
+      const Array large(Shape{100 * MiB}, DType::uint8, Device());
+    }
+    Device().allocator().empty_cache();
+    Device().allocator().reset_peak();
+    const Array small(Shape{40 * MiB}, DType::uint8, Device());
+  });
+  CHECK(run.peak_allocated == 100 * MiB);
+  CHECK(run.peak_reserved == 100 * MiB);
+}

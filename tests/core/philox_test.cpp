@@ -34,9 +34,9 @@ double mean_of(const std::vector<double>& values, double power = 1, double cente
 }
 
 /// The program's stream as it was before the test.
-class Stream {
+class OwnStream {
  public:
-  ~Stream() { set_random_state(before_); }
+  ~OwnStream() { set_random_state(before_); }
 
  private:
   RandomState before_ = random_state();
@@ -187,7 +187,7 @@ TEST_CASE("dropout: the rate, the scale, and the same places wherever it runs") 
 }
 
 TEST_CASE("the program's stream: every use takes the next numbers, a seed starts anew") {
-  const Stream stream;
+  const OwnStream stream;
   manual_seed(11);
   CHECK(random_state().seed == 11);
   CHECK(random_state().offset == 0);

@@ -262,3 +262,32 @@ TEST_CASE("conv planner: every built-in card is taken and has plans") {
     CHECK(workspace(*planner, cube(f16, 2, 16, 64, 64, 56, 3, 1), ConvPass::forward, channels_last) >= 0);
   }
 }
+
+TEST_CASE("conv planner: an engine is built from its name alone as it was ranked: this is how a GPU runs it") {
+  const auto planner = known_planner_of("h200");
+  if (!planner) return;
+  const ConvQuery queries[] = {
+      {cube(f32, 2, 8, 32, 64, 13, 3), ConvPass::forward, contiguous},
+      {cube(bf16, 2, 64, 3, 32, 28, 3), ConvPass::weight_gradient, channels_last},
+      {cube(f16, 3, 2, 16, 32, 16, 3, 1), ConvPass::data_gradient, channels_last},
+      {cube(DType::float64, 2, 2, 4, 8, 9, 3), ConvPass::forward, contiguous},
+  };
+  for (const ConvQuery& query : queries) {
+    CAPTURE(describe(query));
+    RankedPlans plans = planner->rank(query);
+    CHECK(plans.size() > 0);
+    for (std::size_t i = 0; i < plans.size(); ++i) {
+      if (plans[i].state != EnginePlan::State::ready) continue;
+      CAPTURE(plans[i].engine);
+      const EnginePlan again = planner->plan(query, plans[i].engine);
+      CHECK_MESSAGE(again.state == EnginePlan::State::ready, again.reason);
+      CHECK(again.workspace == plans[i].workspace);
+    }
+  }
+  for (const char* name : {"", "eng", "eng99999", "28", "eng28_", "eng28_k2", "eng28_k2=", "eng28_k2=1x"}) {
+    CAPTURE(std::string(name));
+    const EnginePlan none = planner->plan(queries[0], name);
+    CHECK(none.state == EnginePlan::State::refused);
+    CHECK_FALSE(none.reason.empty());
+  }
+}

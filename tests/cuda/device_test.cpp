@@ -66,7 +66,7 @@ TEST_CASE("cuda: memory comes back, in segments and in address ranges alike") {
       for (const Array& array : arrays) CHECK(array.slice(0, 5, 6).item() == static_cast<double>(array.bytes()));
       arrays.erase(arrays.begin() + 1);
       memory::empty_cache(device);
-      CHECK(memory::reserved(device) < 60 * MiB);
+      CHECK(memory::reserved(device) <= 62 * MiB);  // 2 for the small one, 20 for 7, 40
       for (const Array& array : arrays) CHECK(array.slice(0, 5, 6).item() == static_cast<double>(array.bytes()));
     }
     memory::empty_cache(device);

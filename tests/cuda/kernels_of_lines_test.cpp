@@ -176,7 +176,11 @@ TEST_CASE("cuda: pool and its gradient; the first of equals and NaN win") {
   if (!cuda_device()) return;
   Generator random(3);
   for (int i = 0; i < 150; ++i) {
-    const PoolProblem p = random_pool(random);
+    PoolProblem p = random_pool(random);
+    // A step that is never taken, but too long for 32 bits.
+    for (std::size_t d = 0; d < 3 && i % 4 == 1; ++d) {
+      if (p.out[d] == 1) p.stride[d] = std::int64_t{1} << 40;
+    }
     CAPTURE(i);
     const DType dtype = random.one_of(kFloating);
     const Shape in{p.planes, p.in[0] * p.in[1] * p.in[2]}, out{p.planes, p.out[0] * p.out[1] * p.out[2]};

@@ -19,6 +19,7 @@ namespace {
 class CountingPlanner final : public ConvPlanner {
  public:
   const std::string& version() const override { return version_; }
+  EnginePlan plan(const ConvQuery&, std::string_view) override { return {}; }
   RankedPlans rank(const ConvQuery& query) override {
     ++asked;
     if (query.problem.batch == 13) return RankedPlans("13 is refused");

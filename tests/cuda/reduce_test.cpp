@@ -70,24 +70,29 @@ TEST_CASE("cuda: large reductions along every set of axes, row-major and with th
   Generator random(22);
   constexpr DType types[] = {DType::float32, DType::bfloat16, DType::float64, DType::int32, DType::float16};
   std::size_t round = 0;
-  for (const Shape& shape : {Shape{300007}, Shape{3, 60001}, Shape{60004, 3}, Shape{41, 61, 83}, Shape{200, 1000},
-                             Shape{4096, 64}, Shape{6, 40, 14, 32}, Shape{2, 16, 65, 65}, Shape{20000, 2, 8}}) {
+  for (const Shape& shape :
+       {Shape{100007}, Shape{3, 30001}, Shape{20004, 3}, Shape{41, 31, 43}, Shape{200, 320}, Shape{4096, 24},
+        Shape{6, 40, 14, 16}, Shape{2, 16, 33, 33}, Shape{5000, 2, 8}, Shape{6, 40, 14, 16}, Shape{6, 64, 14, 16}}) {
     const DType dtype = types[round++ % std::size(types)];
     Array x = random.array(shape, dtype, -100, 100);
-    if (round % 2 == 0 && shape.rank() == 4) x = x.channels_last();
+    if (round > 9) x = x.channels_last();
     const Array x_there = moved(x, cuda);
     CAPTURE(std::string(name(dtype)));
     CAPTURE(shape.text());
     for (unsigned axes = 1; axes < 1u << shape.rank(); ++axes) {
+      // Of four axes: one in the middle, the last, the places, all but the channels, all.
+      if (shape.rank() == 4 && axes != 2 && axes != 8 && axes != 12 && axes != 13 && axes != 15) continue;
       CAPTURE(axes);
       for (const ReduceOp op : {ReduceOp::sum, ReduceOp::max}) {
         const bool counts = op == ReduceOp::sum && !is_floating(dtype);
         const Array out = numbers::unwritten(kept(shape, axes), counts ? DType::int64 : dtype);
+        // Both add up in double, in different orders: that shows in float64 alone.
+        const double magnitude = 100.0 * static_cast<double>(dtype == DType::float64 ? x.numel() / out.numel() : 1);
         const Array out_there = moved(out, cuda), again = moved(out, cuda);
         cpu.backend().reduce(op, x, axes, 1, out);
         cuda.backend().reduce(op, x_there, axes, 1, out_there);
         cuda.backend().reduce(op, x_there, axes, 1, again);
-        CHECK((op == ReduceOp::max || counts ? same(out, out_there) : close(out, out_there, 100)));
+        CHECK((op == ReduceOp::max || counts ? same(out, out_there) : close(out, out_there, magnitude)));
         CHECK(same(moved(out_there, cpu), again));
       }
       if ((axes & (axes - 1)) != 0) continue;

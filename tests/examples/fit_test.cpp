@@ -1,6 +1,7 @@
 // mnemo fit: its answers against running the same steps.
 #include <doctest/doctest.h>
 
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -46,34 +47,84 @@ TEST_CASE("fit: the batches that fit are those with which a step ends well") {
   }
 }
 
+namespace {
+
+/// The peaks that `mnemo step` has with the arguments that an answer gives are those that it states.
+void check_by_step(const json& answer) {
+  const std::string arguments = answer["step"];
+  CAPTURE(arguments);
+  const json step = mnemo_command("step " + arguments + " --json").json();
+  std::int64_t allocated = 0, reserved = 0;
+  for (const json& one : step["runs"][0]["steps"]) {
+    allocated = std::max(allocated, one["peak_allocated"].get<std::int64_t>());
+    reserved = std::max(reserved, one["peak_reserved"].get<std::int64_t>());
+  }
+  CHECK(allocated == answer["peak_allocated"]);
+  CHECK(reserved == answer["peak_reserved"]);
+}
+
+}  // namespace
+
 TEST_CASE("fit: what it says of a way to train is what training so does") {
+  const std::string small = "resnet18 --size 64 --device virtual:a100-40gb --memory 1GiB --optimizer adam --batch ";
+  const std::string workspaces = "vgg16 --device virtual:a100-40gb --batch 128 --memory ";
   struct Case {
-    const char* batch;
+    std::string arguments;
     std::set<std::string> allow;
   };
-  const Case cases[] = {{"256", {"accumulate"}},
-                        {"256", {"checkpoint"}},
-                        {"256", {"amp", "workspace"}},
-                        {"512", {"amp", "accumulate", "checkpoint", "optimizer-in-backward"}}};
+  const Case cases[] = {
+      {small + "256", {"accumulate"}},
+      {small + "256", {"checkpoint"}},
+      {small + "256", {"amp", "workspace"}},
+      {small + "512", {"amp", "accumulate", "checkpoint", "optimizer-in-backward"}},
+      {workspaces + "9400MiB", {"workspace"}},
+      {workspaces + "9400MiB --policy pytorch", {"workspace"}},
+      {workspaces + "9400MiB --policy pytorch --workspace 1GiB,features.2=2GiB", {"workspace"}},
+      {workspaces + "9600MiB --policy heuristic --tf32 --layout channels-last", {"workspace", "optimizer-in-backward"}},
+      {workspaces + "9400MiB --policy pytorch --steps 1", {"workspace", "in-place", "checkpoint"}}};
   for (const Case& each : cases) {
     std::string allow;
     for (const std::string& word : each.allow) allow += (allow.empty() ? "" : ",") + word;
+    CAPTURE(each.arguments);
     CAPTURE(allow);
-    const json answer =
-        fit(std::string("resnet18 --size 64 --device virtual:a100-40gb --memory 1GiB --optimizer adam --batch ") +
-            each.batch + " --allow " + allow);
+    const json answer = fit(each.arguments + " --allow " + allow);
     REQUIRE(answer["fits"] == true);
     CHECK_FALSE(answer["choices"].empty());
     for (const std::string technique : answer["techniques"]) CHECK(each.allow.contains(technique));
     CHECK_FALSE(answer["code"].get<std::string>().empty());
-    const json step = mnemo_command("step " + answer["step"].get<std::string>() + " --json").json();
-    std::int64_t allocated = 0, reserved = 0;
-    for (const json& one : step["runs"][0]["steps"]) {
-      allocated = std::max(allocated, one["peak_allocated"].get<std::int64_t>());
-      reserved = std::max(reserved, one["peak_reserved"].get<std::int64_t>());
+    check_by_step(answer);
+    for (const json& other : answer["others"]) check_by_step(other);
+  }
+}
+
+TEST_CASE("fit: where workspaces alone are in the way, the layers that must give theirs up are named, and no other") {
+  const std::string net = "vgg16 --device virtual:a100-40gb --batch 128 --policy pytorch";
+  const json whole = fit(net + " --allow none");
+  REQUIRE(whole["fits"] == true);
+  const json tight = fit(net + " --memory 9400MiB --allow workspace");
+  REQUIRE(tight["fits"] == true);
+  CHECK(tight["techniques"] == json{"workspace"});
+  CHECK(tight["dry_runs"].get<int>() <= 60);
+  const std::map<std::string, std::int64_t> limits = tight["workspace"];
+  CHECK_FALSE(limits.empty());
+  CHECK(limits.size() < 13);  // the convolutions of a VGG-16
+  CHECK_FALSE(limits.contains(""));
+  const auto text = [&](const std::string& without) {
+    std::string list;
+    for (const auto& [path, limit] : limits) {
+      if (path != without) list += (list.empty() ? "" : ",") + path + "=" + std::to_string(limit);
     }
-    CHECK(allocated == answer["peak_allocated"]);
-    CHECK(reserved == answer["peak_reserved"]);
+    return list;
+  };
+  const std::string step = "vgg16 --device virtual:a100-40gb,9400MiB --batch 128 --policy pytorch --steps 2";
+  CHECK_FALSE(step_fits(step));
+  CHECK(step_fits(step + " --workspace " + text("")));
+  for (const auto& limit : limits) {
+    const std::string& path = limit.first;
+    CAPTURE(path);
+    const std::string rest = text(path);
+    CHECK_FALSE(step_fits(step + (rest.empty() ? "" : " --workspace " + rest)));
+    CHECK(tight["code"].get<std::string>().find(path + "=") != std::string::npos);
   }
 }
 
@@ -101,6 +152,22 @@ TEST_CASE("fit: wrong command lines") {
     CHECK(answer.out.empty());
     CHECK_FALSE(answer.err.empty());
   }
+}
+
+TEST_CASE("--workspace: a path that the model does not have is refused with those that it has") {
+  const Answer wrong = mnemo_command("step resnet18 --device virtual:a100-40gb --workspace layr3=0");
+  CHECK(wrong.code == 2);
+  CHECK(wrong.err.find("did you mean layer3?") != std::string::npos);
+  const Answer deeper = mnemo_command("fit resnet18 --device virtual:a100-40gb --workspace layer3.0.conv3=0");
+  CHECK(deeper.code == 2);
+  CHECK(deeper.err.find("layer3.0.downsample") != std::string::npos);
+  for (const std::string limits : {"lots", "layer3=", "0,1"}) {
+    CAPTURE(limits);
+    CHECK(mnemo_command("step resnet18 --device virtual:a100-40gb --workspace " + limits).code == 2);
+  }
+  const Answer right = mnemo_command("step simple-conv --device virtual:cpu --workspace 1MiB,conv1=0,conv2=8KiB");
+  CHECK(right.code == 0);
+  CHECK(right.out.find("1MiB,conv1=0,conv2=8KiB") != std::string::npos);
 }
 
 TEST_CASE("an OutOfMemory of step names changes that make it fit, and they do") {
