@@ -40,9 +40,15 @@ if(MNEMO_CUDA)
   if(NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX} AND EXISTS /usr/local/cuda/bin/nvcc)
     set(CMAKE_CUDA_COMPILER /usr/local/cuda/bin/nvcc)
   endif()
-  # Machine code for Hopper, and code for all cards from Turing on that their drivers compile.
+  # For the cards of this machine; where there are none for Hopper, in a form that drivers of newer cards compile too.
+  # A program for others is built with -DCMAKE_CUDA_ARCHITECTURES="80;90", say; cards from Turing (75) on are supported.
   if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
-    set(CMAKE_CUDA_ARCHITECTURES 75-virtual 90-real)
+    execute_process(COMMAND nvidia-smi -L OUTPUT_VARIABLE mnemo_cards ERROR_QUIET RESULT_VARIABLE mnemo_no_card)
+    if(mnemo_no_card OR NOT mnemo_cards MATCHES "GPU 0" OR CMAKE_VERSION VERSION_LESS 3.24)
+      set(CMAKE_CUDA_ARCHITECTURES 90)
+    else()
+      set(CMAKE_CUDA_ARCHITECTURES native)
+    endif()
   endif()
   include(CheckLanguage)
   check_language(CUDA)

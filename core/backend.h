@@ -118,8 +118,8 @@ struct UpdateCall : UpdateNumbers {
   Array scale = {};  ///< gradients are divided by it; undefined: they are taken as they are
   Array found = {};  ///< not 0: the step is counted in every slot's `skipped`, and changes nothing else
   // a step that is repeated (core/capture.h); one element each, on the device, or undefined
-  Array repetitions = {};  ///< int64: is added to `count`
-  Array rate = {};         ///< float64: takes the place of `lr`
+  Array later = {};  ///< int64: is added to `count`
+  Array rate = {};   ///< float64: takes the place of `lr`
 };
 
 /// How a loss scale follows what was found: `scale *= backoff` where something was not finite, `scale *= growth` after
@@ -164,8 +164,8 @@ class Backend {
 
   /// Whether work can be recorded and repeated (core/capture.h).
   virtual bool can_capture() const { return false; }
-  /// From here on work that is queued in the current stream is recorded instead of done, until `end_capture`, which gives
-  /// the recording, never null; `repeat` queues it in the current stream.
+  /// From here on work that is queued in the current stream is recorded instead of done, until `end_capture`, which
+  /// gives the recording, never null; `repeat` queues it in the current stream.
   virtual void begin_capture() {}
   virtual std::shared_ptr<void> end_capture() { return {}; }
   virtual void repeat(void* /*recording*/) {}

@@ -3,7 +3,7 @@
 #include <utility>
 
 #include <mnemo/core/backend.h>
-#include <mnemo/core/families.h>
+#include <mnemo/core/error.h>
 #include <mnemo/memory/tag.h>
 
 namespace mnemo {
@@ -43,7 +43,7 @@ bool Capture::is_rehearsal() { return rehearsal(); }
 Capture::Capture(const Device& device) {
   const memory::OpScope op("capture");
   const memory::CategoryScope category(memory::Category::other);
-  clock_ = full({2}, 0, DType::int64, device);
+  shift_ = Array({1}, DType::int64, device);
 }
 
 void Capture::record(const std::function<void()>& step) {
@@ -55,27 +55,34 @@ void Capture::record(const std::function<void()>& step) {
     const Recording recording(*this);
     step();
   } catch (...) {
-    backend.end_capture();
-    counts_.clear();
-    set_random_state(begin_);  // the step did not happen
+    discard();
     throw;
   }
   work_ = backend.end_capture();
   end_ = random_state();
 }
 
+/// The step did not happen.
+void Capture::discard() {
+  prepares_.clear();
+  set_random_state(begin_);
+  try {
+    device().backend().end_capture();
+  } catch (const CudaError&) {  // what failed is being thrown already
+  }
+}
+
 bool Capture::is_repeatable() const { return work_ != nullptr && random_state().seed == begin_.seed; }
 
 void Capture::repeat() {
-  const std::uint64_t words = end_.offset - begin_.offset;
-  std::int64_t clock[2] = {repeated_, 0};
+  std::int64_t shift = 0;
   if (repeated_ > 0) {
     // The recording has taken its own numbers already; a repetition takes as many from where the stream is now.
-    const RandomState now = take_random(static_cast<std::int64_t>(words));
-    clock[1] = static_cast<std::int64_t>(now.offset - begin_.offset);
-    for (const auto& count : counts_) count();
+    const RandomState now = take_random(static_cast<std::int64_t>(end_.offset - begin_.offset));
+    shift = static_cast<std::int64_t>(now.offset - begin_.offset);
   }
-  device().backend().write(clock, clock_);
+  device().backend().write(&shift, shift_);
+  for (const OnRepeat& prepare : prepares_) prepare(repeated_);
   device().backend().repeat(work_.get());
   ++repeated_;
 }

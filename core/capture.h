@@ -14,7 +14,6 @@ namespace mnemo {
 
 class Capture {
  public:
-  /// Makes the two numbers on the device, as 0. Its first use of them is the recording itself.
   explicit Capture(const Device& device);
 
   /// What this thread is recording, or null.
@@ -34,14 +33,15 @@ class Capture {
   };
   static bool is_rehearsal();
 
-  const Device& device() const { return clock_.device(); }
-  /// int64, one element: how often the step was repeated since it was recorded.
-  Array repetitions() const { return clock_.slice(0, 0, 1); }
-  /// int64, one element: how far the stream of random numbers has moved since then.
-  Array random_shift() const { return clock_.slice(0, 1, 2); }
+  const Device& device() const { return shift_.device(); }
+  /// int64, one element: how far the stream of random numbers has moved since the recording.
+  const Array& random_shift() const { return shift_; }
 
-  /// Is called with every repetition, for what the host counts. Whatever it refers to must outlive the recording.
-  void on_repeat(std::function<void()> count) { counts_.push_back(std::move(count)); }
+  /// Is called before every repetition with its number, from 0, which is the recorded step itself: for what the host
+  /// counts from 1 on, and for numbers that it writes where the recorded work reads them. What it refers to must
+  /// outlive the recording.
+  using OnRepeat = std::function<void(std::int64_t repetition)>;
+  void on_repeat(OnRepeat prepare) { prepares_.push_back(std::move(prepare)); }
 
   /// Records what `step` queues on the device in the current stream; random numbers are taken as ever. Nothing is
   /// computed. Throws what the step throws; nothing is recorded then.
@@ -53,8 +53,10 @@ class Capture {
   void repeat();
 
  private:
-  Array clock_;
-  std::vector<std::function<void()>> counts_;
+  void discard();
+
+  Array shift_;
+  std::vector<OnRepeat> prepares_;
   RandomState begin_, end_;
   std::shared_ptr<void> work_;
   std::int64_t repeated_ = 0;

@@ -83,23 +83,24 @@ void Optimizer::set_lr(double lr) {
   if (rate_.defined()) fill(rate_, lr_);
 }
 
-void Optimizer::record_in(Capture& capture, std::span<const std::size_t> which, const std::vector<Array>& gradients) {
+Array Optimizer::record_in(Capture& capture, std::span<const std::size_t> which, std::int64_t count) {
   if (!rate_.defined() || !(rate_.device() == capture.device())) {
     fail<GradError>("optimizer",
                     fmt::format("a step on {} is recorded that has not been rehearsed with this optimizer; "
                                 "record it with StepGraph, and do the same in every run",
                                 capture.device().name()));
   }
-  std::vector<std::size_t> counted;
-  for (const std::size_t i : which) {
-    if (gradients[i].defined()) counted.push_back(i);
-  }
-  capture.on_repeat([this, counted] {
-    for (const std::size_t i : counted) {
-      ++states_[i].steps;
+  const Array later({1}, DType::int64, capture.device());
+  capture.on_repeat([this, later, which = std::vector(which.begin(), which.end()), count](std::int64_t repetition) {
+    for (const std::size_t i : which) {
+      if (repetition > 0) ++states_[i].steps;
       parameters_[i].array().storage()->changed_in_place();
     }
+    // Other steps may have come between: it is not the number of repetitions.
+    const std::int64_t since = states_[which.front()].steps - count;
+    later.device().backend().write(&since, later);
   });
+  return later;
 }
 
 void Optimizer::zero_grad(bool set_to_none) {
@@ -190,30 +191,39 @@ void Optimizer::step(std::span<const std::size_t> which, const Scaling& scaling)
   }
   FreshState made(std::move(fresh));
   // One pass per device and step count: a parameter that had no gradient at first is behind the others.
-  std::map<std::pair<Backend*, std::int64_t>, std::vector<UpdateSlot>> passes;
+  struct Pass {
+    std::vector<UpdateSlot> slots;
+    std::vector<std::size_t> which;
+    Array later;
+  };
+  std::map<std::pair<Backend*, std::int64_t>, Pass> passes;
   for (const std::size_t i : which) {
     if (!gradients[i].defined()) continue;
     const Array& parameter = parameters_[i].array();
     const State& state = states_[i];
-    passes[{&parameter.device().backend(), state.steps + 1}].push_back(
+    Pass& pass = passes[{&parameter.device().backend(), state.steps + 1}];
+    pass.slots.push_back(
         {parameter, gradients[i], state.first, state.second, state.first_largest, state.second_largest, state.skipped});
+    pass.which.push_back(i);
   }
   Capture* const capture = Capture::current();
-  if (capture != nullptr) record_in(*capture, which, gradients);
+  for (auto& [key, pass] : passes) {
+    if (capture != nullptr) pass.later = record_in(*capture, pass.which, key.second);
+  }
   // All memory is there: nothing fails from here on.
   made.keep();
-  for (const auto& [key, slots] : passes) {
+  for (const auto& [key, pass] : passes) {
     UpdateCall update = call(key.second);
     update.lr = lr_;
     update.scale = scaling.scale;
     update.found = scaling.found;
     update.count = key.second;
     if (capture != nullptr) {
-      update.repetitions = capture->repetitions();
+      update.later = pass.later;
       update.rate = rate_;
     }
-    key.first->update(update, slots);
-    for (const UpdateSlot& slot : slots) slot.parameter.storage()->changed_in_place();
+    key.first->update(update, pass.slots);
+    for (const UpdateSlot& slot : pass.slots) slot.parameter.storage()->changed_in_place();
   }
   for (const std::size_t i : which) {
     if (gradients[i].defined()) ++states_[i].steps;

@@ -67,8 +67,9 @@ class Optimizer {
   };
   using Missing = std::vector<std::pair<Array*, Array>>;  ///< zeros, and where they belong
 
-  /// A step that is recorded: its count goes on with every repetition.
-  void record_in(Capture& capture, std::span<const std::size_t> which, const std::vector<Array>& gradients);
+  /// Parameters of which a step, their `count`-th, is recorded: it is counted with every repetition. Gives where their
+  /// later steps are counted on the device.
+  Array record_in(Capture& capture, std::span<const std::size_t> which, std::int64_t count);
   /// What parameters with a gradient lack.
   Missing missing_state(std::span<const std::size_t> which, bool scaled);
   void step(std::span<const std::size_t> which, const Scaling& scaling);

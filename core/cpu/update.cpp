@@ -70,8 +70,8 @@ void CpuBackend::update(const UpdateCall& usual, std::span<const UpdateSlot> slo
     }
     UpdateCall call = usual;
     if (call.rate.defined()) call.lr = *call.rate.data<double>();
-    if (call.repetitions.defined()) call.count += *call.repetitions.data<std::int64_t>();
-    if (skipped || call.repetitions.defined()) call.leave_out(skipped ? *skipped : 0);
+    if (call.later.defined()) call.count += *call.later.data<std::int64_t>();
+    if (skipped || call.later.defined()) call.leave_out(skipped ? *skipped : 0);
     if (slot.first_largest.defined())
       update_in_8_bits(call, slot);
     else if (slot.parameter.dtype() == DType::float64)

@@ -22,8 +22,6 @@ constexpr cudnnBackendAttributeType_t attribute_type() {
     return CUDNN_TYPE_DOUBLE;
   else if constexpr (std::is_same_v<T, char>)
     return CUDNN_TYPE_CHAR;
-  else if constexpr (std::is_same_v<T, void*>)
-    return CUDNN_TYPE_VOID_PTR;
   else if constexpr (std::is_same_v<T, cudnnDataType_t>)
     return CUDNN_TYPE_DATA_TYPE;
   else if constexpr (std::is_same_v<T, cudnnConvolutionMode_t>)
@@ -70,6 +68,13 @@ class Descriptor {
   }
   void set(cudnnBackendAttributeName_t name, const Descriptor& value, const char* what) {
     set(name, value.handle_, what);
+  }
+
+  /// Addresses on the device; to the compiler they are what a descriptor's handle is, to the library they are not.
+  void set_addresses(cudnnBackendAttributeName_t name, std::span<void* const> addresses, const char* what) {
+    check_cudnn(library(),
+                library().set_attribute(handle_, name, CUDNN_TYPE_VOID_PTR, std::ssize(addresses), addresses.data()),
+                what);
   }
 
   cudnnStatus_t try_finalize() { return library().finalize(handle_); }

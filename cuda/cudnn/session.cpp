@@ -32,8 +32,8 @@ void Session::run(cudaStream_t stream, const Descriptor& plan, const Operands& o
   void* const pointers[] = {operands.x, operands.w, operands.y};
   Descriptor pack(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
   pack.set(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, std::span<const std::int64_t>(numbers), "the operands' numbers");
-  pack.set(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, std::span<void* const>(pointers), "the operands");
-  pack.set(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, operands.workspace, "the workspace");
+  pack.set_addresses(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, pointers, "the operands");
+  pack.set_addresses(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, std::span(&operands.workspace, 1), "the workspace");
   pack.finalize("a convolution's operands");
   check_cudnn(library, library.execute(handle_, plan.handle(), pack.handle()), "running a convolution");
 }

@@ -15,14 +15,14 @@ struct Step {
   UpdateNumbers numbers;
   const float* scale;
   const float* found;
-  const std::int64_t* repetitions;
+  const std::int64_t* later;
   const double* rate;
 
   explicit Step(const UpdateCall& call)
       : numbers(call),
         scale(elements<float>(call.scale)),
         found(elements<float>(call.found)),
-        repetitions(elements<std::int64_t>(call.repetitions)),
+        later(elements<std::int64_t>(call.later)),
         rate(elements<double>(call.rate)) {}
 
   /// Whether the step does not happen; then `counts` says who counts it in the slot's `skipped`, one thread of the
@@ -36,13 +36,13 @@ struct Step {
   /// otherwise. Every thread of the block takes part; one of them computes, since it takes long.
   template <class Numbers>
   __device__ Numbers numbers_for(const Numbers& usual, std::int32_t skipped) const {
-    if (skipped == 0 && repetitions == nullptr && rate == nullptr) return usual;
+    if (skipped == 0 && later == nullptr && rate == nullptr) return usual;
     alignas(UpdateNumbers) __shared__ unsigned char room[sizeof(UpdateNumbers)];
     auto* const shared = reinterpret_cast<UpdateNumbers*>(room);
     if (threadIdx.x == 0) {
       UpdateNumbers now = numbers;
       if (rate != nullptr) now.lr = *rate;
-      if (repetitions != nullptr) now.count += *repetitions;
+      if (later != nullptr) now.count += *later;
       now.leave_out(skipped);
       *shared = now;
     }
