@@ -9,7 +9,7 @@
 
 namespace mnemo::command {
 
-enum ExitCode : int { fine = 0, failed = 1, usage = 2, out_of_memory = 3 };
+enum ExitCode : int { fine = 0, failed = 1, usage = 2, out_of_memory = 3, skipped = 77 };
 
 /// The command was called wrongly; the text says how it should be. Ends in exit code 2.
 class UsageError : public std::runtime_error {
@@ -28,6 +28,7 @@ void add_plans(CLI::App& app, Action& action);
 void add_cliffs(CLI::App& app, Action& action);
 void add_sweep(CLI::App& app, Action& action);
 void add_fit(CLI::App& app, Action& action);
+void add_parity(CLI::App& app, Action& action);
 void add_tabulate(CLI::App& app, Action& action);
 void add_replay(CLI::App& app, Action& action);
 void add_tune_allocator(CLI::App& app, Action& action);

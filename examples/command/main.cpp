@@ -95,6 +95,7 @@ int run(int argc, char** argv) {
   add_cliffs(app, action);
   add_sweep(app, action);
   add_fit(app, action);
+  add_parity(app, action);
   add_explain(app, action);
   add_diff(app, action);
   add_lab(app, action);

@@ -36,6 +36,7 @@ Json to_json(const training::StepReport& step) {
                 {"op", tag.op},
                 {"module", tag.module},
                 {"categories", to_json(step.peak.categories)}}}};
+  if (step.seconds > 0) object["seconds"] = step.seconds;
   if (step.host_peak > 0) object["host_peak"] = step.host_peak;
   return object;
 }

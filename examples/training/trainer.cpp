@@ -1,6 +1,7 @@
 #include "training/trainer.h"
 
 #include <algorithm>
+#include <chrono>
 #include <limits>
 #include <utility>
 
@@ -50,6 +51,15 @@ std::string describe(const TrainerOptions& options) {
   return text;
 }
 
+PhaseReport report_phase(std::string phase, const Device& device) {
+  const memory::Statistics statistics = device.allocator().statistics();
+  return {.phase = std::move(phase),
+          .allocated = statistics.allocated_bytes.all.current,
+          .reserved = statistics.reserved_bytes.all.current,
+          .peak_allocated = statistics.allocated_bytes.all.peak,
+          .peak_reserved = statistics.reserved_bytes.all.peak};
+}
+
 AutocastState autocast_of(const TrainerOptions& options) {
   return {.enabled = options.amp.has_value(), .dtype = options.amp.value_or(DType::bfloat16)};
 }
@@ -88,17 +98,21 @@ StepReport Trainer::step(std::int64_t batch_size, std::int64_t edge) {
   const memory::StepScope step(++steps_);
   StepReport report;
   const std::int64_t operations = operations_done();
+  const auto begin = std::chrono::steady_clock::now();
   if (graph_)
     run_graph(batch_size, edge, report);
   else if (options_.recover && optimizer_)
     run_in_parts(batch_size, edge, report);
   else
     run(batch_size, edge, report);
+  device_.backend().synchronize();
+  if (!device_.is_virtual())
+    report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   report.operations = operations_done() - operations;
-  const memory::Statistics statistics = allocator.statistics();
-  report.allocated = statistics.allocated_bytes.all.current;
-  report.reserved = statistics.reserved_bytes.all.current;
-  report.peak_reserved = statistics.reserved_bytes.all.peak;
+  const PhaseReport& end = report.phases.emplace_back(report_phase("end", device_));
+  report.allocated = end.allocated;
+  report.reserved = end.reserved;
+  report.peak_reserved = end.peak_reserved;
   report.peak = allocator.peak();
   if (host_) report.host_peak = host_->allocator().peak().allocated;
   return report;
@@ -113,16 +127,22 @@ void Trainer::run(std::int64_t batch_size, std::int64_t edge, StepReport& report
   for (std::int64_t i = 0; i < batches; ++i) {
     const memory::PhaseScope phase(memory::Phase::forward);
     const models::Batch batch = models::random_batch(spec_, batch_size, edge, options_.dtype);
+    end_phase("data", report);
     if (optimizer_ && i == 0) optimizer_->zero_grad();
     report.before_forward = device_.allocator().allocated();
     // The output stays until the end of the step, as in the loops that users write.
     Passed pass = forward(batch.input, batch.targets, report);
+    end_phase("forward", report);
     if (!pass.loss.defined()) return;
     Tensor loss = std::move(pass.loss);
     if (optimizer_) {
       if (batches > 1) loss = loss * share;
       (scaler_ ? scaler_->scale(loss) : loss).backward();
-      if (i == batches - 1) update();
+      end_phase("backward", report);
+      if (i == batches - 1) {
+        update();
+        end_phase("optimizer", report);
+      }
     }
     // Reading a value that a virtual device does not have would only be worth a warning.
     if (!device_.is_virtual()) report.loss = i == 0 ? loss.item() : report.loss + loss.item();
@@ -143,6 +163,7 @@ Trainer::Passed Trainer::forward(const Tensor& input, const Tensor& targets, Ste
 void Trainer::run_graph(std::int64_t batch_size, std::int64_t edge, StepReport& report) {
   const memory::PhaseScope phase(memory::Phase::forward);
   const models::Batch batch = models::random_batch(spec_, batch_size, edge, options_.dtype);
+  end_phase("data", report);
   report.before_forward = device_.allocator().allocated();
   std::vector<Tensor> inputs{batch.input};
   if (batch.targets.defined()) inputs.push_back(batch.targets);
@@ -153,6 +174,7 @@ void Trainer::run_graph(std::int64_t batch_size, std::int64_t edge, StepReport& 
     update();
     return of_batch.detach();
   });
+  end_phase("graph", report);
   report.loss = device_.is_virtual() ? std::numeric_limits<double>::quiet_NaN() : loss.item();
 }
 
@@ -160,18 +182,26 @@ void Trainer::run_in_parts(std::int64_t batch_size, std::int64_t edge, StepRepor
   const memory::PhaseScope phase(memory::Phase::forward);
   optimizer_->zero_grad();
   const models::Batch batch = models::random_batch(spec_, batch_size, edge, options_.dtype);
+  end_phase("data", report);
   report.before_forward = device_.allocator().allocated();
   const auto body = [&](std::int64_t begin, std::int64_t end) {
     if (begin == 0) report.loss = 0;
     const auto part = [&](const Tensor& all) { return all.defined() ? slice(all, 0, begin, end) : all; };
     Passed pass = forward(part(batch.input), part(batch.targets), report);
+    end_phase("forward", report);
     Tensor loss = std::move(pass.loss);
     if (end - begin < batch_size) loss = loss * (static_cast<double>(end - begin) / static_cast<double>(batch_size));
     (scaler_ ? scaler_->scale(loss) : loss).backward();
+    end_phase("backward", report);
     report.loss = device_.is_virtual() ? std::numeric_limits<double>::quiet_NaN() : report.loss + loss.item();
   };
   parts_.step(*model_, batch_size, body, [this] { update(); });
+  end_phase("optimizer", report);
   report.part = parts_.part() > 0 ? std::min(parts_.part(), batch_size) : batch_size;
+}
+
+void Trainer::end_phase(const char* phase, StepReport& report) {
+  report.phases.push_back(report_phase(phase, device_));
 }
 
 void Trainer::update() {

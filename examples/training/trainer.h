@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "models/registry.h"
 
@@ -38,6 +39,20 @@ std::string describe(const TrainerOptions& options);
 /// What autocast does in its forward pass.
 AutocastState autocast_of(const TrainerOptions& options);
 
+/// Memory where a part of a step ends, in bytes; peaks are those since the step began.
+struct PhaseReport {
+  std::string
+      phase;  ///< "data", "forward", "backward", "optimizer", and "end": all that belonged to the step is released
+  memory::Bytes allocated = 0;
+  memory::Bytes reserved = 0;
+  memory::Bytes peak_allocated = 0;
+  memory::Bytes peak_reserved = 0;
+
+  bool operator==(const PhaseReport&) const = default;
+};
+/// What `device` holds now.
+PhaseReport report_phase(std::string phase, const Device& device);
+
 /// Memory after a step, when everything that belonged to it is released, and at its peak. Bytes.
 struct StepReport {
   double loss = 0;                   ///< NaN on a virtual device, and where none was computed
@@ -50,6 +65,8 @@ struct StepReport {
   memory::Bytes peak_reserved = 0;
   memory::Bytes host_peak = 0;  ///< activations that waited on the host, at most
   memory::Peak peak;
+  std::vector<PhaseReport> phases;  ///< in the order in which they ended; several of a kind where batches accumulate
+  double seconds = 0;               ///< until the device was done with it; 0 on a virtual one
 };
 
 /// A model on the current device with its optimizer.
@@ -80,6 +97,7 @@ class Trainer {
   void run_graph(std::int64_t batch_size, std::int64_t edge, StepReport& report);
   void run_in_parts(std::int64_t batch_size, std::int64_t edge, StepReport& report);
   void update();
+  void end_phase(const char* phase, StepReport& report);
 
   const models::Spec& spec_;
   TrainerOptions options_;
