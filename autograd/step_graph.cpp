@@ -68,29 +68,32 @@ StepGraph::Entry& StepGraph::entry_for(std::span<const Tensor> inputs) {
   return *entry;
 }
 
-void StepGraph::advance(Entry& entry, const Step& step) {
-  if (entry.capture && !entry.capture->is_repeatable()) entry.capture.reset();
-  if (entry.capture) return entry.capture->repeat();
-  if (!entry.has_run) {  // libraries load, optimizers make their state: nothing of that can be recorded
-    const Capture::Rehearsal rehearsal;
-    entry.result = step(entry.inputs);
-    entry.has_run = true;
-    return;
+/// Records the step if need be, and queues the recorded work.
+void StepGraph::repeat(Entry& entry, const Step& step) {
+  if (!entry.capture || !entry.capture->is_repeatable()) {
+    auto capture = std::make_unique<Capture>(stream_.device());
+    capture->record([&] { entry.result = step(entry.inputs); });
+    entry.capture = std::move(capture);
   }
-  auto capture = std::make_unique<Capture>(stream_.device());
-  capture->record([&] { entry.result = step(entry.inputs); });
-  entry.capture = std::move(capture);
   entry.capture->repeat();
 }
 
 Tensor StepGraph::run(std::span<const Tensor> inputs, const Step& step) {
   if (!stream_.device().backend().can_capture()) return step(inputs);
+  Entry& entry = entry_for(inputs);
+  for (std::size_t i = 0; i < inputs.size(); ++i) copy_into(inputs[i].array(), entry.inputs[i].array());
+  if (!entry.has_run) {
+    // Libraries load and optimizers make their state: nothing of that can be recorded, and what stays must not lie
+    // where another recording puts what it needs for a moment. So this run is in the caller's stream.
+    const Capture::Rehearsal rehearsal;
+    entry.result = step(entry.inputs);
+    entry.has_run = true;
+    return entry.result;
+  }
   const Stream caller(stream_.device());
   const StreamScope scope(stream_);
-  Entry& entry = entry_for(inputs);
   stream_.wait_for(caller);
-  for (std::size_t i = 0; i < inputs.size(); ++i) copy_into(inputs[i].array(), entry.inputs[i].array());
-  advance(entry, step);
+  repeat(entry, step);
   caller.wait_for(stream_);
   return entry.result;
 }

@@ -30,7 +30,8 @@ namespace mnemo {
 /// the recording is repeated: with the parameters, learning rate, step count, loss scale and random numbers that a
 /// plain step would have. On a device that cannot record (the CPU) every run is a plain one.
 ///
-/// The step must be the same each time: what its host code decides is decided once. It reads no value from the device
+/// The step must be the same each time: what its host code decides is decided once. What it leaves behind besides its
+/// result, such as gradients, is that of the shapes that were recorded last. It reads no value from the device
 /// (that is a CudaError while it is recorded), and indices are not checked. Parameters, optimizers and whatever else it
 /// uses must outlive the graph. Memory of the step belongs to a stream of the graph's own, and is kept as long as the
 /// graph.
@@ -56,7 +57,7 @@ class StepGraph {
  private:
   struct Entry;
   Entry& entry_for(std::span<const Tensor> inputs);
-  void advance(Entry& entry, const Step& step);
+  void repeat(Entry& entry, const Step& step);
 
   Stream stream_;
   std::map<std::vector<std::int64_t>, std::unique_ptr<Entry>> entries_;

@@ -3,6 +3,9 @@
 # Sets CudnnHeaders_FOUND, CudnnHeaders_INCLUDE_DIRS, CudnnHeaders_LIBRARY_DIR (or "") and CudnnHeaders_VERSION.
 set(hints ${CUDNN_ROOT} $ENV{CUDNN_ROOT} $ENV{CUDA_HOME} $ENV{CUDA_PATH} /usr/local/cuda)
 find_path(CudnnHeaders_INCLUDE_DIR cudnn_graph.h HINTS ${hints} PATH_SUFFIXES include)
+# Those of Python's packages (nvidia/cudnn) have the toolkit's headers in a folder beside them, if at all.
+file(GLOB beside ${CudnnHeaders_INCLUDE_DIR}/../../cu[0-9]* ${CudnnHeaders_INCLUDE_DIR}/../../cuda_runtime)
+list(APPEND hints ${CUDAToolkit_INCLUDE_DIRS} ${beside})
 find_path(CudnnHeaders_TOOLKIT_DIR cuda_runtime_api.h HINTS ${CudnnHeaders_INCLUDE_DIR} ${hints}
           PATH_SUFFIXES include targets/x86_64-linux/include)
 find_path(CudnnHeaders_LIBRARY_DIR libcudnn.so.9 HINTS ${hints} ${CudnnHeaders_INCLUDE_DIR}/..

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include <fmt/format.h>
+
 #include <mnemo/core/backend.h>
 #include <mnemo/core/error.h>
 #include <mnemo/memory/tag.h>
@@ -43,7 +45,14 @@ bool Capture::is_rehearsal() { return rehearsal(); }
 Capture::Capture(const Device& device) {
   const memory::OpScope op("capture");
   const memory::CategoryScope category(memory::Category::other);
-  shift_ = Array({1}, DType::int64, device);
+  numbers_ = Array({kNumbers}, DType::int64, device);
+}
+
+Array Capture::new_number() {
+  if (taken_ == kNumbers)
+    fail<GradError>("capture", fmt::format("a recorded step has room for {} numbers that change", kNumbers - 1));
+  ++taken_;
+  return numbers_.slice(0, taken_ - 1, taken_);
 }
 
 void Capture::record(const std::function<void()>& step) {
@@ -65,6 +74,7 @@ void Capture::record(const std::function<void()>& step) {
 /// The step did not happen.
 void Capture::discard() {
   prepares_.clear();
+  taken_ = 1;
   set_random_state(begin_);
   try {
     device().backend().end_capture();
@@ -81,7 +91,7 @@ void Capture::repeat() {
     const RandomState now = take_random(static_cast<std::int64_t>(end_.offset - begin_.offset));
     shift = static_cast<std::int64_t>(now.offset - begin_.offset);
   }
-  device().backend().write(&shift, shift_);
+  device().backend().write(&shift, random_shift());
   for (const OnRepeat& prepare : prepares_) prepare(repeated_);
   device().backend().repeat(work_.get());
   ++repeated_;

@@ -33,9 +33,12 @@ class Capture {
   };
   static bool is_rehearsal();
 
-  const Device& device() const { return shift_.device(); }
+  const Device& device() const { return numbers_.device(); }
   /// int64, one element: how far the stream of random numbers has moved since the recording.
-  const Array& random_shift() const { return shift_; }
+  Array random_shift() const { return numbers_.slice(0, 0, 1); }
+  /// int64, one element, for a number that is written before each repetition. Memory that is taken while recording would
+  /// not do: what was recorded before may have used the same. Throws GradError when there are no more.
+  Array new_number();
 
   /// Is called before every repetition with its number, from 0, which is the recorded step itself: for what the host
   /// counts from 1 on, and for numbers that it writes where the recorded work reads them. What it refers to must
@@ -55,7 +58,10 @@ class Capture {
  private:
   void discard();
 
-  Array shift_;
+  static constexpr std::int64_t kNumbers = 64;  ///< what fits into the allocator's smallest block
+
+  Array numbers_;  ///< int64
+  std::int64_t taken_ = 1;
   std::vector<OnRepeat> prepares_;
   RandomState begin_, end_;
   std::shared_ptr<void> work_;

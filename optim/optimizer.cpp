@@ -90,7 +90,7 @@ Array Optimizer::record_in(Capture& capture, std::span<const std::size_t> which,
                                 "record it with StepGraph, and do the same in every run",
                                 capture.device().name()));
   }
-  const Array later({1}, DType::int64, capture.device());
+  const Array later = capture.new_number();
   capture.on_repeat([this, later, which = std::vector(which.begin(), which.end()), count](std::int64_t repetition) {
     for (const std::size_t i : which) {
       if (repetition > 0) ++states_[i].steps;

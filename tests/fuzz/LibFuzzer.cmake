@@ -6,6 +6,15 @@ mark_as_advanced(MNEMO_FUZZ_CLANG)
 set(fuzz_flags -std=c++20 -O1 -gline-tables-only -fno-pie -fsanitize=address
   "-DMNEMO_VERSION=\"${PROJECT_VERSION}\"")
 
+# fmt's library, or nothing but its headers (cmake/MnemoDeps.cmake).
+get_target_property(kind fmt::fmt TYPE)
+if(kind STREQUAL "INTERFACE_LIBRARY")
+  list(APPEND fuzz_flags -DFMT_HEADER_ONLY)
+  set(fuzz_libraries "")
+else()
+  set(fuzz_libraries $<TARGET_FILE:fmt::fmt>)
+endif()
+
 set(MNEMO_LIBFUZZER OFF)
 # The other builds with sanitizers have their own way: the driver.
 if(MNEMO_FUZZ_CLANG AND NOT MNEMO_SANITIZE AND MNEMO_FUZZ_SECONDS GREATER 0)
@@ -56,7 +65,7 @@ function(mnemo_fuzzers)
     set(program ${CMAKE_CURRENT_BINARY_DIR}/fuzz-${target})
     add_custom_command(OUTPUT ${program} DEPENDS ${objects} ${library}
       COMMAND ${MNEMO_FUZZ_CLANG} ${fuzz_flags} -fsanitize=fuzzer -no-pie ${objects} ${library}
-        $<TARGET_FILE:fmt::fmt> -o ${program} COMMENT "Linking fuzz-${target}" VERBATIM)
+        ${fuzz_libraries} -o ${program} COMMENT "Linking fuzz-${target}" VERBATIM)
     list(APPEND programs ${program})
   endforeach()
   add_custom_target(fuzzers ALL DEPENDS ${programs})

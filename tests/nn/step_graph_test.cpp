@@ -122,6 +122,27 @@ TEST_CASE("cuda: a recorded step is the plain one: losses, parameters, step coun
   }
 }
 
+TEST_CASE("cuda: what a step leaves behind at its first run is not where another recording works") {
+  if (!cuda_device()) return;
+  const Device device = new_cuda_device();
+  const DeviceScope scope(device);
+  StepGraph graph(device);
+  std::vector<Tensor> kept;
+  const auto step = [&](std::span<const Tensor> in) {
+    if (Capture::is_rehearsal()) kept.push_back(in[0] * 1.0);
+    Tensor y = in[0];
+    for (int i = 0; i < 4; ++i) y = y * 2.0;
+    return y;
+  };
+  const auto ones = [&](std::int64_t size) { return Tensor(full({size}, 1, DType::float32, device)); };
+  for (int i = 0; i < 3; ++i) graph.run({ones(64)}, step);
+  for (int i = 0; i < 3; ++i) graph.run({ones(65)}, step);
+  CHECK(graph.run({ones(64)}, step).array().values<float>() == std::vector<float>(64, 16.0f));
+  REQUIRE(kept.size() == 2);
+  CHECK(kept[0].array().values<float>() == std::vector<float>(64, 1.0f));
+  CHECK(kept[1].array().values<float>() == std::vector<float>(65, 1.0f));
+}
+
 TEST_CASE("cuda: a step that reads a value cannot be recorded, says so, and leaves the device usable") {
   if (!cuda_device()) return;
   const Device device = new_cuda_device();
