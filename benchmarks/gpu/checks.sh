@@ -29,7 +29,7 @@ RESULTS_DIR/CARD/*.json (RESULTS_DIR: benchmarks/results). Nothing is installed.
   sanitizer   compute-sanitizer over the kernels' tests    in build/gpu/logs
   parity      mnemo parity: memory beside the virtual card parity.json
   torch       the same steps in PyTorch, where it is       torch.json
-  traces      PyTorch's allocations, to be replayed        traces/
+  traces      PyTorch's allocations, to be replayed        torch-traces/
   micro       bandwidths and overheads                     micro.json
 
   --only STAGE[,STAGE...]   these alone; what they need is built first
@@ -208,7 +208,7 @@ gpu_stage_parity() {
   local program=$gpu_build/examples/mnemo
   [[ -x $program ]] || { gpu_say="the command was not built" && return 1; }
   "$program" parity --help >/dev/null 2>&1 || { gpu_say="the command has no verb parity" && return 77; }
-  gpu_keep parity.json parity "$program" parity --device cuda --json
+  gpu_keep parity.json parity "$program" parity --device cuda --seconds $((gpu_limits[parity] * 3 / 5)) --json
 }
 
 # Whether PyTorch and the script are there: gpu_say is why not.
@@ -228,8 +228,8 @@ gpu_stage_torch() {
 
 gpu_stage_traces() {
   gpu_has_torch torch_traces.py || return 77
-  mkdir -p "$gpu_folder/traces"
-  limited traces python3 -B "$root/benchmarks/gpu/torch_traces.py" --out "$gpu_folder/traces" >&2
+  mkdir -p "$gpu_folder/torch-traces"
+  limited traces python3 -B "$root/benchmarks/gpu/torch_traces.py" --out "$gpu_folder/torch-traces" >&2
 }
 
 gpu_stage_micro() {

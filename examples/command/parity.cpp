@@ -133,7 +133,7 @@ class Comparison {
     for (const ConvTrace::Entry& entry : passes_) {
       const std::string pass = pass_text(entry);
       if (!seen.insert(pass).second) continue;
-      if (seconds_since(begin) > options_.plan_seconds || out_of_time()) {
+      if (seconds_since(begin) > options_.plan_seconds) {
         ++parity_.plans_left_out;
         continue;
       }
