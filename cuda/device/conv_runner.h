@@ -15,8 +15,8 @@ class ConvRunner {
  public:
   virtual ~ConvRunner() = default;
 
-  /// A call whose plan is ConvAlgorithm::library, on the backend's current stream. Throws CudaError where the engine
-  /// cannot be built or run, or wants another workspace than was decided.
+  /// A call whose plan is ConvAlgorithm::library, but for its bias, on the backend's current stream. Throws CudaError
+  /// where the engine cannot be built or run, or wants another workspace than was decided.
   virtual void run(const CudaBackend& backend, const ConvCall& call) = 0;
 };
 

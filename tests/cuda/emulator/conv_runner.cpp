@@ -17,6 +17,7 @@ class EmulatedRunner final : public ConvRunner {
       throw CudaError("the emulated engine was given another workspace than was decided");
     ConvCall own = call;
     own.plan.algorithm = ConvAlgorithm::direct;
+    own.bias = {};  // of which an engine knows nothing
     const_cast<CudaBackend&>(backend).conv(own);
   }
 };
