@@ -132,4 +132,6 @@ Tensor OperandCast::operator()(const Tensor& x) const {
   return kept ? kept_copy(x, *to_) : to(x, *to_);
 }
 
+void FreshCopies::forget() { thread().copies.clear(); }
+
 }  // namespace mnemo

@@ -85,4 +85,16 @@ class OperandCast {
   std::optional<DType> to_;
 };
 
+/// Until the end of the scope half copies of parameters are made anew, and forgotten then: for work that is recorded.
+class FreshCopies {
+ public:
+  FreshCopies() { forget(); }
+  ~FreshCopies() { forget(); }
+  FreshCopies(const FreshCopies&) = delete;
+  FreshCopies& operator=(const FreshCopies&) = delete;
+
+ private:
+  static void forget();
+};
+
 }  // namespace mnemo

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <mnemo/autograd/autocast.h>
 #include <mnemo/core/backend.h>
 #include <mnemo/core/error.h>
 #include <mnemo/core/families.h>
@@ -39,7 +40,10 @@ StepGraph::StepGraph(const Device& device)
 StepGraph::~StepGraph() {
   const Device device = stream_.device();
   if (!device.backend().can_capture()) return;
-  device.backend().synchronize();  // the device may be reading what is freed
+  try {
+    device.backend().synchronize();  // the device may be reading what is freed
+  } catch (const Error&) {           // whose context is lost reads nothing any more
+  }
   entries_.clear();
   device.allocator().keep(stream_.id(), false);
 }
@@ -72,6 +76,8 @@ StepGraph::Entry& StepGraph::entry_for(std::span<const Tensor> inputs) {
 void StepGraph::repeat(Entry& entry, const Step& step) {
   if (!entry.capture || !entry.capture->is_repeatable()) {
     auto capture = std::make_unique<Capture>(stream_.device());
+    // Half copies of the parameters must be made anew with every repetition, and must not be kept from this one.
+    const FreshCopies copies;
     capture->record([&] { entry.result = step(entry.inputs); });
     entry.capture = std::move(capture);
   }
@@ -81,6 +87,8 @@ void StepGraph::repeat(Entry& entry, const Step& step) {
 Tensor StepGraph::run(std::span<const Tensor> inputs, const Step& step) {
   if (!stream_.device().backend().can_capture()) return step(inputs);
   Entry& entry = entry_for(inputs);
+  const Stream caller(stream_.device());
+  caller.wait_for(stream_);  // an earlier run, called from another stream, may still read its inputs
   for (std::size_t i = 0; i < inputs.size(); ++i) copy_into(inputs[i].array(), entry.inputs[i].array());
   if (!entry.has_run) {
     // Libraries load and optimizers make their state: nothing of that can be recorded, and what stays must not lie
@@ -90,7 +98,6 @@ Tensor StepGraph::run(std::span<const Tensor> inputs, const Step& step) {
     entry.has_run = true;
     return entry.result;
   }
-  const Stream caller(stream_.device());
   const StreamScope scope(stream_);
   stream_.wait_for(caller);
   repeat(entry, step);

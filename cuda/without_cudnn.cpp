@@ -25,6 +25,8 @@ std::shared_ptr<ConvPlanner> open_conv_planner(const CardProperties&, std::strin
 
 std::unique_ptr<ConvRunner> open_conv_runner() { return std::make_unique<NoRunner>(); }
 
+void describe_by_library(int, CardProperties&) {}
+
 std::shared_ptr<PlanClock> open_plan_clock(int) { return nullptr; }
 
 }  // namespace mnemo::cuda

@@ -3,7 +3,10 @@
 
 #include <algorithm>
 #include <cassert>
+#include <exception>
+#include <string>
 
+#include <mnemo/memory/log.h>
 #include <mnemo/memory/marks.h>
 
 namespace mnemo::memory {
@@ -11,18 +14,28 @@ namespace {
 
 constexpr std::size_t kEdges = 2;  // blocks that stay at the ends of what is unmapped
 
+/// Waits for something of the source's, whatever it answers: memory goes back in any case.
+template <class Wait>
+void wait_if_possible(const Wait& wait) noexcept {
+  try {
+    wait();
+  } catch (const std::exception& error) {
+    log_warning(error.what());
+  }
+}
+
 }  // namespace
 
 CachingAllocator::State::~State() {
   for (const auto& [stream, queue] : pending_) {
-    for (const Pending& pending : queue) source->wait(pending.event);
+    for (const Pending& pending : queue) wait_if_possible([&] { source->wait(pending.event); });
   }
   for (const auto& [position, segment] : segments_) {
     if (!segment.expandable()) {
       source->free(segment.data, segment.size);
       continue;
     }
-    source->wait(source->record(segment.stream));
+    wait_if_possible([&] { source->wait(source->record(segment.stream)); });
     for (const Block* block = segment.first; block != nullptr;) {
       // Neighbouring blocks may share a page, so whole mapped stretches go at once.
       std::byte* const begin = block->data;
@@ -48,8 +61,14 @@ void CachingAllocator::State::free(Block* block) {
     return;
   }
   for (const StreamId stream : block->stream_uses) {
-    pending_[stream].push_back({source->record(stream), block});
     ++block->pending_events;
+    try {
+      const EventId event = source->record(stream);
+      pending_[stream].push_back({event, block});
+    } catch (const std::exception& error) {
+      // Nobody will tell when the stream is done with the block: it is never handed out again.
+      log_warning(std::string("a block is given up: ") + error.what());
+    }
   }
   block->stream_uses.clear();
 }

@@ -85,6 +85,34 @@ void run_by_depth(const ConvCall& call, std::int64_t step, const Device& device)
   }
 }
 
+/// The library's engines read and write at multiples of 16 bytes, which is what they are told; blocks begin at such.
+bool is_aligned(const Array& array) { return array.layout().offset * size_of(array.dtype()) % 16 == 0; }
+
+Array aligned(const Array& array) {
+  if (is_aligned(array)) return array;
+  const Array copy = Array::like(array);
+  copy_into(array, copy);
+  return copy;
+}
+
+Array& written(ConvCall& call) {
+  if (call.pass == ConvPass::forward) return call.y;
+  return call.pass == ConvPass::data_gradient ? call.x : call.w;
+}
+
+/// An engine of the library, by way of copies where an operand lies between multiples of 16 bytes.
+void run_engine(ConvCall& call, Backend& backend) {
+  const Array target = written(call);
+  for (Array* operand : {&call.x, &call.w, &call.y}) {
+    if (operand != &written(call)) *operand = aligned(*operand);
+  }
+  if (is_aligned(target)) return backend.conv(call);
+  written(call) = Array::like(target);
+  backend.conv(call);
+  copy_into(written(call), target);
+  written(call) = target;
+}
+
 /// The same in every pass.
 std::int64_t multiplications(const ConvProblem& p) {
   std::int64_t count = p.batch * p.out_channels * (p.in_channels / p.groups);
@@ -115,6 +143,7 @@ void run_conv(ConvCall& call, const Device& device) {
   count_products(2 * multiplications(call.problem));
   note_plan(call.pass, call.plan, device);
   call.workspace = new_workspace(call.plan.workspace, device);
+  if (call.plan.algorithm == ConvAlgorithm::library) return run_engine(call, backend);
   backend.conv(call);
 }
 

@@ -145,7 +145,8 @@ class Plan {
     int count = 0;
     const cublasStatus_t status =
         library_.heuristic(handle, operation_, a_, b_, d_, d_, preference, 1, &result, &count);
-    if (status != CUBLAS_STATUS_NOT_SUPPORTED) check_cublas(library_, status, "asking for an algorithm");
+    if (status != CUBLAS_STATUS_NOT_SUPPORTED && status != CUBLAS_STATUS_INVALID_VALUE)
+      check_cublas(library_, status, "asking for an algorithm");
     supported_ = status == CUBLAS_STATUS_SUCCESS && count > 0 && result.state == CUBLAS_STATUS_SUCCESS;
     algorithm_ = result.algo;
   }
@@ -206,7 +207,9 @@ void MatmulRunner::run(const CudaBackend& backend, const Array& a, const Array& 
   cudaStream_t const stream = backend.stream();  // makes the device the current one, for which the library starts
   auto product = column_product(a, b, out, accumulate, workspace);
   if (product) product->tf32 = rounds_to_tf32(product->dtype);
-  const Plan* plan = product ? &state().plan(*product) : nullptr;
+  // An algorithm may have a block of threads for each matrix along an axis of the grid that ends at 65535.
+  constexpr std::int64_t kMostMatrices = 65535;
+  const Plan* plan = product && product->batch <= kMostMatrices ? &state().plan(*product) : nullptr;
   if (plan == nullptr || !plan->is_supported()) return multiply_strided(backend, a, b, out, accumulate);
   const Array &left = product->swapped ? b : a, &right = product->swapped ? a : b;
   void* const memory = workspace.defined() ? address(workspace) : nullptr;

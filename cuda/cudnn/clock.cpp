@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <mutex>
+#include <optional>
 
 #include <mnemo/core/error.h>
 #include <mnemo/cuda/cudnn/engine.h>
@@ -96,7 +97,8 @@ class CudnnClock final : public PlanClock {
     try {
       if (!session_) session_ = std::make_unique<Session>(device_);
       const Descriptor built = execution_plan(query, plan.engine, session_->device());
-      Stopwatch watch;
+      if (!watch_) watch_.emplace();
+      Stopwatch& watch = *watch_;
       const Zeros x(bytes_of(input_sizes(query.problem), query.problem.dtype), watch.stream());
       const Zeros w(bytes_of(weight_sizes(query.problem), query.problem.dtype), watch.stream());
       const Zeros y(bytes_of(output_sizes(query.problem), query.problem.dtype), watch.stream());
@@ -113,6 +115,7 @@ class CudnnClock final : public PlanClock {
  private:
   int device_;
   std::mutex mutex_;
+  std::optional<Stopwatch> watch_;  ///< outlives the session, whose stream it has
   std::unique_ptr<Session> session_;
 };
 

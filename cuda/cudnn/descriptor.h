@@ -16,6 +16,8 @@ template <class T>
 constexpr cudnnBackendAttributeType_t attribute_type() {
   if constexpr (std::is_same_v<T, std::int64_t>)
     return CUDNN_TYPE_INT64;
+  else if constexpr (std::is_same_v<T, std::int32_t>)
+    return CUDNN_TYPE_INT32;
   else if constexpr (std::is_same_v<T, float>)
     return CUDNN_TYPE_FLOAT;
   else if constexpr (std::is_same_v<T, double>)

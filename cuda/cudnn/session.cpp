@@ -1,7 +1,10 @@
 #include <mnemo/cuda/cudnn/session.h>
 
+#include <algorithm>
+
 #include <mnemo/core/error.h>
 #include <mnemo/cuda/cudnn/engine.h>
+#include <mnemo/cuda/device/conv_runner.h>
 #include <mnemo/cuda/device/properties.h>
 
 namespace mnemo::cuda {
@@ -14,9 +17,25 @@ const CudnnLibrary& usable_library() {
   return library;
 }
 
+CardProperties properties_of(int device) {
+  CardProperties properties = device_properties(device);
+  describe_by_library(device, properties);
+  return properties;
+}
+
 }  // namespace
 
-Session::Session(int device) : device_((usable_library(), device_descriptor(device_properties(device)))) {
+void describe_by_library(int device, CardProperties& properties) {
+  if (!cudnn_library().obstacle.empty()) return;
+  Descriptor described(CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR);
+  described.set(CUDNN_ATTR_DEVICEPROP_DEVICE_ID, std::int32_t{device}, "a device's number");
+  if (described.try_finalize() != CUDNN_STATUS_SUCCESS) return;
+  const std::vector<char> json =
+      described.get_list<char>(CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, "a device's description");
+  properties.json.assign(json.begin(), std::find(json.begin(), json.end(), '\0'));
+}
+
+Session::Session(int device) : device_((usable_library(), device_descriptor(properties_of(device)))) {
   check_cudnn(cudnn_library(), cudnn_library().create(&handle_), "opening cuDNN on the device");
 }
 

@@ -44,6 +44,11 @@ void CudaBackend::synchronize() {
     check(cudaStreamSynchronize(streams_->handle(stream)), "waiting for the device");
 }
 
+void CudaBackend::make_room() const {
+  // Of the backend itself nothing changes, as little as by the allocator's own flush.
+  const_cast<CudaBackend*>(this)->allocator().empty_cache();
+}
+
 void CudaBackend::wait(memory::StreamId waiting, memory::StreamId awaited) {
   check(cudaSetDevice(index_), "choosing the device");
   cudaEvent_t event = nullptr;
@@ -97,6 +102,12 @@ void CudaBackend::read(const Array& from, void* host) {
 
 void CudaBackend::write(const void* host, const Array& to) {
   if (to.numel() == 0) return;
+  if (is_capturing()) {
+    throw CudaError(
+        "[write] memory of the host cannot be copied to the device while a step is being recorded: it would be read "
+        "again "
+        "with every repetition; make it an input of StepGraph::run, or copy it before");
+  }
   // From memory that is not pinned the runtime has taken what it needs when this returns.
   check(cudaMemcpyAsync(address(to), host, static_cast<std::size_t>(to.bytes()), cudaMemcpyHostToDevice, stream()),
         "copying from the host");

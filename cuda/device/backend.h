@@ -23,10 +23,12 @@ class CudaBackend final : public Backend {
   int multiprocessors() const { return multiprocessors_; }
   /// Makes the device the current one of this thread, and gives the stream that the thread queues work in.
   cudaStream_t stream() const;
+  /// Gives cached memory back to the device, for what its driver needs.
+  void make_room() const;
   /// Whether what is queued there is recorded instead of done.
   bool is_capturing() const;
   /// What kernels of that stream leave partial results in.
-  const Scratch& scratch() const { return streams_->scratch(current_stream()); }
+  ScratchLease scratch() const { return streams_->scratch(current_stream()); }
 
   bool is_virtual() const override { return false; }
   std::string title() const override { return title_; }

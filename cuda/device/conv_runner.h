@@ -6,6 +6,7 @@
 
 #include <mnemo/core/backend.h>
 #include <mnemo/core/planning/plan_clock.h>
+#include <mnemo/cuda/card_properties.h>
 
 namespace mnemo::cuda {
 
@@ -22,6 +23,9 @@ class ConvRunner {
 
 /// Over cuDNN (cuda/cudnn/); where that is not built in or not found, one whose `run` says so.
 std::unique_ptr<ConvRunner> open_conv_runner();
+
+/// Replaces what cuDNN is told of a device by what it says of it itself, where it does.
+void describe_by_library(int device, CardProperties& properties);
 
 /// Times the engines that `open_conv_runner` runs; null where there are none.
 std::shared_ptr<PlanClock> open_plan_clock(int device);

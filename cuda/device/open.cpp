@@ -59,14 +59,15 @@ std::shared_ptr<Backend> open_cuda_device(int index, const memory::AllocatorConf
   cuda::check(cudaSetDevice(index), "choosing the device");
   auto streams = std::make_shared<cuda::Streams>();
   const memory::Bytes context = context_of(index, before);
-  const cuda::CardProperties properties = cuda::device_properties(index);
+  cuda::CardProperties properties = cuda::device_properties(index);
+  cuda::describe_by_library(index, properties);
   std::string obstacle;
   std::shared_ptr<ConvPlanner> planner = cuda::open_conv_planner(properties, obstacle);
   const bool has_library = planner != nullptr;
   const std::string version = planner ? planner->version() : "";
   auto book = std::make_shared<PlanBook>(
       PlanBook::Sources{std::move(planner), obstacle, std::nullopt, PlanTable(version, properties.name)});
-  auto source = std::make_unique<cuda::CudaSource>(index, streams, context);
+  auto source = std::make_unique<cuda::CudaSource>(index, streams, context, config.large_segment_size);
   const Card card = cuda::device_card(index, properties, context);
   return std::make_shared<cuda::CudaBackend>(
       card.name, card.title, index, std::move(streams), std::move(source), config,

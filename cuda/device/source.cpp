@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include <mnemo/cuda/device/check.h>
+#include <mnemo/memory/error.h>
 
 namespace mnemo::cuda {
 
@@ -11,9 +12,7 @@ namespace {
 using memory::Bytes;
 using memory::MiB;
 
-/// Physical memory comes in pieces, since only whole ones can be taken back: the page of large expandable segments
-/// where it divides what is asked for, else that of small ones.
-constexpr Bytes kLargePiece = 20 * MiB;
+/// The page of small expandable segments, and what the driver's memory comes in multiples of.
 constexpr Bytes kSmallPiece = 2 * MiB;
 
 CUdeviceptr address_of(const std::byte* pointer) { return reinterpret_cast<CUdeviceptr>(pointer); }
@@ -28,8 +27,8 @@ CUmemAllocationProp properties(int device) {
 
 }  // namespace
 
-CudaSource::CudaSource(int device, std::shared_ptr<const Streams> streams, Bytes context)
-    : device_(device), streams_(std::move(streams)), context_(context) {}
+CudaSource::CudaSource(int device, std::shared_ptr<const Streams> streams, Bytes context, Bytes large_page)
+    : device_(device), streams_(std::move(streams)), context_(context), large_page_(large_page) {}
 
 CudaSource::~CudaSource() {
   report(cudaSetDevice(device_), "choosing the device");
@@ -74,7 +73,12 @@ void CudaSource::release_range(std::byte* range, Bytes bytes) noexcept {
 
 bool CudaSource::map(std::byte* address, Bytes bytes) {
   check(cudaSetDevice(device_), "choosing the device");
-  const Bytes piece = bytes % kLargePiece == 0 ? kLargePiece : kSmallPiece;
+  if (bytes % kSmallPiece != 0) {
+    throw ConfigError(
+        "[cuda] expandable segments of a GPU grow in multiples of 2 MiB: set large_segment_size_mb to an even number");
+  }
+  // In pieces, since only whole ones can be taken back: the page of large segments where it divides what is asked for.
+  const Bytes piece = bytes % large_page_ == 0 ? large_page_ : kSmallPiece;
   const CUmemAllocationProp memory = properties(device_);
   CUmemAccessDesc access = {};
   access.location = memory.location;
@@ -105,11 +109,21 @@ bool CudaSource::map(std::byte* address, Bytes bytes) {
   return false;
 }
 
+/// Streams that are being recorded are left out: what they hold is not done yet, and is kept (CachingAllocator::keep).
+void CudaSource::wait_for_all() noexcept {
+  for (int stream = 0; stream < streams_->count(); ++stream) {
+    cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+    report(cudaStreamIsCapturing(streams_->handle(stream), &status), "asking whether a step is being recorded");
+    if (status == cudaStreamCaptureStatusNone)
+      report(cudaStreamSynchronize(streams_->handle(stream)), "waiting before memory is taken from addresses");
+  }
+}
+
 void CudaSource::unmap(std::byte* address, Bytes bytes) noexcept {
   if (bytes == 0) return;
   report(cudaSetDevice(device_), "choosing the device");
   // Unlike cudaFree, the driver does not wait for kernels that still use the memory.
-  report(cudaDeviceSynchronize(), "waiting before memory is taken from addresses");
+  wait_for_all();
   report(driver().unmap(address_of(address), count_of(bytes)), "taking memory from addresses");
   for (auto mapping = mappings_.lower_bound(address); mapping != mappings_.end() && mapping->first < address + bytes;
        mapping = mappings_.erase(mapping)) {

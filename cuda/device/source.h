@@ -18,8 +18,9 @@ namespace mnemo::cuda {
 /// What a device without memory left answers is null or false; any other error is a CudaError.
 class CudaSource final : public memory::Source {
  public:
-  /// `context` bytes were taken by this process before anything was allocated.
-  CudaSource(int device, std::shared_ptr<const Streams> streams, memory::Bytes context);
+  /// `context` bytes were taken by this process before anything was allocated; large expandable segments grow by
+  /// `large_page` bytes.
+  CudaSource(int device, std::shared_ptr<const Streams> streams, memory::Bytes context, memory::Bytes large_page);
   ~CudaSource() override;
 
   std::byte* allocate(memory::Bytes bytes) override;
@@ -44,10 +45,12 @@ class CudaSource final : public memory::Source {
 
   cudaEvent_t pending(memory::EventId event) const;
   void forget(memory::EventId event);
+  void wait_for_all() noexcept;
 
   int device_;
   std::shared_ptr<const Streams> streams_;
   memory::Bytes context_;
+  memory::Bytes large_page_;
   memory::Bytes used_ = 0;                  ///< by segments and mappings
   std::map<std::byte*, Mapping> mappings_;  ///< by address
   std::deque<cudaEvent_t> events_;          ///< number first_event_ + i; null when it is known to be done

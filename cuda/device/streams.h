@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <mutex>
 #include <vector>
 
@@ -22,6 +23,11 @@ struct Scratch {
   std::byte* partials = nullptr;  ///< kBytes, aligned to 256, of any content
 };
 
+/// The memory of a stream, for one thread at a time: what a thread has queued between two of its uses stays together.
+struct ScratchLease : Scratch {
+  std::unique_lock<std::recursive_mutex> lock;
+};
+
 class Streams {
  public:
   /// Makes stream 0. The device must be current.
@@ -32,13 +38,16 @@ class Streams {
 
   memory::StreamId add();
   cudaStream_t handle(memory::StreamId stream) const { return at(stream).handle; }
-  const Scratch& scratch(memory::StreamId stream) const { return at(stream).scratch; }
+  ScratchLease scratch(memory::StreamId stream) const {
+    return {at(stream).scratch, std::unique_lock(*at(stream).in_use)};
+  }
   int count() const;
 
  private:
   struct Entry {
     cudaStream_t handle = nullptr;
     Scratch scratch;
+    std::shared_ptr<std::recursive_mutex> in_use = std::make_shared<std::recursive_mutex>();
   };
   static constexpr int kMost = 256;
 

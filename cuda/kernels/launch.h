@@ -31,8 +31,14 @@ void launch(const CudaBackend& backend, dim3 blocks, dim3 threads, void (*kernel
   config.gridDim = blocks;
   config.blockDim = threads;
   config.stream = backend.stream();
-  check(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(std::forward<Arguments>(arguments))...),
-        "starting a kernel");
+  const auto start = [&] { return cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...); };
+  cudaError_t status = start();
+  if (status == cudaErrorMemoryAllocation) {  // a kernel that starts for the first time is loaded into memory
+    cudaGetLastError();
+    backend.make_room();
+    status = start();
+  }
+  check(status, "starting a kernel");
 }
 
 /// This thread's number among all of a one-dimensional grid, and how many there are: `for (i = first(); i < n; i +=

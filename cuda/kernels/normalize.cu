@@ -75,6 +75,7 @@ struct Forward {
 }  // namespace
 
 void CudaBackend::normalize(const NormalizeCall& call) {
+  const ScratchLease lease = scratch();  // sums and elements are two launches
   if (call.channels == 0) return;
   visit_floating(call.x.dtype(), [&](auto zero) {
     using E = decltype(zero);

@@ -16,7 +16,7 @@ void normalize_with(const CudaBackend& backend, const Op& op, Division d, bool s
   if (points) {
     const std::int64_t columns = d.channels / V;
     d.width = 1;
-    while (d.width < columns && d.width < kWarp && 2 * d.width * V <= kTile) d.width *= 2;
+    while (d.width < columns && d.width < kWarp && 2 * d.width * V <= kChannelTile) d.width *= 2;
     // Narrower where fewer lanes have nothing to do then, as long as 4 lanes are side by side.
     const auto lanes = [&](int width) { return (columns + width - 1) / width * width; };
     for (int width = d.width / 2; width >= 4; width /= 2) {

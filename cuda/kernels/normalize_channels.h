@@ -58,7 +58,7 @@ struct Division {
   unsigned* counters = nullptr;  ///< one per unit
 };
 
-inline constexpr int kTile = 128;    ///< channels of a unit of points, at most
+inline constexpr int kChannelTile = 128;    ///< channels of a unit of points, at most
 inline constexpr int kUnderWay = 4;  ///< packs that a thread is loading, those of all inputs together
 /// Blocks on a multiprocessor at once, at least: as many as there are registers for.
 template <int V>

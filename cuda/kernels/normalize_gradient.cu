@@ -48,6 +48,7 @@ struct Gradient {
 }  // namespace
 
 void CudaBackend::normalize_gradient(const NormalizeGradientCall& call) {
+  const ScratchLease lease = scratch();  // sums and elements are two launches
   const bool sums = call.training || call.dweight.defined() || call.dbias.defined();
   if (call.channels == 0 || !(sums || call.dx.defined())) return;
   visit_floating(call.x.dtype(), [&](auto zero) {

@@ -36,8 +36,8 @@ __global__ void __launch_bounds__(kThreads, kNormalizeBlocks<V>) normalize_point
   using T = typename Op::Real;
   using P = Pack<typename Op::Element, V>;
   constexpr int kWarps = kThreads / kWarp;
-  __shared__ double parts[kWarps][2 * kTile];
-  __shared__ Pair numbers[kTile];
+  __shared__ double parts[kWarps][2 * kChannelTile];
+  __shared__ Pair numbers[kChannelTile];
   const unsigned block = block_of(d), units = static_cast<unsigned>(d.units);
   const std::int64_t unit = block % units;  // neighbouring blocks have neighbouring memory
   const int split = static_cast<int>(block / units);

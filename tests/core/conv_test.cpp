@@ -2,6 +2,8 @@
 
 #include <numeric>
 
+#include <mnemo/core/families.h>
+
 #include "conv_problems.h"
 
 using namespace mnemo;
@@ -185,4 +187,28 @@ TEST_CASE("conv: half weight gradients of a long batch are summed in float") {
       CHECK(w == std::vector<double>{1024, 1024});
     }
   }
+}
+
+TEST_CASE(
+    "conv: a card's engines get operands at multiples of 16 bytes, by way of copies that count on the virtual card") {
+  const Device device = Device::open("virtual:h200");
+  ConvProblem problem;
+  problem.batch = 2;
+  problem.in_channels = problem.out_channels = 3;
+  problem.in = problem.out = {1, 33, 33};
+  problem.kernel = {1, 3, 3};
+  problem.padding = {0, 1, 1};
+  const Array two({2, 3, 33, 33}, DType::float32, device), four({4, 3, 33, 33}, DType::float32, device);
+  const Array w({3, 3, 3, 3}, DType::float32, device);
+  const auto peak_of = [&](const Array& x) {
+    conv(problem, x, w, {});  // its plan's workspace is cached from here on
+    device.allocator().reset_peak();
+    const memory::Bytes before = device.allocator().allocated();
+    conv(problem, x, w, {});
+    return device.allocator().peak().allocated - before;
+  };
+  const memory::Bytes plain = peak_of(two);
+  CHECK(four.slice(0, 1, 3).layout().offset * 4 % 16 != 0);
+  CHECK(peak_of(four.slice(0, 2, 4)) == plain);          // two images are a multiple of 16 bytes
+  CHECK(peak_of(four.slice(0, 1, 3)) == plain + 26624);  // 2 * 3 * 33 * 33 * 4 bytes, rounded up to 512
 }

@@ -34,6 +34,8 @@ class EmulatedClock final : public PlanClock {
 
 std::unique_ptr<ConvRunner> open_conv_runner() { return std::make_unique<EmulatedRunner>(); }
 
+void describe_by_library(int, CardProperties&) {}
+
 std::shared_ptr<PlanClock> open_plan_clock(int) { return std::make_shared<EmulatedClock>(); }
 
 }  // namespace mnemo::cuda

@@ -31,6 +31,7 @@ struct State {
   std::mutex mutex;
   std::size_t capacity = 150754820096, context = 500 << 20, used = 0;
   std::map<void*, std::size_t> segments;
+  int capturing = 0;
   cudaError_t next = cudaSuccess, sticky = cudaSuccess, last = cudaSuccess;
 };
 
@@ -180,7 +181,9 @@ cudaError_t cudaRuntimeGetVersion(int* version) {
   *version = 13000;
   return answer();
 }
-cudaError_t cudaDeviceSynchronize() { return answer(); }
+cudaError_t cudaDeviceSynchronize() {
+  return answer(state().capturing > 0 ? cudaErrorStreamCaptureUnsupported : cudaSuccess);
+}
 
 cudaError_t cudaMalloc(void** pointer, std::size_t bytes) {
   State& s = state();
@@ -269,11 +272,13 @@ cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEve
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
   if (stream->captured != nullptr) return answer(cudaErrorInvalidValue);
   stream->captured = new CUgraph_st;
+  ++state().capturing;
   return answer();
 }
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   if (stream->captured == nullptr) return answer(cudaErrorInvalidValue);
   *graph = std::exchange(stream->captured, nullptr);
+  --state().capturing;
   return answer();
 }
 cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status) {
