@@ -143,6 +143,36 @@ TEST_CASE("cuda: what a step leaves behind at its first run is not where another
   CHECK(kept[1].array().values<float>() == std::vector<float>(65, 1.0f));
 }
 
+TEST_CASE("cuda: autocast around recorded steps: half copies are those of the present parameters") {
+  if (!cuda_device()) return;
+  const Device device = new_cuda_device();
+  const DeviceScope scope(device);
+  const Tensor x(full({4, 4}, 1, DType::float32, device));
+  Tensor weight(full({4, 4}, 1, DType::float32, device), true);
+  const AutocastScope half(DType::bfloat16);
+  StepGraph graph(device);
+  const auto step = [&](std::span<const Tensor> in) { return matmul(in[0], weight).detach(); };
+  for (const double value : {1.0, 1.0, 2.0, 3.0}) {
+    fill(weight.array(), value);
+    CHECK(graph.run({x}, step).values<float>() == std::vector<float>(16, static_cast<float>(4 * value)));
+  }
+  CHECK(graph.recorded() == 1);
+}
+
+TEST_CASE("cuda: a step that copies memory of the host cannot be recorded") {
+  if (!cuda_device()) return;
+  const Device device = new_cuda_device();
+  const DeviceScope scope(device);
+  StepGraph graph(device);
+  const Tensor x(full({2}, 1, DType::float32, device));
+  const auto step = [&](std::span<const Tensor> in) {
+    return in[0] + Tensor(Array::from(std::vector<float>{1, 2}, {2}, device));
+  };
+  CHECK(graph.run({x}, step).values<float>() == std::vector<float>{2, 3});
+  CHECK_THROWS_AS(graph.run({x}, step), CudaError);
+  CHECK((x + x).values<float>() == std::vector<float>{2, 2});
+}
+
 TEST_CASE("cuda: a step that reads a value cannot be recorded, says so, and leaves the device usable") {
   if (!cuda_device()) return;
   const Device device = new_cuda_device();

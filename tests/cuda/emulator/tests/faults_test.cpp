@@ -11,6 +11,7 @@
 #include <mnemo/core/device_memory.h>
 #include <mnemo/core/error.h>
 #include <mnemo/core/families.h>
+#include <mnemo/core/stream.h>
 
 using namespace mnemo;
 using memory::GiB;
@@ -91,4 +92,39 @@ TEST_CASE("cuda: faults: without a device there is a reason") {
   }
   unsetenv("MNEMO_EMULATOR_ABSENT");  // NOLINT(concurrency-mt-unsafe): the same
   CHECK(text.find("no NVIDIA driver is loaded") != std::string::npos);
+}
+
+TEST_CASE("cuda: faults: memory of a lost context is given up without an end of the process") {
+  {
+    const Device device = Device::open("cuda", memory::AllocatorConfig::parse("expandable_segments:True"));
+    Array shared({1000}, DType::float32, device), other({3 * MiB}, DType::uint8, device);
+    const Stream second = Stream::create(device);
+    shared.record_stream(second);
+    emulator::fail_next(cudaErrorLaunchFailure);
+    CHECK_THROWS_AS(fill(other, 1), CudaError);
+    shared = Array();
+    CHECK_THROWS_AS(device.backend().synchronize(), CudaError);
+  }
+  emulator::fail_next(cudaSuccess);
+  CHECK(full({2}, 3, DType::float32, Device::open("cuda")).values<float>() == std::vector<float>{3, 3});
+}
+
+TEST_CASE("cuda: faults: segments that cannot be mapped in whole pages are refused, others grow and shrink") {
+  const Device odd =
+      Device::open("cuda", memory::AllocatorConfig::parse("expandable_segments:True,large_segment_size_mb:21"));
+  CHECK_THROWS_AS(Array({30 * MiB}, DType::uint8, odd), ConfigError);
+  const Device even =
+      Device::open("cuda", memory::AllocatorConfig::parse("expandable_segments:True,large_segment_size_mb:32"));
+  {
+    Array first({150 * MiB}, DType::uint8, even);
+    const Array last({10 * MiB}, DType::uint8, even);
+    first = Array();
+    memory::empty_cache(even);  // 128 of the 160 MiB, four pages of five
+    CHECK(memory::reserved(even) == 32 * MiB);
+    fill(last, 1);
+    const Array again({100 * MiB}, DType::uint8, even);
+    fill(again, 1);
+  }
+  memory::empty_cache(even);
+  CHECK(memory::reserved(even) == 0);
 }
