@@ -58,6 +58,10 @@ void CudaSource::free(std::byte* segment, Bytes bytes) noexcept {
 }
 
 std::byte* CudaSource::reserve_range(Bytes bytes) {
+  if (large_page_ % kSmallPiece != 0) {
+    throw ConfigError(
+        "[cuda] expandable segments of a GPU grow in multiples of 2 MiB: set large_segment_size_mb to an even number");
+  }
   check(cudaSetDevice(device_), "choosing the device");
   if (!driver().obstacle.empty()) return nullptr;
   CUdeviceptr address = 0;
@@ -73,10 +77,6 @@ void CudaSource::release_range(std::byte* range, Bytes bytes) noexcept {
 
 bool CudaSource::map(std::byte* address, Bytes bytes) {
   check(cudaSetDevice(device_), "choosing the device");
-  if (bytes % kSmallPiece != 0) {
-    throw ConfigError(
-        "[cuda] expandable segments of a GPU grow in multiples of 2 MiB: set large_segment_size_mb to an even number");
-  }
   // In pieces, since only whole ones can be taken back: the page of large segments where it divides what is asked for.
   const Bytes piece = bytes % large_page_ == 0 ? large_page_ : kSmallPiece;
   const CUmemAllocationProp memory = properties(device_);
