@@ -75,6 +75,8 @@ StepGraph::Entry& StepGraph::entry_for(std::span<const Tensor> inputs) {
 /// Records the step if need be, and queues the recorded work.
 void StepGraph::repeat(Entry& entry, const Step& step) {
   if (!entry.capture || !entry.capture->is_repeatable()) {
+    // What the plain run left in the cache would be reserved beside what the recording takes for the same.
+    stream_.device().allocator().empty_cache();
     auto capture = std::make_unique<Capture>(stream_.device());
     // Half copies of the parameters must be made anew with every repetition, and must not be kept from this one.
     const FreshCopies copies;
