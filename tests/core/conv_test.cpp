@@ -209,6 +209,6 @@ TEST_CASE(
   };
   const memory::Bytes plain = peak_of(two);
   CHECK(eight.slice(0, 1, 3).layout().offset * 4 % 16 != 0);
-  CHECK(peak_of(four.slice(0, 2, 4)) == plain);           // two images are a multiple of 16 bytes
+  CHECK(peak_of(eight.slice(0, 4, 6)) == plain);          // four images are a multiple of 16 bytes
   CHECK(peak_of(eight.slice(0, 1, 3)) == plain + 26624);  // 2 * 3 * 33 * 33 * 4 bytes, rounded up to 512
 }
