@@ -110,9 +110,9 @@ TEST_CASE("cuda: faults: memory of a lost context is given up without an end of 
 }
 
 TEST_CASE("cuda: faults: segments that cannot be mapped in whole pages are refused, others grow and shrink") {
-  const Device odd =
-      Device::open("cuda", memory::AllocatorConfig::parse("expandable_segments:True,large_segment_size_mb:21"));
-  CHECK_THROWS_AS(Array({30 * MiB}, DType::uint8, odd), ConfigError);
+  CHECK_THROWS_AS(
+      Device::open("cuda", memory::AllocatorConfig::parse("expandable_segments:True,large_segment_size_mb:21")),
+      ConfigError);
   const Device even =
       Device::open("cuda", memory::AllocatorConfig::parse("expandable_segments:True,large_segment_size_mb:32"));
   {
