@@ -35,7 +35,8 @@ CachingAllocator::State::~State() {
       source->free(segment.data, segment.size);
       continue;
     }
-    wait_if_possible([&] { source->wait(source->record(segment.stream)); });
+    const StreamId used_by = segment.stream;
+    wait_if_possible([&] { source->wait(source->record(used_by)); });
     for (const Block* block = segment.first; block != nullptr;) {
       // Neighbouring blocks may share a page, so whole mapped stretches go at once.
       std::byte* const begin = block->data;
