@@ -21,7 +21,8 @@ std::size_t count_of(Bytes bytes) { return static_cast<std::size_t>(bytes); }
 CUmemAllocationProp properties(int device) {
   CUmemAllocationProp properties = {};
   properties.type = CU_MEM_ALLOCATION_TYPE_PINNED;
-  properties.location = {CU_MEM_LOCATION_TYPE_DEVICE, {device}};
+  properties.location.type = CU_MEM_LOCATION_TYPE_DEVICE;
+  properties.location.id = device;
   return properties;
 }
 
