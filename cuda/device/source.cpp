@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include <mnemo/core/error.h>
 #include <mnemo/cuda/device/check.h>
 #include <mnemo/memory/error.h>
 
@@ -110,12 +111,16 @@ bool CudaSource::map(std::byte* address, Bytes bytes) {
   return false;
 }
 
+bool CudaSource::is_recorded(memory::StreamId stream) const noexcept {
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  report(cudaStreamIsCapturing(streams_->handle(stream), &status), "asking whether a step is being recorded");
+  return status != cudaStreamCaptureStatusNone;
+}
+
 /// Streams that are being recorded are left out: what they hold is not done yet, and is kept (CachingAllocator::keep).
 void CudaSource::wait_for_all() noexcept {
   for (int stream = 0; stream < streams_->count(); ++stream) {
-    cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
-    report(cudaStreamIsCapturing(streams_->handle(stream), &status), "asking whether a step is being recorded");
-    if (status == cudaStreamCaptureStatusNone)
+    if (!is_recorded(stream))
       report(cudaStreamSynchronize(streams_->handle(stream)), "waiting before memory is taken from addresses");
   }
 }
@@ -151,6 +156,12 @@ Bytes CudaSource::others_bytes() const { return std::max<Bytes>(0, capacity() - 
 
 memory::EventId CudaSource::record(memory::StreamId stream) {
   check(cudaSetDevice(device_), "choosing the device");
+  if (is_recorded(stream)) {
+    throw CudaError(
+        "[cuda] a stream that is being recorded has no present end: memory of another stream that a recorded step uses "
+        "must "
+        "not be freed in it");
+  }
   cudaEvent_t event = nullptr;
   if (spare_.empty()) {
     check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "making an event");

@@ -45,6 +45,7 @@ class CudaSource final : public memory::Source {
 
   cudaEvent_t pending(memory::EventId event) const;
   void forget(memory::EventId event);
+  bool is_recorded(memory::StreamId stream) const noexcept;
   void wait_for_all() noexcept;
 
   int device_;

@@ -159,6 +159,27 @@ TEST_CASE("cuda: autocast around recorded steps: half copies are those of the pr
   CHECK(graph.recorded() == 1);
 }
 
+TEST_CASE("cuda: memory of another stream that is freed while a step is recorded is never handed out again") {
+  if (!cuda_device()) return;
+  const Device device = new_cuda_device();
+  const DeviceScope scope(device);
+  StepGraph graph(device);
+  const Tensor x(full({2}, 1, DType::float32, device));
+  Array outside = full({5000000}, 3, DType::float32, device);
+  const auto step = [&](std::span<const Tensor> in) {
+    if (!Capture::is_rehearsal()) {
+      outside.record_stream(Stream(device));
+      outside = Array();
+    }
+    return in[0] * 2.0;
+  };
+  for (int i = 0; i < 4; ++i) CHECK(graph.run({x}, step).values<float>() == std::vector<float>{2, 2});
+  const memory::Bytes reserved = memory::reserved(device);
+  const Array another = full({5000000}, 4, DType::float32, device);
+  CHECK(memory::reserved(device) > reserved);
+  CHECK(another.slice(0, 7, 8).item() == 4);
+}
+
 TEST_CASE("cuda: a step that copies memory of the host cannot be recorded") {
   if (!cuda_device()) return;
   const Device device = new_cuda_device();
