@@ -96,7 +96,7 @@ class CudnnClock final : public PlanClock {
     check(cudaSetDevice(device_), "choosing the device");
     try {
       if (!session_) session_ = std::make_unique<Session>(device_);
-      const Descriptor built = execution_plan(query, plan.engine, session_->device());
+      const Descriptor built = session_->plan(query, plan.engine);
       if (!watch_) watch_.emplace();
       Stopwatch& watch = *watch_;
       const Zeros x(bytes_of(input_sizes(query.problem), query.problem.dtype), watch.stream());

@@ -141,7 +141,7 @@ void set_scaling(Descriptor& node, const Operation& names) {
 
 }  // namespace
 
-std::optional<Descriptor> conv_graph(const ConvQuery& query, std::string& refusal) {
+std::optional<Descriptor> conv_graph(const ConvQuery& query, std::string& refusal, cudnnHandle_t handle) {
   const ConvProblem& problem = query.problem;
   const Descriptor x = tensor(1, told(problem, problem.batch, problem.in_channels, problem.in), query);
   const Descriptor w =
@@ -160,6 +160,7 @@ std::optional<Descriptor> conv_graph(const ConvQuery& query, std::string& refusa
     set_scaling<float>(node, names);
   }
   Descriptor graph(CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
+  if (handle != nullptr) graph.set(CUDNN_ATTR_OPERATIONGRAPH_HANDLE, handle, "the graph's device");
   for (const auto& [descriptor, what] : {std::pair{&node, "the operation"}, std::pair{&graph, "the graph"}}) {
     if (descriptor == &graph) graph.set(CUDNN_ATTR_OPERATIONGRAPH_OPS, node, "the graph's operation");
     const cudnnStatus_t status = descriptor->try_finalize();

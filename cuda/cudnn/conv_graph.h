@@ -9,8 +9,9 @@
 
 namespace mnemo::cuda {
 
-/// The graph, or none and the library's words if it does not support such an operation.
-std::optional<Descriptor> conv_graph(const ConvQuery& query, std::string& refusal);
+/// The graph, or none and the library's words if it does not support such an operation. `handle` is that of the device
+/// which will run it, or null.
+std::optional<Descriptor> conv_graph(const ConvQuery& query, std::string& refusal, cudnnHandle_t handle = nullptr);
 
 /// Whether a status means "not this one" rather than "something is wrong".
 inline bool is_refusal(cudnnStatus_t status) { return status / 1000 * 1000 == CUDNN_STATUS_NOT_SUPPORTED; }

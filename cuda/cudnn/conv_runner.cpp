@@ -34,7 +34,7 @@ class CudnnRunner final : public ConvRunner {
  private:
   const Descriptor& build(const ConvCall& call) {
     const ConvQuery query{call.problem, call.pass, call.layout};
-    Descriptor plan = execution_plan(query, call.plan.engine, session_->device());
+    Descriptor plan = session_->plan(query, call.plan.engine);
     const auto workspace = plan.get<std::int64_t>(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, "a plan's workspace");
     if (workspace > call.plan.workspace) {
       throw CudaError(

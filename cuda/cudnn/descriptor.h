@@ -18,6 +18,8 @@ constexpr cudnnBackendAttributeType_t attribute_type() {
     return CUDNN_TYPE_INT64;
   else if constexpr (std::is_same_v<T, std::int32_t>)
     return CUDNN_TYPE_INT32;
+  else if constexpr (std::is_same_v<T, cudnnHandle_t>)
+    return CUDNN_TYPE_HANDLE;
   else if constexpr (std::is_same_v<T, float>)
     return CUDNN_TYPE_FLOAT;
   else if constexpr (std::is_same_v<T, double>)

@@ -80,16 +80,20 @@ std::string engine_name(const Descriptor& config, const Descriptor& engine) {
   return name;
 }
 
-Descriptor execution_plan(const ConvQuery& query, std::string_view name, const Descriptor& device) {
+namespace {
+
+/// `for_device` tells an engine, and then a plan, which device they are for.
+template <class ForDevice>
+Descriptor plan_of(const ConvQuery& query, std::string_view name, cudnnHandle_t handle, const ForDevice& for_device) {
   const EngineName wanted = parse(name);
   const std::string what = fmt::format("engine {} for {}", name, describe(query));
   std::string refusal;
-  const std::optional<Descriptor> graph = conv_graph(query, refusal);
+  const std::optional<Descriptor> graph = conv_graph(query, refusal, handle);
   if (!graph) throw CudaError(fmt::format("[cudnn] {}: {}", what, refusal));
   Descriptor engine(CUDNN_BACKEND_ENGINE_DESCRIPTOR);
   engine.set(CUDNN_ATTR_ENGINE_OPERATION_GRAPH, *graph, "an engine's graph");
   engine.set(CUDNN_ATTR_ENGINE_GLOBAL_INDEX, wanted.number, "an engine's number");
-  engine.set(CUDNN_ATTR_ENGINE_DEVICEPROP, device, "an engine's device");
+  for_device(engine, CUDNN_ATTR_ENGINE_DEVICEPROP);
   engine.finalize(what.c_str());
   const std::vector<Descriptor> knobs = choices(wanted.knobs);
   std::vector<cudnnBackendDescriptor_t> handles;
@@ -101,9 +105,25 @@ Descriptor execution_plan(const ConvQuery& query, std::string_view name, const D
   config.finalize(what.c_str());
   Descriptor plan(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
   plan.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, config, "a plan's engine");
-  plan.set(CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, device, "a plan's device");
+  for_device(plan, CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP);
   plan.finalize(what.c_str());
   return plan;
+}
+
+}  // namespace
+
+Descriptor execution_plan(const ConvQuery& query, std::string_view name, const Descriptor& device) {
+  return plan_of(query, name, nullptr, [&](Descriptor& of, cudnnBackendAttributeName_t attribute) {
+    of.set(attribute, device, "a plan's device");
+  });
+}
+
+Descriptor execution_plan(const ConvQuery& query, std::string_view name, cudnnHandle_t handle) {
+  return plan_of(query, name, handle, [&](Descriptor& of, cudnnBackendAttributeName_t attribute) {
+    // An engine knows its device from the graph.
+    if (attribute == CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP)
+      of.set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, handle, "a plan's device");
+  });
 }
 
 }  // namespace mnemo::cuda

@@ -19,5 +19,7 @@ std::string engine_name(const Descriptor& config, const Descriptor& engine);
 /// The plan by which that engine solves a pass on such a device. It runs on a device with the same properties. Throws
 /// CudaError with the library's words if it does not take the engine, or the name is none.
 Descriptor execution_plan(const ConvQuery& query, std::string_view engine, const Descriptor& device);
+/// The same for the device of a handle.
+Descriptor execution_plan(const ConvQuery& query, std::string_view engine, cudnnHandle_t handle);
 
 }  // namespace mnemo::cuda

@@ -41,6 +41,15 @@ Session::Session(int device) : device_((usable_library(), device_descriptor(prop
 
 Session::~Session() { cudnn_library().destroy(handle_); }
 
+Descriptor Session::plan(const ConvQuery& query, std::string_view engine) const {
+  try {
+    return execution_plan(query, engine, handle_);
+  } catch (const CudaError&) {
+    // As it was decided on: from the description of the device. What the library says against that is what counts.
+    return execution_plan(query, engine, device_);
+  }
+}
+
 void Session::run(cudaStream_t stream, const Descriptor& plan, const Operands& operands) {
   const CudnnLibrary& library = cudnn_library();
   if (stream != stream_) {

@@ -1,8 +1,11 @@
 // cuDNN on a device that is there: its handle, and how a plan is run.
 #pragma once
 
+#include <string_view>
+
 #include <cuda_runtime_api.h>
 
+#include <mnemo/core/planning/conv_query.h>
 #include <mnemo/cuda/cudnn/descriptor.h>
 
 namespace mnemo::cuda {
@@ -24,8 +27,8 @@ class Session {
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
-  /// What plans for this device are built with.
-  const Descriptor& device() const { return device_; }
+  /// The plan by which an engine solves a pass on this device. Throws CudaError if the library does not take it.
+  Descriptor plan(const ConvQuery& query, std::string_view engine) const;
   /// Queues the plan in the stream.
   void run(cudaStream_t stream, const Descriptor& plan, const Operands& operands);
 
