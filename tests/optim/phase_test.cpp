@@ -26,7 +26,8 @@ TEST_CASE("an optimizer tells whoever listens when its phase begins and ends") {
     sgd.step();
   }
   std::vector<std::string> seen;
-  for (const memory::Event& event : recorder.recording().events())
+  const memory::Recording recording = recorder.recording();
+  for (const memory::Event& event : recording.events())
     seen.push_back(fmt::format("{} {}: {} {}", name(event.kind), event.tag.op, name(event.tag.phase), event.tag.step));
   CHECK(seen == std::vector<std::string>{"marker phase optimizer: optimizer 7", "marker phase backward: backward 7"});
 }
