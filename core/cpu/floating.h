@@ -1,27 +1,11 @@
-// The switch over the four floating-point dtypes, for families that know no others.
+// Elements of whichever floating-point dtype.
 #pragma once
 
-#include <cassert>
+#include <cstdint>
 
-#include <mnemo/core/dtype.h>
+#include <mnemo/core/visit_floating.h>
 
 namespace mnemo::cpu {
-
-/// Like `visit`, for half as many types. REQUIRES: is_floating(dtype).
-template <class F>
-void visit_floating(DType dtype, F&& f) {
-  assert(is_floating(dtype));
-  switch (dtype) {
-    case DType::float64:
-      return f(double{});
-    case DType::float16:
-      return f(float16{});
-    case DType::bfloat16:
-      return f(bfloat16{});
-    default:
-      return f(float{});
-  }
-}
 
 /// Elements of any floating dtype, read and written as doubles: for the few per channel.
 class FloatingElements {

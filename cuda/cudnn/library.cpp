@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include <mnemo/core/error.h>
+#include <mnemo/cuda/dynamic_library.h>
 
 namespace mnemo::cuda {
 
@@ -31,22 +32,6 @@ std::vector<std::string> candidates() {
   return paths;
 }
 
-/// The first candidate that can be loaded; `obstacle` is why none could. It stays loaded: cuDNN does not like to leave.
-void* load(std::string& obstacle) {
-  for (const std::string& path : candidates()) {
-    if (void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL)) return handle;
-    const char* reason = dlerror();  // NOLINT(concurrency-mt-unsafe): of this thread in glibc
-    obstacle += (obstacle.empty() ? "" : "; ") + (reason == nullptr ? path : std::string(reason));
-  }
-  return nullptr;
-}
-
-template <class Function>
-void find(void* handle, const char* name, Function& function, std::string& obstacle) {
-  function = reinterpret_cast<Function>(dlsym(handle, name));
-  if (function == nullptr && obstacle.empty()) obstacle = fmt::format("{} has no {}", kSoName, name);
-}
-
 /// While it ranks, cuDNN loads NVRTC and unloads it again, which takes 10 to 80 ms and leaks each time. Once it is held
 /// here, no query takes more than 6 ms. Where it is not found, cuDNN finds it by its own means, as slowly as before.
 void hold_nvrtc(const CudnnLibrary& library) {
@@ -59,29 +44,30 @@ void hold_nvrtc(const CudnnLibrary& library) {
 
 CudnnLibrary open() {
   CudnnLibrary library;
-  void* handle = load(library.obstacle);
-  if (handle == nullptr) return library;
-  library.obstacle.clear();
-  std::string& obstacle = library.obstacle;
-  find(handle, "cudnnGetVersion", library.get_version, obstacle);
-  find(handle, "cudnnGetCudartVersion", library.get_cudart_version, obstacle);
-  find(handle, "cudnnGetMaxDeviceVersion", library.get_max_device_version, obstacle);
-  find(handle, "cudnnGetErrorString", library.get_error_string, obstacle);
-  find(handle, "cudnnGetLastErrorString", library.get_last_error_string, obstacle);
-  find(handle, "cudnnBackendCreateDescriptor", library.create_descriptor, obstacle);
-  find(handle, "cudnnBackendDestroyDescriptor", library.destroy_descriptor, obstacle);
-  find(handle, "cudnnBackendSetAttribute", library.set_attribute, obstacle);
-  find(handle, "cudnnBackendGetAttribute", library.get_attribute, obstacle);
-  find(handle, "cudnnBackendFinalize", library.finalize, obstacle);
-  find(handle, "cudnnCreate", library.create, obstacle);
-  find(handle, "cudnnDestroy", library.destroy, obstacle);
-  find(handle, "cudnnSetStream", library.set_stream, obstacle);
-  find(handle, "cudnnBackendExecute", library.execute, obstacle);
-  if (!obstacle.empty()) return library;
+  DynamicLibrary file(candidates());
+  if (file.is_loaded()) {
+    file.find("cudnnGetVersion", library.get_version);
+    file.find("cudnnGetCudartVersion", library.get_cudart_version);
+    file.find("cudnnGetMaxDeviceVersion", library.get_max_device_version);
+    file.find("cudnnGetErrorString", library.get_error_string);
+    file.find("cudnnGetLastErrorString", library.get_last_error_string);
+    file.find("cudnnBackendCreateDescriptor", library.create_descriptor);
+    file.find("cudnnBackendDestroyDescriptor", library.destroy_descriptor);
+    file.find("cudnnBackendSetAttribute", library.set_attribute);
+    file.find("cudnnBackendGetAttribute", library.get_attribute);
+    file.find("cudnnBackendFinalize", library.finalize);
+    file.find("cudnnCreate", library.create);
+    file.find("cudnnDestroy", library.destroy);
+    file.find("cudnnSetStream", library.set_stream);
+    file.find("cudnnBackendExecute", library.execute);
+  }
+  library.obstacle = file.obstacle();
+  if (!library.obstacle.empty()) return library;
   const std::size_t version = library.get_version();
   library.version = fmt::format("{}.{}.{}", version / 10000, version / 100 % 100, version % 100);
   if (version < kOldest) {
-    obstacle = fmt::format("cuDNN {} is too old: planning without a device needs 9.8 or newer", library.version);
+    library.obstacle =
+        fmt::format("cuDNN {} is too old: planning without a device needs 9.8 or newer", library.version);
     return library;
   }
   hold_nvrtc(library);

@@ -8,6 +8,7 @@
 
 #include <mnemo/core/array.h>
 #include <mnemo/core/host_device.h>
+#include <mnemo/core/visit_floating.h>
 
 /// Before a loop of few turns over a thread's own elements: unless it is unrolled they lie in memory, not in registers.
 #ifdef __CUDA_ARCH__
@@ -52,20 +53,5 @@ inline std::byte* first_byte(const Array& array) {
 /// Whether packs of 16 bytes can be read from a pointer.
 inline bool is_aligned(const void* pointer) { return reinterpret_cast<std::uintptr_t>(pointer) % 16 == 0; }
 inline bool is_aligned(const Array& array) { return is_aligned(first_byte(array)); }
-
-/// The switch over the four floating-point dtypes. REQUIRES: is_floating(dtype).
-template <class F>
-void visit_floating(DType dtype, F&& f) {
-  switch (dtype) {
-    case DType::float64:
-      return f(double{});
-    case DType::float16:
-      return f(float16{});
-    case DType::bfloat16:
-      return f(bfloat16{});
-    default:
-      return f(float{});
-  }
-}
 
 }  // namespace mnemo::cuda

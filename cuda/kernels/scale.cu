@@ -46,20 +46,6 @@ __device__ void each_pack(const Entry& entry, Piece piece, bool writes, Body&& b
   }
 }
 
-template <class F>
-__device__ void visit_dtype(DType dtype, F&& f) {
-  switch (dtype) {
-    case DType::float64:
-      return f(double{});
-    case DType::float16:
-      return f(float16{});
-    case DType::bfloat16:
-      return f(bfloat16{});
-    default:
-      return f(float{});
-  }
-}
-
 template <class C>
 struct Unscale {
   C inverse;
@@ -85,7 +71,7 @@ __global__ void __launch_bounds__(kThreads) unscale_kernel(const Table table, co
   const Piece piece(table.piece, static_cast<int>(blockIdx.x) - table.begins[slot], entry.count);
   const double inverse = scale != nullptr ? 1 / static_cast<double>(*scale) : 1;
   bool bad = false;
-  visit_dtype(entry.dtype, [&](auto zero) {
+  visit_floating(entry.dtype, [&](auto zero) {
     using E = decltype(zero);
     using C = compute_type<E>;
     each_pack<E>(entry, piece, scale != nullptr, Unscale<C>{static_cast<C>(inverse), &bad});
@@ -150,7 +136,7 @@ __global__ void __launch_bounds__(kThreads)
   const Entry& entry = table.entries[slot];
   const Piece piece(table.piece, static_cast<int>(blockIdx.x) - table.begins[slot], entry.count);
   Total<kNorm> total{0, p};
-  visit_dtype(entry.dtype, [&](auto zero) { each_pack<decltype(zero)>(entry, piece, false, total); });
+  visit_floating(entry.dtype, [&](auto zero) { each_pack<decltype(zero)>(entry, piece, false, total); });
   const double joined = join_threads<kNorm>(total.value);
   if (threadIdx.x == 0) {
     partials[1 + blockIdx.x] = joined;

@@ -59,32 +59,13 @@ struct Step {
 /// Element `i` of an array of a floating dtype that is only known when the kernel runs.
 template <class C>
 __device__ C load_as(const void* from, DType dtype, std::int64_t i) {
-  switch (dtype) {
-    case DType::float64:
-      return cast<C>(static_cast<const double*>(from)[i]);
-    case DType::float16:
-      return cast<C>(static_cast<const float16*>(from)[i]);
-    case DType::bfloat16:
-      return cast<C>(static_cast<const bfloat16*>(from)[i]);
-    default:
-      return cast<C>(static_cast<const float*>(from)[i]);
-  }
+  C value{};
+  visit_floating(dtype, [&](auto zero) { value = cast<C>(static_cast<const decltype(zero)*>(from)[i]); });
+  return value;
 }
 template <class C>
 __device__ void store_as(C value, void* to, DType dtype, std::int64_t i) {
-  switch (dtype) {
-    case DType::float64:
-      static_cast<double*>(to)[i] = cast<double>(value);
-      break;
-    case DType::float16:
-      static_cast<float16*>(to)[i] = cast<float16>(value);
-      break;
-    case DType::bfloat16:
-      static_cast<bfloat16*>(to)[i] = cast<bfloat16>(value);
-      break;
-    default:
-      static_cast<float*>(to)[i] = cast<float>(value);
-  }
+  visit_floating(dtype, [&](auto zero) { static_cast<decltype(zero)*>(to)[i] = cast<decltype(zero)>(value); });
 }
 
 /// Adam for the slots whose moments are codes of 8 bits.

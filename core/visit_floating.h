@@ -1,0 +1,27 @@
+// The switch over the four floating-point dtypes, for families that know no others, on the host and on a device.
+#pragma once
+
+#include <mnemo/core/dtype.h>
+#include <mnemo/core/host_device.h>
+
+namespace mnemo {
+
+/// Like `visit`, for half as many types. REQUIRES: is_floating(dtype).
+#ifdef __CUDACC__
+#pragma nv_exec_check_disable  // what is called decides on which of the two it runs
+#endif
+template <class F>
+MNEMO_HOST_DEVICE void visit_floating(DType dtype, F&& f) {
+  switch (dtype) {
+    case DType::float64:
+      return f(double{});
+    case DType::float16:
+      return f(float16{});
+    case DType::bfloat16:
+      return f(bfloat16{});
+    default:
+      return f(float{});
+  }
+}
+
+}  // namespace mnemo
