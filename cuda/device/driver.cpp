@@ -33,7 +33,6 @@ Driver open() {
   find("cuMemMap", driver.map, obstacle);
   find("cuMemUnmap", driver.unmap, obstacle);
   find("cuMemSetAccess", driver.set_access, obstacle);
-  find("cuMemGetAllocationGranularity", driver.granularity, obstacle);
   find("cuGetErrorString", driver.error_string, obstacle);
   return driver;
 }

@@ -16,7 +16,6 @@ struct Driver {
   decltype(&cuMemMap) map = nullptr;
   decltype(&cuMemUnmap) unmap = nullptr;
   decltype(&cuMemSetAccess) set_access = nullptr;
-  decltype(&cuMemGetAllocationGranularity) granularity = nullptr;
   decltype(&cuGetErrorString) error_string = nullptr;
 
   std::string obstacle;  ///< why they cannot be used, or ""

@@ -16,7 +16,6 @@ using CUmemGenericAllocationHandle = unsigned long long;
 enum CUmemAllocationType { CU_MEM_ALLOCATION_TYPE_PINNED = 1 };
 enum CUmemLocationType { CU_MEM_LOCATION_TYPE_DEVICE = 1 };
 enum CUmemAccess_flags { CU_MEM_ACCESS_FLAGS_PROT_READWRITE = 3 };
-enum CUmemAllocationGranularity_flags { CU_MEM_ALLOC_GRANULARITY_MINIMUM };
 struct CUmemLocation {
   CUmemLocationType type;
   union {
@@ -42,6 +41,4 @@ CUresult cuMemMap(CUdeviceptr address, std::size_t bytes, std::size_t offset, CU
                   unsigned long long flags);
 CUresult cuMemUnmap(CUdeviceptr address, std::size_t bytes);
 CUresult cuMemSetAccess(CUdeviceptr address, std::size_t bytes, const CUmemAccessDesc* access, std::size_t count);
-CUresult cuMemGetAllocationGranularity(std::size_t* bytes, const CUmemAllocationProp* properties,
-                                       CUmemAllocationGranularity_flags flags);
 CUresult cuGetErrorString(CUresult error, const char** text);

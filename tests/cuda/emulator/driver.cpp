@@ -72,11 +72,6 @@ CUresult cuMemUnmap(CUdeviceptr address, std::size_t bytes) {
 CUresult cuMemSetAccess(CUdeviceptr address, std::size_t bytes, const CUmemAccessDesc*, std::size_t) {
   return mprotect(pointer_of(address), bytes, PROT_READ | PROT_WRITE) == 0 ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
-CUresult cuMemGetAllocationGranularity(std::size_t* bytes, const CUmemAllocationProp*,
-                                       CUmemAllocationGranularity_flags) {
-  *bytes = 2 << 20;
-  return CUDA_SUCCESS;
-}
 CUresult cuGetErrorString(CUresult, const char** text) {
   *text = "an error of the emulated driver";
   return CUDA_SUCCESS;
@@ -92,7 +87,6 @@ cudaError_t cudaGetDriverEntryPointByVersion(const char* symbol, void** function
       {"cuMemMap", reinterpret_cast<void*>(&cuMemMap)},
       {"cuMemUnmap", reinterpret_cast<void*>(&cuMemUnmap)},
       {"cuMemSetAccess", reinterpret_cast<void*>(&cuMemSetAccess)},
-      {"cuMemGetAllocationGranularity", reinterpret_cast<void*>(&cuMemGetAllocationGranularity)},
       {"cuGetErrorString", reinterpret_cast<void*>(&cuGetErrorString)}};
   *result = cudaDriverEntryPointSymbolNotFound;
   for (const auto& [name, address] : known) {

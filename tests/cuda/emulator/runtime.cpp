@@ -116,10 +116,6 @@ cudaError_t cudaGetDeviceCount(int* count) {
   return answer(is_absent() ? cudaErrorNoDevice : cudaSuccess);
 }
 cudaError_t cudaSetDevice(int device) { return device == 0 ? cudaSuccess : answer(cudaErrorInvalidDevice); }
-cudaError_t cudaGetDevice(int* device) {
-  *device = 0;
-  return cudaSuccess;
-}
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
   switch (attribute) {
     case cudaDevAttrMultiProcessorCount:
@@ -209,14 +205,6 @@ cudaError_t cudaFree(void* pointer) {
   std::free(pointer);
   return answer();
 }
-cudaError_t cudaMallocHost(void** pointer, std::size_t bytes) {
-  *pointer = std::malloc(bytes);
-  return answer(*pointer == nullptr ? cudaErrorMemoryAllocation : cudaSuccess);
-}
-cudaError_t cudaFreeHost(void* pointer) {
-  std::free(pointer);
-  return answer();
-}
 cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
   const State& s = state();
   *total = s.capacity;
@@ -244,7 +232,6 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   return answer(stream->captured != nullptr ? cudaErrorStreamCaptureUnsupported : cudaSuccess);
 }
-cudaError_t cudaStreamQuery(cudaStream_t) { return answer(); }
 cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return answer(); }
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
@@ -289,7 +276,6 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
   *executable = new CUgraphExec_st{graph->work};
   return answer();
 }
-cudaError_t cudaGraphUpload(cudaGraphExec_t, cudaStream_t) { return answer(); }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
   for (const auto& work : executable->work) {
     if (const cudaError_t error = emulator::queue(stream, work); error != cudaSuccess) return error;
@@ -302,9 +288,5 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
 }
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
   delete executable;
-  return answer();
-}
-cudaError_t cudaGraphGetNodes(cudaGraph_t graph, void*, std::size_t* count) {
-  *count = graph->work.size();
   return answer();
 }
