@@ -37,15 +37,17 @@ struct DropoutCall {
 };
 
 /// One pass of one convolution; all arrays dense in `layout` and of the problem's dtype.
-/// forward: x, w, bias? -> y.  data_gradient: y (its gradient), w -> x.  weight_gradient: x, y (its gradient) -> w.
+/// forward: x, w, bias? -> y, relu?.  data_gradient: y (its gradient), w -> x.  weight_gradient: x, y (its gradient) ->
+/// w.
 struct ConvCall {
   ConvProblem problem;
   ConvPass pass = ConvPass::forward;
   ConvPlan plan;
   ConvLayout layout = ConvLayout::contiguous;
   Array x, w, y;
-  Array bias;       ///< (out_channels) or undefined
-  Array workspace;  ///< uint8 of plan.workspace bytes, or undefined when that is 0
+  Array bias;         ///< (out_channels) or undefined
+  bool relu = false;  ///< of the forward pass: what is below 0 becomes 0
+  Array workspace;    ///< uint8 of plan.workspace bytes, or undefined when that is 0
 };
 
 /// Pooling over windows; three-dimensional like ConvProblem. Row-major arrays.
@@ -111,6 +113,8 @@ struct UpdateSlot {
   Array first_largest = {}, second_largest = {};
   /// int32, one element: how many of the parameter's steps `found` has skipped; or undefined.
   Array skipped = {};
+  /// Of a half type, or undefined: gets the new values of the parameter, which is float32 then.
+  Array half = {};
 };
 inline constexpr std::int64_t kMomentBlock = 2048;
 struct UpdateCall : UpdateNumbers {

@@ -57,8 +57,8 @@ class FreshState {
 
 }  // namespace
 
-Optimizer::Optimizer(std::vector<Tensor> parameters, double lr)
-    : parameters_(std::move(parameters)), states_(parameters_.size()), lr_(0) {
+Optimizer::Optimizer(std::vector<Tensor> parameters, double lr, bool master_weights)
+    : parameters_(std::move(parameters)), states_(parameters_.size()), lr_(0), master_weights_(master_weights) {
   std::set<const Node*> seen;
   for (const Tensor& parameter : parameters_) {
     if (!parameter.requires_grad() || !parameter.is_leaf()) {
@@ -92,9 +92,12 @@ Array Optimizer::record_in(Capture& capture, std::span<const std::size_t> which,
   }
   const Array later = capture.new_number();
   capture.on_repeat([this, later, which = std::vector(which.begin(), which.end()), count](std::int64_t repetition) {
+    if (repetition > 0) refresh_masters(which);
     for (const std::size_t i : which) {
       if (repetition > 0) ++states_[i].steps;
-      parameters_[i].array().storage()->changed_in_place();
+      Storage& storage = *parameters_[i].array().storage();
+      storage.changed_in_place();
+      states_[i].version = storage.version();
     }
     // Other steps may have come between: it is not the number of repetitions.
     const std::int64_t since = states_[which.front()].steps - count;
@@ -146,9 +149,14 @@ Optimizer::Missing Optimizer::missing_state(std::span<const std::size_t> which, 
     const memory::Block* block = parameter.storage()->block();
     const memory::ModuleScope module(block == nullptr ? "" : block->tag.module);  // whose state it is
     const bool coded = in_8_bits(parameter);
+    if (has_master(parameter) && !state.master.defined()) {
+      fresh.emplace_back(&state.master, parameter.to(DType::float32));
+      state.version = parameter.storage()->version();
+    }
+    const DType precision = has_master(parameter) ? DType::float32 : parameter.dtype();
     for (Array* moment : {&state.first, &state.second}) {
       if (moment->defined() || moments() < (moment == &state.first ? 1 : 2)) continue;
-      add(*moment, Array::like(parameter, coded ? DType::uint8 : parameter.dtype()));
+      add(*moment, Array::like(parameter, coded ? DType::uint8 : precision));
       if (!coded) continue;
       const std::int64_t blocks = (parameter.numel() + kMomentBlock - 1) / kMomentBlock;
       add(moment == &state.first ? state.first_largest : state.second_largest,
@@ -156,6 +164,16 @@ Optimizer::Missing Optimizer::missing_state(std::span<const std::size_t> which, 
     }
   }
   return fresh;
+}
+
+void Optimizer::refresh_masters(std::span<const std::size_t> which) {
+  for (const std::size_t i : which) {
+    const Array& parameter = parameters_[i].array();
+    State& state = states_[i];
+    if (!state.master.defined() || state.version == parameter.storage()->version()) continue;
+    copy_into(parameter, state.master);
+    state.version = parameter.storage()->version();
+  }
 }
 
 void Optimizer::step() { step(Scaling{}); }
@@ -202,8 +220,9 @@ void Optimizer::step(std::span<const std::size_t> which, const Scaling& scaling)
     const Array& parameter = parameters_[i].array();
     const State& state = states_[i];
     Pass& pass = passes[{&parameter.device().backend(), state.steps + 1}];
-    pass.slots.push_back(
-        {parameter, gradients[i], state.first, state.second, state.first_largest, state.second_largest, state.skipped});
+    const bool has_copy = state.master.defined();
+    pass.slots.push_back({has_copy ? state.master : parameter, gradients[i], state.first, state.second,
+                          state.first_largest, state.second_largest, state.skipped, has_copy ? parameter : Array()});
     pass.which.push_back(i);
   }
   Capture* const capture = Capture::current();
@@ -212,6 +231,7 @@ void Optimizer::step(std::span<const std::size_t> which, const Scaling& scaling)
   }
   // All memory is there: nothing fails from here on.
   made.keep();
+  if (capture == nullptr) refresh_masters(which);  // what is recorded has been rehearsed just before
   for (const auto& [key, pass] : passes) {
     UpdateCall update = call(key.second);
     update.lr = lr_;
@@ -223,7 +243,11 @@ void Optimizer::step(std::span<const std::size_t> which, const Scaling& scaling)
       update.rate = rate_;
     }
     key.first->update(update, pass.slots);
-    for (const UpdateSlot& slot : pass.slots) slot.parameter.storage()->changed_in_place();
+    for (const std::size_t i : pass.which) {
+      Storage& storage = *parameters_[i].array().storage();
+      storage.changed_in_place();
+      states_[i].version = storage.version();
+    }
   }
   for (const std::size_t i : which) {
     if (gradients[i].defined()) ++states_[i].steps;
@@ -233,7 +257,7 @@ void Optimizer::step(std::span<const std::size_t> which, const Scaling& scaling)
 }
 
 SGD::SGD(std::vector<Tensor> parameters, SGDOptions options)
-    : Optimizer(std::move(parameters), options.lr), options_(options) {
+    : Optimizer(std::move(parameters), options.lr, options.master_weights), options_(options) {
   check_number("SGD", "momentum", options.momentum, 0, kLarge);
   check_number("SGD", "dampening", options.dampening, -kLarge, kLarge);
   check_number("SGD", "weight_decay", options.weight_decay, 0, kLarge);
@@ -255,7 +279,7 @@ UpdateCall SGD::call(std::int64_t count) const {
 }
 
 Adam::Adam(std::vector<Tensor> parameters, AdamOptions options)
-    : Optimizer(std::move(parameters), options.lr), options_(options) {
+    : Optimizer(std::move(parameters), options.lr, options.master_weights), options_(options) {
   check_number("Adam", "beta1", options.beta1, 0, std::nextafter(1.0, 0.0));
   check_number("Adam", "beta2", options.beta2, 0, std::nextafter(1.0, 0.0));
   check_number("Adam", "epsilon", options.epsilon, 0, kLarge);
@@ -276,8 +300,8 @@ UpdateCall Adam::call(std::int64_t count) const {
 }
 
 AdamW::AdamW(std::vector<Tensor> parameters, AdamWOptions options)
-    : Adam(std::move(parameters),
-           {options.lr, options.beta1, options.beta2, options.epsilon, options.weight_decay, options.maximize}) {}
+    : Adam(std::move(parameters), {options.lr, options.beta1, options.beta2, options.epsilon, options.weight_decay,
+                                   options.maximize, options.master_weights}) {}
 
 UpdateCall AdamW::call(std::int64_t count) const {
   UpdateCall update = Adam::call(count);

@@ -54,6 +54,7 @@ void update_slot(const UpdateCall& call, const UpdateSlot& slot) {
       for (int n = 0; n < 4; ++n) {
         if (n != 1 && values[n] == buffers[n]) store(buffers[n], count, *arrays[n], base(*arrays[n]) + i, 1);
       }
+      if (slot.half.defined()) store(values[0], count, slot.half, base(slot.half) + i, 1);
     }
   });
 }

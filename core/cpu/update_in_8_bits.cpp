@@ -57,6 +57,7 @@ void update_slot(const UpdateCall& call, const UpdateSlot& slot) {
       adam_block(call, count, parameter, gradient, first + i, second + i, slot.first_largest.data<float>()[block],
                  slot.second_largest.data<float>()[block]);
       store(parameter, count, slot.parameter, base(slot.parameter) + i, 1);
+      if (slot.half.defined()) store(parameter, count, slot.half, base(slot.half) + i, 1);
     }
   });
 }

@@ -10,21 +10,26 @@ namespace mnemo::cuda {
 
 namespace {
 
-/// How the elements of a slot's arrays are reached.
-enum class Access : std::uint8_t {
-  packs,   ///< all of the kernel's dtype, at addresses of 16 bytes' alignment
-  single,  ///< all of the kernel's dtype
-  mixed,   ///< each of a dtype of its own
-};
-
 struct Entry {
   void* arrays[4];  ///< parameter, gradient, first, second
+  void* half;       ///< what gets the parameter's new values too, or null
   std::int64_t count;
   std::int32_t* skipped;
-  Access access;
-  DType dtypes[4];
+  bool
+      packs;  ///< in packs: parameter and moments are of the kernel's dtype, the gradient too or of a half one; aligned
+  bool same;  ///< all of the kernel's dtype, and nothing of a half one
+  DType dtypes[4], half_dtype;
 };
-using Table = Slots<Entry, 60>;
+using Table = Slots<Entry, 50>;
+
+/// Calls body(zero of the half type).
+template <class Body>
+__device__ void visit_half(DType dtype, const Body& body) {
+  if (dtype == DType::float16)
+    body(float16{});
+  else
+    body(bfloat16{});
+}
 
 /// What is done to an element: SgdNumbers without (0 moments) and with momentum (1), or AdamNumbers (2).
 template <class C, int kMoments>
@@ -50,7 +55,17 @@ __device__ void update_packs(const Entry& entry, Piece piece,
   for (std::int64_t i = piece.begin / N + threadIdx.x; i < packs; i += blockDim.x) {
     Vector vectors[2 + kMoments];
 #pragma unroll
-    for (int n = 0; n < 2 + kMoments; ++n) vectors[n] = static_cast<const Vector*>(entry.arrays[n])[i];
+    for (int n = 0; n < 2 + kMoments; ++n)
+      if (n != 1 || entry.dtypes[1] == dtype_of<E>()) vectors[n] = static_cast<const Vector*>(entry.arrays[n])[i];
+    if constexpr (std::is_same_v<E, float>) {
+      if (is_half(entry.dtypes[1])) {
+        visit_half(entry.dtypes[1], [&](auto zero) {
+          const auto halves = static_cast<const Pack<decltype(zero), N>*>(entry.arrays[1])[i];
+#pragma unroll
+          for (int j = 0; j < N; ++j) vectors[1].values[j] = cast<float>(halves.values[j]);
+        });
+      }
+    }
 #pragma unroll
     for (int j = 0; j < N; ++j) {
       C values[4] = {};
@@ -63,6 +78,15 @@ __device__ void update_packs(const Entry& entry, Piece piece,
 #pragma unroll
     for (int n = 0; n < 2 + kMoments; ++n)
       if (n != 1) static_cast<Vector*>(entry.arrays[n])[i] = vectors[n];
+    if constexpr (std::is_same_v<E, float>) {
+      if (entry.half == nullptr) continue;
+      visit_half(entry.half_dtype, [&](auto zero) {
+        Pack<decltype(zero), N> halves;
+#pragma unroll
+        for (int j = 0; j < N; ++j) halves.values[j] = cast<decltype(zero)>(vectors[0].values[j]);
+        static_cast<Pack<decltype(zero), N>*>(entry.half)[i] = halves;
+      });
+    }
   }
 }
 
@@ -83,14 +107,15 @@ __device__ void update_single(const Entry& entry, std::int64_t begin, std::int64
 }
 
 template <class C, int kMoments>
-__device__ void update_mixed(const Entry& entry, Piece piece, const typename Rule<C, kMoments>::Numbers& numbers,
-                             C inverse) {
-  for (std::int64_t i = piece.begin + threadIdx.x; i < piece.end; i += blockDim.x) {
+__device__ void update_mixed(const Entry& entry, std::int64_t begin, std::int64_t end,
+                             const typename Rule<C, kMoments>::Numbers& numbers, C inverse) {
+  for (std::int64_t i = begin + threadIdx.x; i < end; i += blockDim.x) {
     C values[4] = {};
     for (int n = 0; n < 2 + kMoments; ++n) values[n] = load_as<C>(entry.arrays[n], entry.dtypes[n], i);
     Rule<C, kMoments>::apply(numbers, inverse, values);
     for (int n = 0; n < 2 + kMoments; ++n)
       if (n != 1) store_as(values[n], entry.arrays[n], entry.dtypes[n], i);
+    if (entry.half != nullptr) store_as(values[0], entry.half, entry.half_dtype, i);
   }
 }
 
@@ -106,13 +131,15 @@ __global__ void __launch_bounds__(kThreads)
   const auto numbers = step.numbers_for(usual, skipped);
   const C inverse = step.template inverse<C>();
   const Piece piece(table.piece, number, entry.count);
-  if (entry.access == Access::mixed) return update_mixed<C, kMoments>(entry, piece, numbers, inverse);
   std::int64_t done = piece.begin;
-  if (entry.access == Access::packs) {
+  if (entry.packs) {
     update_packs<E, kMoments>(entry, piece, numbers, inverse);
     done = piece.end / kPerVector<E> * kPerVector<E>;  // a piece begins at a whole pack
   }
-  update_single<E, kMoments>(entry, done, piece.end, numbers, inverse);
+  if (entry.same)
+    update_single<E, kMoments>(entry, done, piece.end, numbers, inverse);
+  else
+    update_mixed<C, kMoments>(entry, done, piece.end, numbers, inverse);
 }
 
 Entry entry_of(const UpdateSlot& slot, int moments) {
@@ -122,12 +149,19 @@ Entry entry_of(const UpdateSlot& slot, int moments) {
   for (int n = 0; n < 2 + moments; ++n) {
     entry.dtypes[n] = arrays[n]->dtype();
     entry.arrays[n] = address(*arrays[n]);
-    same = same && entry.dtypes[n] == entry.dtypes[0];
+    same = same && (n == 1 || entry.dtypes[n] == entry.dtypes[0]);
     aligned = aligned && is_aligned(entry.arrays[n]);
+  }
+  const DType own = entry.dtypes[0], gradient = entry.dtypes[1];
+  if (slot.half.defined()) {
+    entry.half = address(slot.half);
+    entry.half_dtype = slot.half.dtype();
+    aligned = aligned && is_aligned(entry.half);
   }
   entry.count = slot.parameter.numel();
   entry.skipped = elements<std::int32_t>(slot.skipped);
-  entry.access = !same ? Access::mixed : aligned ? Access::packs : Access::single;
+  entry.packs = same && aligned && (gradient == own || (own == DType::float32 && is_half(gradient)));
+  entry.same = same && gradient == own && entry.half == nullptr;
   return entry;
 }
 

@@ -11,13 +11,13 @@ namespace {
 constexpr int kEach = static_cast<int>(kMomentBlock) / kThreads;  ///< values of a thread
 
 struct Entry {
-  void* parameter;
+  void *parameter, *half;  ///< half: what gets the new values too, or null
   const void* gradient;
   std::uint8_t* codes[2];
   float* largest[2];
   std::int64_t count;
   std::int32_t* skipped;
-  DType parameter_dtype, gradient_dtype;
+  DType parameter_dtype, gradient_dtype, half_dtype;
 };
 // With the maps and the numbers of the step they fit into a kernel's parameters.
 using Table = Slots<Entry, 18>;
@@ -101,6 +101,7 @@ __global__ void __launch_bounds__(kThreads)
     for (int n = 0; n < 2; ++n) moments[n][j] = static_cast<C>(shared.maps[n][codes[n][j]]) * before[n];
     numbers.apply(gradients[j] * inverse, parameters[j], moments[0][j], moments[1][j]);
     store_as(parameters[j], entry.parameter, entry.parameter_dtype, i);
+    if (entry.half != nullptr) store_as(parameters[j], entry.half, entry.half_dtype, i);
 #pragma unroll
     for (int n = 0; n < 2; ++n) {
       const C magnitude = std::abs(moments[n][j]);
@@ -144,13 +145,15 @@ void update_all(const CudaBackend& backend, const UpdateCall& call, std::span<co
     const bool in_double = slot.parameter.dtype() == DType::float64;
     if (!slot.first_largest.defined() || slot.skipped.defined() != counted || in_double != (sizeof(C) == 8)) continue;
     table.add({.parameter = address(slot.parameter),
+               .half = address(slot.half),
                .gradient = address(slot.gradient),
                .codes = {elements<std::uint8_t>(slot.first), elements<std::uint8_t>(slot.second)},
                .largest = {elements<float>(slot.first_largest), elements<float>(slot.second_largest)},
                .count = slot.parameter.numel(),
                .skipped = elements<std::int32_t>(slot.skipped),
                .parameter_dtype = slot.parameter.dtype(),
-               .gradient_dtype = slot.gradient.dtype()},
+               .gradient_dtype = slot.gradient.dtype(),
+               .half_dtype = slot.half.defined() ? slot.half.dtype() : DType::float32},
               slot.parameter.numel());
     if (table.is_full()) start();
   }

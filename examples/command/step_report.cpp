@@ -159,6 +159,7 @@ Json to_json(const StepResult& result) {
               {"estimated_workspaces", result.estimated_workspaces}};
   if (result.training.amp) object["amp"] = name(*result.training.amp);
   if (result.training.accumulate > 1) object["accumulate"] = result.training.accumulate;
+  if (result.training.master_weights) object["master_weights"] = true;
   if (result.training.in_place) object["in_place"] = true;
   if (result.training.offload) object["offload"] = true;
   if (!result.training.workspace.empty()) object["workspace"] = result.training.workspace.by_path();

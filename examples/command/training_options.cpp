@@ -53,6 +53,8 @@ void add_training(CLI::App& verb, TrainingOptions& options) {
                   "below it, with commas between, as in 64MiB,layer3=0,layer4.0.conv1=8MiB. (no limit)");
   verb.add_flag("--optimizer-in-backward", options.optimizer_in_backward,
                 "Update each parameter as soon as its gradient is complete, and free the gradient.");
+  verb.add_flag("--master-weights", options.master_weights,
+                "Parameters of a half --dtype have float32 copies, in which the optimizer works.");
   verb.add_flag("--in-place", options.in_place,
                 "Activations overwrite their inputs; batch norm with its relu keeps one tensor. Same values and "
                 "gradients.");
@@ -78,6 +80,7 @@ training::TrainerOptions read_training(const TrainingOptions& options, const Wor
   training.amp = choose<Amp>("--amp", options.amp, {{"no", {}}, {"bf16", DType::bfloat16}, {"fp16", DType::float16}});
   training.accumulate = read_count("--accumulate", options.accumulate);
   training.step_in_backward = options.optimizer_in_backward;
+  training.master_weights = options.master_weights;
   training.in_place = options.in_place;
   training.offload = options.offload;
   training.recover = options.recover;
@@ -94,6 +97,8 @@ training::TrainerOptions read_training(const TrainingOptions& options, const Wor
         "--optimizer-in-backward cannot skip the step of a scaled loss that overflowed; take --amp bf16, which needs "
         "no scale");
   }
+  if (training.master_weights && (!is_half(dtype) || options.no_grad))
+    throw UsageError("--master-weights is for training parameters of a half type: give --dtype bfloat16 or float16");
   if (options.no_grad && options.checkpoint != "none")
     throw UsageError("--no-grad keeps nothing for backward: there is nothing to --checkpoint");
   if (options.no_grad && training.offload)

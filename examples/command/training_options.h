@@ -16,6 +16,7 @@ struct TrainingOptions {
   std::string checkpoint = "none";  ///< see training::read_checkpoint_request
   std::string workspace;            ///< see parse_workspace_limits; empty: no limits
   bool optimizer_in_backward = false;
+  bool master_weights = false;
   bool in_place = false;
   bool offload = false;
   bool recover = false;
@@ -23,8 +24,8 @@ struct TrainingOptions {
   bool no_grad = false;
 };
 
-/// Adds --optimizer, --amp, --accumulate, --checkpoint, --workspace, --optimizer-in-backward, --in-place, --offload,
-/// --recover, --graph and --no-grad.
+/// Adds --optimizer, --amp, --accumulate, --checkpoint, --workspace, --optimizer-in-backward, --master-weights,
+/// --in-place, --offload, --recover, --graph and --no-grad.
 void add_training(CLI::App& verb, TrainingOptions& options);
 /// Throws UsageError, also for options that do not go together, and for limits of layers that the model does not have.
 training::TrainerOptions read_training(const TrainingOptions& options, const Workload& workload);

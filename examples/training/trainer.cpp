@@ -9,14 +9,16 @@ namespace mnemo::training {
 
 namespace {
 
-std::unique_ptr<optim::Optimizer> make_optimizer(Rule rule, std::vector<Tensor> parameters) {
-  switch (rule) {
+std::unique_ptr<optim::Optimizer> make_optimizer(const TrainerOptions& options, std::vector<Tensor> parameters) {
+  const optim::SGDOptions sgd{.lr = 0.01, .master_weights = options.master_weights};
+  const optim::AdamOptions adam{.lr = 0.001, .master_weights = options.master_weights};
+  switch (options.rule) {
     case Rule::sgd:
-      return std::make_unique<optim::SGD>(std::move(parameters), optim::SGDOptions{.lr = 0.01});
+      return std::make_unique<optim::SGD>(std::move(parameters), sgd);
     case Rule::adam:
-      return std::make_unique<optim::Adam>(std::move(parameters), optim::AdamOptions{.lr = 0.001});
+      return std::make_unique<optim::Adam>(std::move(parameters), adam);
     case Rule::adam8bit:
-      return std::make_unique<optim::Adam8bit>(std::move(parameters), optim::AdamOptions{.lr = 0.001});
+      return std::make_unique<optim::Adam8bit>(std::move(parameters), adam);
     case Rule::nothing:
       break;
   }
@@ -42,6 +44,7 @@ const char* name(Rule rule) {
 std::string describe(const TrainerOptions& options) {
   std::string text = name(options.rule);
   if (options.step_in_backward) text += " in backward";
+  if (options.master_weights) text += ", master weights";
   if (options.in_place) text += ", in place";
   if (options.offload) text += ", activations on the host";
   if (options.amp) text += std::string(", autocast to ") + mnemo::name(*options.amp);
@@ -69,7 +72,7 @@ Trainer::Trainer(const models::Spec& spec, const TrainerOptions& options)
   if (options.dtype != DType::float32) model_->to(options.dtype);
   if (options.in_place) model_->work_in_place(true);
   if (options.offload) host_ = Device::open(device_.is_virtual() ? "virtual:cpu" : "cpu");
-  optimizer_ = make_optimizer(options.rule, model_->parameters());
+  optimizer_ = make_optimizer(options, model_->parameters());
   if (options.graph) {
     if (!optimizer_ || options.accumulate > 1 || options.recover || options.offload)
       throw GradError(

@@ -28,6 +28,7 @@ struct TrainerOptions {
   std::int64_t accumulate = 1;     ///< batches whose gradients make one update, the mean of theirs
   bool recover = false;            ///< a step that does not fit is done again in parts: nn/parts.h
   bool step_in_backward = false;   ///< parameters are updated, and their gradients freed, during backward
+  bool master_weights = false;     ///< half parameters have float32 copies, in which they are updated
   bool in_place = false;           ///< activations overwrite their inputs; batch norm and its activation are one
   bool offload = false;            ///< what the forward pass saves waits in host memory for backward
   bool graph = false;              ///< a GPU records the step once and repeats it: StepGraph

@@ -46,13 +46,16 @@ UpdateSlot slot(Generator& random, std::int64_t count, const Dtypes& dtypes, int
   if (moments > 0) result.first = random.array({count}, dtypes.moments);
   if (moments > 1) result.second = random.array({count}, dtypes.moments, 0.01, 1);
   if (skipped >= 0) result.skipped = Array::from<std::int32_t>({skipped}, {1}, "cpu");
+  const DType halves[] = {DType::float16, DType::bfloat16};
+  if (dtypes.parameter == DType::float32 && random.integer(0, 2) > 0)
+    result.half = random.array({count}, random.one_of(halves));
   return result;
 }
 
 UpdateSlot moved(const UpdateSlot& slot, std::int64_t shift) {
   return {moved(slot.parameter, shift), moved(slot.gradient, shift), moved(slot.first, shift),
           moved(slot.second, shift),    moved(slot.first_largest),   moved(slot.second_largest),
-          moved(slot.skipped)};
+          moved(slot.skipped),          moved(slot.half, shift)};
 }
 
 /// How far apart two results are, in steps of the dtype at 1.
@@ -64,6 +67,11 @@ double distance(const Array& there, const Array& here) {
     if (!(error <= worst)) worst = std::isnan(error) ? 1e30 : error;
   }
   return worst;
+}
+
+/// The half copy has the parameter's new values, rounded.
+void check_half(const UpdateSlot& slot) {
+  if (slot.half.defined()) CHECK(same_bits(in_order(slot.half), in_order(slot.parameter).to(slot.half.dtype())));
 }
 
 UpdateCall moved(UpdateCall call) {
@@ -134,6 +142,8 @@ TEST_CASE("cuda: updates of many parameters of every dtype, size and alignment a
         // One rounding of the result, and some of what it is computed from.
         CHECK(distance(there[i].parameter, here[i].parameter) <= 4);
         CHECK(same_bits(in_order(there[i].gradient), here[i].gradient));
+        check_half(there[i]);
+        check_half(here[i]);
         if (c.moments > 0) CHECK(distance(there[i].first, here[i].first) <= 4);
         if (c.moments > 1) CHECK(distance(there[i].second, here[i].second) <= 4);
         if (scaled) CHECK(same_bits(in_order(there[i].skipped), here[i].skipped));
@@ -160,6 +170,7 @@ TEST_CASE("cuda: a step with something that is not finite is counted and changes
       CHECK(same_bits(in_order(there[i].parameter), before[i].parameter));
       if (c.moments > 0) CHECK(same_bits(in_order(there[i].first), before[i].first));
       if (c.moments > 1) CHECK(same_bits(in_order(there[i].second), before[i].second));
+      if (there[i].half.defined()) CHECK(same_bits(in_order(there[i].half), before[i].half));
     }
   }
 }
@@ -194,6 +205,8 @@ TEST_CASE("cuda: Adam with moments of 8 bits agrees with the CPU's") {
     for (std::size_t i = 0; i < here.size(); ++i) {
       CAPTURE(i);
       CHECK(distance(there[i].parameter, here[i].parameter) <= 4);
+      check_half(there[i]);
+      check_half(here[i]);
       CHECK(distance(there[i].first_largest, here[i].first_largest) <= 4);
       CHECK(distance(there[i].second_largest, here[i].second_largest) <= 4);
       for (const auto& [a, b] :
