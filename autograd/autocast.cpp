@@ -9,6 +9,7 @@
 #include <mnemo/autograd/record.h>
 #include <mnemo/autograd/region.h>
 #include <mnemo/core/error.h>
+#include <mnemo/core/families/conv_run.h>
 
 namespace mnemo {
 
@@ -38,14 +39,17 @@ class CastNode final : public Node {
  public:
   explicit CastNode(DType before) : before_(before) {}
   bool is_leaf() const override { return false; }
-  void run(Backward& backward) override { backward.give(0, backward.grad().to(before_)); }
+  void run(Backward& backward) override {
+    // Row-major, as a parameter's gradient is.
+    backward.give(0, in_layout(backward.grad(), ConvLayout::contiguous, before_));
+  }
 
  private:
   DType before_;
 };
 
 /// The leaf in a half type, of the leaf's own module; a parameter's copy is counted with the parameters.
-Tensor half_copy(const Tensor& x, DType dtype) {
+Tensor half_copy(const Tensor& x, DType dtype, ConvLayout layout) {
   const memory::Block* block = x.array().storage()->block();
   const bool named = block != nullptr && *block->tag.module != '\0';
   const memory::ModuleScope module(named ? block->tag.module : memory::current_tag().module);
@@ -53,13 +57,13 @@ Tensor half_copy(const Tensor& x, DType dtype) {
   const RegionScope no_region(nullptr);  // whether there is a copy already depends on what ran before the region
   const memory::Category own = x.array().storage()->category();
   const memory::CategoryScope category(own == memory::Category::parameter ? own : memory::Category::live_activation);
-  Array half = x.array().to(dtype);
+  Array half = in_layout(x.array(), layout, dtype);
   if (!grad_enabled()) return Tensor(std::move(half));
   return attach(std::make_shared<CastNode>(x.dtype()), recorded_inputs({&x}), std::move(half));
 }
 
 /// The kept copy, unless the parameter has changed since, or it was made where nothing is recorded and now it must be.
-Tensor kept_copy(const Tensor& x, DType dtype) {
+Tensor kept_copy(const Tensor& x, DType dtype, ConvLayout layout) {
   Thread& now = thread();
   const Storage* storage = &*x.array().storage();
   const auto found = now.copies.find(x.node().get());
@@ -69,7 +73,7 @@ Tensor kept_copy(const Tensor& x, DType dtype) {
     if (current && (copy.half.requires_grad() || !grad_enabled())) return copy.half;
     now.copies.erase(found);
   }
-  Tensor half = half_copy(x, dtype);
+  Tensor half = half_copy(x, dtype, layout);
   now.copies.insert({x.node().get(), {x.node(), storage, storage->version(), half}});
   return half;
 }
@@ -79,7 +83,8 @@ bool is_cast(const Tensor& x, DType to) {
 }
 
 // The table. What is not in it takes its operands as they come.
-constexpr std::string_view kHalf[] = {"conv1d", "conv2d", "conv3d", "linear", "matmul"};
+constexpr std::string_view kHalf[] = {"conv1d",      "conv2d",      "conv3d", "conv1d_relu",
+                                      "conv2d_relu", "conv3d_relu", "linear", "matmul"};
 constexpr std::string_view kFloat32[] = {"cross_entropy", "exp",        "log",     "log_softmax", "mse_loss",
                                          "power",         "reciprocal", "softmax", "sum"};
 
@@ -125,11 +130,22 @@ void OperandCast::decide(AutocastRule rule, std::initializer_list<const Tensor*>
   }
 }
 
-Tensor OperandCast::operator()(const Tensor& x) const {
+Tensor OperandCast::operator()(const Tensor& x) const { return cast(x, ConvLayout::contiguous); }
+
+Tensor OperandCast::for_conv(const Tensor& x) const {
+  if (!is_cast(x, *to_) || x.rank() < 3) return (*this)(x);
+  return cast(x, x.device().backend().decisions().conv_layout(*to_, conv_policy()));
+}
+
+Tensor OperandCast::cast(const Tensor& x, ConvLayout layout) const {
   if (!is_cast(x, *to_)) return x;
   const bool kept =
       thread().state.cache && is_half(*to_) && x.dtype() == DType::float32 && x.is_leaf() && x.requires_grad();
-  return kept ? kept_copy(x, *to_) : to(x, *to_);
+  if (kept) return kept_copy(x, *to_, layout);
+  if (layout == ConvLayout::contiguous) return to(x, *to_);
+  const Operation operation("to");
+  return record({&x}, in_layout(x.array(), layout, *to_),
+                [before = x.dtype()](Backward& back) { back.give(0, back.grad().to(before)); });
 }
 
 void FreshCopies::forget() { thread().copies.clear(); }

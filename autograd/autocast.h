@@ -9,6 +9,7 @@
 #include <optional>
 
 #include <mnemo/autograd/tensor.h>
+#include <mnemo/core/conv.h>
 
 namespace mnemo {
 
@@ -77,10 +78,14 @@ class OperandCast {
   explicit operator bool() const { return to_.has_value(); }
   /// The operand, cast where the rule says so; undefined stays undefined. REQUIRES: this is true.
   Tensor operator()(const Tensor& x) const;
+  /// The same for an operand of a convolution, which is moved in the same pass to where the device wants it.
+  Tensor for_conv(const Tensor& x) const;
 
  private:
   static bool enabled();
   void decide(AutocastRule rule, std::initializer_list<const Tensor*> operands);
+
+  Tensor cast(const Tensor& x, ConvLayout layout) const;
 
   std::optional<DType> to_;
 };

@@ -128,7 +128,7 @@ class Run {
     Array gradient = hooked(*node, std::move(tasks_[static_cast<std::size_t>(slot)].grad));
     tasks_[static_cast<std::size_t>(slot)].grad = {};
     if (node->keeps_grad) keep(*node, gradient);
-    Backward backward(std::move(gradient), node->inputs);
+    Backward backward(std::move(gradient), node->inputs, !retain_graph_);
     node->run(backward);
     if (!retain_graph_) node->release();
     (void)backward.take_grad();  // freed before its successors are added up

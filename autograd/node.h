@@ -19,14 +19,16 @@ using NodeRef = std::shared_ptr<Node>;
 /// What a gradient closure sees: the gradient of the op's output, and where the gradients of its inputs go.
 class Backward {
  public:
-  Backward(Array grad, const std::vector<NodeRef>& inputs)
-      : grad_(std::move(grad)), inputs_(inputs), given_(inputs.size()) {}
+  Backward(Array grad, const std::vector<NodeRef>& inputs, bool is_last)
+      : grad_(std::move(grad)), inputs_(inputs), given_(inputs.size()), is_last_(is_last) {}
 
   const Array& grad() const { return grad_; }
   /// The same, handed over: an op that keeps no other reference may overwrite it.
   Array take_grad() { return std::move(grad_); }
   /// Whether input i takes part in differentiation; gradients of others are not worth computing.
   bool needs(std::size_t i) const { return inputs_[i] != nullptr; }
+  /// Whether the closure is freed behind this run: it may let go of an array as soon as that has served.
+  bool is_last() const { return is_last_; }
   void give(std::size_t i, Array gradient) { given_[i] = std::move(gradient); }
 
   std::vector<Array>& given() { return given_; }
@@ -35,6 +37,7 @@ class Backward {
   Array grad_;
   const std::vector<NodeRef>& inputs_;
   std::vector<Array> given_;
+  bool is_last_;
 };
 
 /// Called with a gradient before it goes on; a defined result replaces it (same shape).

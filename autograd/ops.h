@@ -110,6 +110,15 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {});
 Tensor conv1d(const Tensor& x, const Tensor& weight, const Tensor& bias = {}, const ConvOptions& options = {});
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias = {}, const ConvOptions& options = {});
 Tensor conv3d(const Tensor& x, const Tensor& weight, const Tensor& bias = {}, const ConvOptions& options = {});
+/// relu of these in one operation: on a GPU the convolution's own kernel adds the bias and does the relu, where its
+/// library has such a one. Keeps the output too, which the next operation often keeps anyway, or with `keep_signs` one
+/// bit for each of its elements, as relu_bits does.
+Tensor conv1d_relu(const Tensor& x, const Tensor& weight, const Tensor& bias = {}, const ConvOptions& options = {},
+                   bool keep_signs = false);
+Tensor conv2d_relu(const Tensor& x, const Tensor& weight, const Tensor& bias = {}, const ConvOptions& options = {},
+                   bool keep_signs = false);
+Tensor conv3d_relu(const Tensor& x, const Tensor& weight, const Tensor& bias = {}, const ConvOptions& options = {},
+                   bool keep_signs = false);
 
 // Pooling (ops_pool.cpp): x (N, C, sizes...) or (C, sizes...). A maximum keeps one byte per output (its place in the
 // window), an average nothing.
@@ -140,10 +149,11 @@ struct InvertedOptions {
   double slope = 0.01;          ///< of the leaky relu, more than 0
   double least_weight = 0.001;  ///< weights closer to 0 are taken as this, with their sign
 };
-/// leaky_relu(batch_norm(x, ...), slope) that keeps its result, which the next operation keeps anyway, and not x: backward
-/// takes the normalized values back from the result (Rota Bulo et al., In-place activated BatchNorm, 2018). They are
-/// exact up to rounding: with the result's precision eps they are off by at most about 3 eps (|y| + |bias|) / |weight|,
-/// y being the result before the leaky relu. A weight that is raised to least_weight has the gradient of the raised one.
+/// leaky_relu(batch_norm(x, ...), slope) that keeps its result, which the next operation keeps anyway, and not x:
+/// backward takes the normalized values back from the result (Rota Bulo et al., In-place activated BatchNorm, 2018).
+/// They are exact up to rounding: with the result's precision eps they are off by at most about 3 eps (|y| + |bias|) /
+/// |weight|, y being the result before the leaky relu. A weight that is raised to least_weight has the gradient of the
+/// raised one.
 Tensor batch_norm_leaky_relu(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean,
                              const Tensor& running_variance, const InvertedOptions& options = {});
 /// Zeroes elements with probability p and scales the others by 1 / (1 - p); x itself when not training. Keeps nothing:

@@ -8,22 +8,56 @@ namespace mnemo {
 
 namespace {
 
+/// What is left of the operation for its gradient.
+struct Kept {
+  ConvProblem problem;
+  Saved x, weight;
+};
+
+void give_gradients(Backward& back, Kept& kept, const Array& g) {
+  const auto data = [&] {
+    if (back.needs(0)) back.give(0, conv_data_gradient(kept.problem, g, kept.weight.get()));
+  };
+  const bool is_data_first = conv_policy().choice == ConvPolicy::Choice::pytorch;
+  if (is_data_first) data();
+  if (back.needs(1)) back.give(1, conv_weight_gradient(kept.problem, kept.x.get(), g));
+  if (back.is_last()) kept.x = Saved();  // gone before its gradient, of the same size, comes
+  if (!is_data_first) data();
+  const unsigned all_but_channels = ((1u << g.rank()) - 1) & ~2u;
+  if (back.needs(2)) back.give(2, reduce(ReduceOp::sum, g, all_but_channels, false));
+}
+
 Tensor convolution(const char* op, int spatial_rank, const Tensor& x, const Tensor& weight, const Tensor& bias,
                    const ConvOptions& options) {
   if (const OperandCast cast(op, {&x, &weight, &bias}); cast)
-    return convolution(op, spatial_rank, cast(x), cast(weight), cast(bias), options);
+    return convolution(op, spatial_rank, cast.for_conv(x), cast.for_conv(weight), cast(bias), options);
   const Operation operation(op);
-  const ConvProblem problem = conv_problem(op, x.array(), weight.array(), bias.array(), spatial_rank, options);
   // Saved before the work is done: a recomputation that needs nothing more ends here.
-  Saved saved_x = save_if(needs_grad(weight), x.array()), saved_weight = save_if(needs_grad(x), weight.array());
-  Array y = output_of([&] { return conv(problem, x.array(), weight.array(), bias.array()); });
+  Kept kept{conv_problem(op, x.array(), weight.array(), bias.array(), spatial_rank, options),
+            save_if(needs_grad(weight), x.array()), save_if(needs_grad(x), weight.array())};
+  Array y = output_of([&] { return conv(kept.problem, x.array(), weight.array(), bias.array()); });
   return record({&x, &weight, &bias}, std::move(y),
-                [problem, x = std::move(saved_x), weight = std::move(saved_weight)](Backward& back) {
-                  const Array& g = back.grad();
-                  if (back.needs(0)) back.give(0, conv_data_gradient(problem, g, weight.get()));
-                  if (back.needs(1)) back.give(1, conv_weight_gradient(problem, x.get(), g));
-                  const unsigned all_but_channels = ((1u << g.rank()) - 1) & ~2u;
-                  if (back.needs(2)) back.give(2, reduce(ReduceOp::sum, g, all_but_channels, false));
+                [kept = std::move(kept)](Backward& back) mutable { give_gradients(back, kept, back.grad()); });
+}
+
+Tensor convolution_relu(const char* op, int spatial_rank, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                        const ConvOptions& options, bool keep_signs) {
+  if (const OperandCast cast(op, {&x, &weight, &bias}); cast)
+    return convolution_relu(op, spatial_rank, cast.for_conv(x), cast.for_conv(weight), cast(bias), options, keep_signs);
+  const Operation operation(op);
+  Kept kept{conv_problem(op, x.array(), weight.array(), bias.array(), spatial_rank, options),
+            save_if(needs_grad(weight), x.array()), save_if(needs_grad(x), weight.array())};
+  Array y = conv(kept.problem, x.array(), weight.array(), bias.array(), true);
+  const bool wanted = (needs_grad(x) || needs_grad(weight) || needs_grad(bias)) && y.numel() > 0;
+  Saved signs = wanted && keep_signs ? Saved(sign_bits(y)) : Saved(), result = save_if(wanted && !keep_signs, y);
+  return record({&x, &weight, &bias}, y,
+                [kept = std::move(kept), layout = y.layout(), signs = std::move(signs),
+                 result = std::move(result)](Backward& back) mutable {
+                  Array g = back.take_grad();
+                  if (signs.defined()) g = keep_bits(std::move(g), signs.get(), layout);
+                  if (result.defined()) g = map_gradient(UnaryOp::relu, std::move(g), result.get());
+                  if (back.is_last()) result = Saved();
+                  give_gradients(back, kept, g);
                 });
 }
 
@@ -37,6 +71,19 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias, const C
 }
 Tensor conv3d(const Tensor& x, const Tensor& weight, const Tensor& bias, const ConvOptions& options) {
   return convolution("conv3d", 3, x, weight, bias, options);
+}
+
+Tensor conv1d_relu(const Tensor& x, const Tensor& weight, const Tensor& bias, const ConvOptions& options,
+                   bool keep_signs) {
+  return convolution_relu("conv1d_relu", 1, x, weight, bias, options, keep_signs);
+}
+Tensor conv2d_relu(const Tensor& x, const Tensor& weight, const Tensor& bias, const ConvOptions& options,
+                   bool keep_signs) {
+  return convolution_relu("conv2d_relu", 2, x, weight, bias, options, keep_signs);
+}
+Tensor conv3d_relu(const Tensor& x, const Tensor& weight, const Tensor& bias, const ConvOptions& options,
+                   bool keep_signs) {
+  return convolution_relu("conv3d_relu", 3, x, weight, bias, options, keep_signs);
 }
 
 }  // namespace mnemo

@@ -24,6 +24,10 @@ class Decisions {
   virtual RankedPlans plans(const ConvProblem& problem, ConvPass pass, const ConvPolicy& policy) const = 0;
   /// Seconds that a library's plan takes, where it can be run (see PlanClock); nothing elsewhere.
   virtual std::optional<double> seconds(const ConvQuery&, const EnginePlan&) const { return std::nullopt; }
+  /// The kernel of a library's plan with that behind its sums (ConvPlanner::fused), where a library is at hand.
+  virtual std::optional<EnginePlan> fused(const ConvQuery&, const ConvEpilogue&, const std::string& /*engine*/) const {
+    return std::nullopt;
+  }
   /// Bytes that every matrix product gets as its workspace.
   virtual memory::Bytes matmul_workspace() const { return 0; }
   /// The version of cuDNN whose decisions these are, "9.19.0", or "" where none has a say.

@@ -55,7 +55,8 @@ Array matmul(const Array& a, const Array& b);
 /// "conv3d".
 ConvProblem conv_problem(const char* op, const Array& x, const Array& w, const Array& bias, int spatial_rank,
                          const ConvOptions& options);
-Array conv(const ConvProblem& problem, const Array& x, const Array& w, const Array& bias);
+/// `relu`: what would be below 0 is 0.
+Array conv(const ConvProblem& problem, const Array& x, const Array& w, const Array& bias, bool relu = false);
 Array conv_data_gradient(const ConvProblem& problem, const Array& grad, const Array& w);
 Array conv_weight_gradient(const ConvProblem& problem, const Array& x, const Array& grad);
 

@@ -11,7 +11,7 @@ constexpr const char* kReason = "this build of mnemo has no cuDNN";
 
 class NoRunner final : public ConvRunner {
  public:
-  void run(const CudaBackend&, const ConvCall& call) override {
+  bool run(const CudaBackend&, const ConvCall& call) override {
     throw CudaError(std::string("[conv] engine ") + call.plan.engine + " cannot run: " + kReason);
   }
 };

@@ -60,13 +60,24 @@ Conv<rank>::Conv(ConvLayerOptions layer_options) : options(layer_options) {
 
 template <int rank>
 Tensor Conv<rank>::forward(const Tensor& x) const {
-  const ConvOptions call{options.stride, options.padding, options.dilation, options.groups};
   if constexpr (rank == 1)
-    return conv1d(x, weight, bias, call);
+    return conv1d(x, weight, bias, call_options());
   else if constexpr (rank == 2)
-    return conv2d(x, weight, bias, call);
+    return conv2d(x, weight, bias, call_options());
   else
-    return conv3d(x, weight, bias, call);
+    return conv3d(x, weight, bias, call_options());
+}
+
+template <int rank>
+Tensor Conv<rank>::with_relu(const Tensor& x, bool pooled) {
+  if (!this->in_place) return relu((*this)(x));
+  const memory::ModuleScope scope(*this->path ? this->path : memory::current_tag().module);
+  if constexpr (rank == 1)
+    return conv1d_relu(x, weight, bias, call_options(), pooled);
+  else if constexpr (rank == 2)
+    return conv2d_relu(x, weight, bias, call_options(), pooled);
+  else
+    return conv3d_relu(x, weight, bias, call_options(), pooled);
 }
 
 template struct Conv<1>;

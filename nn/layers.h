@@ -27,7 +27,12 @@ struct Conv : Module<Conv<rank>> {
   /// Throws ShapeError for sizes that make no convolution. Initialized by Kaiming's rule, bias included.
   explicit Conv(ConvLayerOptions layer_options);
   Tensor forward(const Tensor& x) const;
+  /// relu of that; while the model works in place, in one operation. `pooled`: see ReLUOptions.
+  Tensor with_relu(const Tensor& x, bool pooled = false);
   void visit(Visitor& v) { v.parameter("weight", weight), v.parameter("bias", bias); }
+
+ private:
+  ConvOptions call_options() const { return {options.stride, options.padding, options.dilation, options.groups}; }
 };
 using Conv1d = Conv<1>;
 using Conv2d = Conv<2>;

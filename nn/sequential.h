@@ -4,9 +4,11 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include <mnemo/autograd/checkpoint_plan.h>
+#include <mnemo/nn/functions.h>
 #include <mnemo/nn/module.h>
 
 namespace mnemo::nn {
@@ -18,6 +20,12 @@ class AnyModule {
   AnyModule(M module) : holder_(std::make_shared<Holder<M>>(std::move(module))) {}
 
   Tensor operator()(const Tensor& x) { return holder_->forward(x); }
+  /// next(this(x)) in one operation, where `next` is a ReLU, both work in place, and there is such a one.
+  std::optional<Tensor> together(AnyModule& next, const Tensor& x) {
+    const ReLU* relu = next.holder_->as_relu();
+    if (relu == nullptr || !relu->in_place) return std::nullopt;
+    return holder_->with_relu(*relu, x);
+  }
   /// The module as a chain: what its own `stages()` says, or a single stage. They share the module.
   std::vector<Stage> stages() {
     std::vector<Stage> list = holder_->stages();
@@ -34,6 +42,8 @@ class AnyModule {
     virtual Tensor forward(const Tensor& x) = 0;
     virtual void accept(const std::string& name, Visitor& v) = 0;
     virtual std::vector<Stage> stages() = 0;
+    virtual const ReLU* as_relu() const = 0;
+    virtual std::optional<Tensor> with_relu(const ReLU& relu, const Tensor& x) = 0;
   };
   template <class M>
   struct Holder final : Concept {
@@ -45,6 +55,20 @@ class AnyModule {
         return module.stages();
       else
         return {make_stage("forward", [this](const Tensor& x) { return module(x); })};
+    }
+    const ReLU* as_relu() const override {
+      if constexpr (std::is_same_v<M, ReLU>)
+        return &module;
+      else
+        return nullptr;
+    }
+    std::optional<Tensor> with_relu(const ReLU& relu, const Tensor& x) override {
+      if constexpr (requires { module.with_relu(x, relu.options.pooled); }) {
+        if (module.in_place) return module.with_relu(x, relu.options.pooled);
+      } else if constexpr (requires { module.with_relu(x); }) {
+        if (module.in_place) return module.with_relu(x);
+      }
+      return std::nullopt;
     }
     M module;
   };
@@ -77,12 +101,9 @@ class Sequential : public Module<Sequential> {
   /// Layers first to last - 1 as one stage of a chain. It shares them with this.
   Stage stage(std::size_t first, std::size_t last) const {
     const auto begin = layers_.begin();
-    return make_stage(std::to_string(first),
-                      [part = std::vector<AnyModule>(begin + static_cast<std::ptrdiff_t>(first),
-                                                     begin + static_cast<std::ptrdiff_t>(last))](Tensor x) mutable {
-                        for (AnyModule& layer : part) x = layer(x);
-                        return x;
-                      });
+    return make_stage(std::to_string(first), [part = std::vector<AnyModule>(begin + static_cast<std::ptrdiff_t>(first),
+                                                                            begin + static_cast<std::ptrdiff_t>(last))](
+                                                 const Tensor& x) mutable { return run(part, x); });
   }
   /// One stage per layer.
   std::vector<Stage> stages() const {
@@ -102,14 +123,23 @@ class Sequential : public Module<Sequential> {
 
   Tensor forward(Tensor x) {
     if (plan_) return run_chain(*plan_, stages(), x);
-    for (AnyModule& layer : layers_) x = layer(x);
-    return x;
+    return run(layers_, std::move(x));
   }
   void visit(Visitor& v) {
     for (std::size_t i = 0; i < layers_.size(); ++i) layers_[i].accept(std::to_string(i), v);
   }
 
  private:
+  static Tensor run(std::vector<AnyModule>& layers, Tensor x) {
+    for (std::size_t i = 0; i < layers.size(); ++i) {
+      std::optional<Tensor> both;
+      if (i + 1 < layers.size()) both = layers[i].together(layers[i + 1], x);
+      x = both ? *std::move(both) : layers[i](x);
+      if (both) ++i;
+    }
+    return x;
+  }
+
   std::vector<AnyModule> layers_;
   std::optional<CheckpointPlan> plan_;
 };

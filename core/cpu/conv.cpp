@@ -59,6 +59,7 @@ void CpuBackend::conv(const ConvCall& call) {
   } else {
     conv_direct(call);  // also gemm without anything to unfold
   }
+  if (call.relu) unary(UnaryOp::relu, {}, call.y, call.y);
 }
 
 }  // namespace mnemo::cpu

@@ -43,17 +43,6 @@ Shape outer_shape(std::int64_t first, std::int64_t second, const Size3& sizes, i
   return Shape(dims);
 }
 
-/// New memory for one side of the convolution in the layout in which it is computed.
-Array side(const Array& on, const Shape& shape, const ConvCall& call) {
-  if (call.layout == ConvLayout::contiguous) return {shape, call.problem.dtype, on.device()};
-  Dims inward{shape[0]};
-  for (int axis = 2; axis < shape.rank(); ++axis) inward.push_back(shape[axis]);
-  inward.push_back(shape[1]);
-  Dims outward{0, shape.rank() - 1};
-  for (int axis = 1; axis < shape.rank() - 1; ++axis) outward.push_back(axis);
-  return Array(Shape(inward), call.problem.dtype, on.device()).permute(outward);
-}
-
 ConvCall new_call(const ConvProblem& problem, ConvPass pass, const Array& on) {
   ConvCall call;
   call.problem = problem;
@@ -112,12 +101,14 @@ ConvProblem conv_problem(const char* op, const Array& x, const Array& w, const A
   return problem;
 }
 
-Array conv(const ConvProblem& problem, const Array& x, const Array& w, const Array& bias) {
+Array conv(const ConvProblem& problem, const Array& x, const Array& w, const Array& bias, bool relu) {
   ConvCall call = new_call(problem, ConvPass::forward, x);
+  call.relu = relu;
   call.x = in_layout(x, call.layout);
   call.w = in_layout(w, call.layout);
   if (bias.defined()) call.bias = bias.contiguous();
-  call.y = side(x, outer_shape(problem.batch, problem.out_channels, problem.out, problem.spatial_rank), call);
+  call.y = new_operand(outer_shape(problem.batch, problem.out_channels, problem.out, problem.spatial_rank), call.layout,
+                       problem.dtype, x.device());
   run_conv(call, x.device());
   return call.y;
 }
@@ -126,7 +117,8 @@ Array conv_data_gradient(const ConvProblem& problem, const Array& grad, const Ar
   ConvCall call = new_call(problem, ConvPass::data_gradient, grad);
   call.w = in_layout(w, call.layout);
   call.y = in_layout(grad, call.layout);
-  call.x = side(grad, outer_shape(problem.batch, problem.in_channels, problem.in, problem.spatial_rank), call);
+  call.x = new_operand(outer_shape(problem.batch, problem.in_channels, problem.in, problem.spatial_rank), call.layout,
+                       problem.dtype, grad.device());
   run_conv(call, grad.device());
   return call.x;
 }
@@ -135,10 +127,9 @@ Array conv_weight_gradient(const ConvProblem& problem, const Array& x, const Arr
   ConvCall call = new_call(problem, ConvPass::weight_gradient, grad);
   call.x = in_layout(x, call.layout);
   call.y = in_layout(grad, call.layout);
-  call.w = side(
-      grad,
+  call.w = new_operand(
       outer_shape(problem.out_channels, problem.in_channels / problem.groups, problem.kernel, problem.spatial_rank),
-      call);
+      call.layout, problem.dtype, grad.device());
   run_conv(call, grad.device());
   return call.w;
 }

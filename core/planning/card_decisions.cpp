@@ -95,6 +95,11 @@ class CardDecisions final : public Decisions {
     return clock_ ? clock_->seconds(query, plan) : std::nullopt;
   }
 
+  std::optional<EnginePlan> fused(const ConvQuery& query, const ConvEpilogue& epilogue,
+                                  const std::string& engine) const override {
+    return book().fused(query, epilogue, engine);
+  }
+
   memory::Bytes matmul_workspace() const override { return card_.matmul_workspace; }
   std::string cudnn() const override { return book().version(); }
   std::string source() const override { return book().source(); }

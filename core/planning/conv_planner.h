@@ -23,6 +23,9 @@ class ConvPlanner {
   /// The engine of that name ("eng28_k2=1"), as a device with the card's properties would run it; refused, with the
   /// reason, where there is none.
   virtual EnginePlan plan(const ConvQuery& query, std::string_view engine) = 0;
+  /// The same kernel with that behind its sums, in the same blocks of workspace; refused, with the reason, where the
+  /// library has none.
+  virtual EnginePlan fused(const ConvQuery& query, const ConvEpilogue& epilogue, std::string_view engine) = 0;
 };
 
 /// The planner of the card of that name, or null and why there is none: built without cuDNN, or not found, or the card

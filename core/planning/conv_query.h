@@ -17,6 +17,14 @@ struct ConvQuery {
   bool operator==(const ConvQuery&) const = default;
 };
 
+/// What is done to each element of a forward pass's output before it is written.
+struct ConvEpilogue {
+  bool bias = false;  ///< the channel's bias is added
+  bool relu = false;  ///< behind that: what is below 0 becomes 0
+
+  bool is_empty() const { return !bias && !relu; }
+};
+
 std::size_t hash(const ConvQuery& query);
 
 /// "forward conv3d float16 contiguous (1, 64, 361, 370, 251) * (32, 64, 3, 3, 3)": for logs and errors.

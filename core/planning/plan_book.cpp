@@ -116,6 +116,12 @@ std::optional<RankedPlans> PlanBook::ranking(const ConvQuery& query) {
   return known->plans.empty() ? RankedPlans(known->obstacle) : RankedPlans(known->plans);
 }
 
+std::optional<EnginePlan> PlanBook::fused(const ConvQuery& query, const ConvEpilogue& epilogue,
+                                          const std::string& engine) const {
+  if (!has_library()) return std::nullopt;
+  return sources_.library->fused(query, epilogue, engine);
+}
+
 void PlanBook::save() {
   const std::lock_guard lock(mutex_);
   if (changed_) save_plans(sources_.stored);

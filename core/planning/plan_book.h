@@ -37,6 +37,9 @@ class PlanBook {
   std::optional<PlanAnswer> answer(const ConvQuery& query);
   /// The whole ranking of the library; without it the eligible plans.
   std::optional<RankedPlans> ranking(const ConvQuery& query);
+  /// See ConvPlanner::fused; nothing without the library.
+  std::optional<EnginePlan> fused(const ConvQuery& query, const ConvEpilogue& epilogue,
+                                  const std::string& engine) const;
   /// Writes what the library answered since the last time to the disk.
   void save();
 

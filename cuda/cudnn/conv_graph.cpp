@@ -29,6 +29,8 @@ cudnnDataType_t data_type(DType dtype) {
       fmt::format("[conv] a convolution of {} is not supported; cast to a floating dtype", mnemo::name(dtype)));
 }
 
+cudnnDataType_t compute_type(DType dtype) { return dtype == DType::float64 ? CUDNN_DATA_DOUBLE : CUDNN_DATA_FLOAT; }
+
 /// How many spatial sizes the library is told: it has no one-dimensional convolution, which becomes 1 x L.
 int told_rank(const ConvProblem& problem) { return std::max(problem.spatial_rank, 2); }
 
@@ -54,15 +56,19 @@ Sizes strides(const Sizes& dims, ConvLayout layout) {
   return strides;
 }
 
-Descriptor tensor(std::int64_t id, const Sizes& dims, const ConvQuery& query) {
+Descriptor tensor(Operand operand, const Sizes& dims, const ConvQuery& query) {
   constexpr std::int64_t kAlignment = 16;  // The allocator's blocks start at multiples of 512.
+  // What lies between the operations of a graph is never written, and is as precise as what is computed.
+  const bool is_between = operand == Operand::product || operand == Operand::biased;
+  const cudnnDataType_t type = is_between ? compute_type(query.problem.dtype) : data_type(query.problem.dtype);
   const Sizes steps = strides(dims, query.layout);
   Descriptor tensor(CUDNN_BACKEND_TENSOR_DESCRIPTOR);
-  tensor.set(CUDNN_ATTR_TENSOR_DATA_TYPE, data_type(query.problem.dtype), "a tensor's type");
+  tensor.set(CUDNN_ATTR_TENSOR_DATA_TYPE, type, "a tensor's type");
   tensor.set(CUDNN_ATTR_TENSOR_DIMENSIONS, std::span<const std::int64_t>(dims), "a tensor's sizes");
   tensor.set(CUDNN_ATTR_TENSOR_STRIDES, std::span<const std::int64_t>(steps), "a tensor's strides");
-  tensor.set(CUDNN_ATTR_TENSOR_UNIQUE_ID, id, "a tensor's number");
+  tensor.set(CUDNN_ATTR_TENSOR_UNIQUE_ID, static_cast<std::int64_t>(operand), "a tensor's number");
   tensor.set(CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, kAlignment, "a tensor's alignment");
+  if (is_between) tensor.set(CUDNN_ATTR_TENSOR_IS_VIRTUAL, true, "a tensor between operations");
   tensor.finalize("a tensor");
   return tensor;
 }
@@ -80,12 +86,11 @@ Sizes padding_behind(const ConvProblem& problem) {
 }
 
 Descriptor convolution(const ConvProblem& problem) {
-  const auto compute = problem.dtype == DType::float64 ? CUDNN_DATA_DOUBLE : CUDNN_DATA_FLOAT;
   const std::int64_t rank = told_rank(problem);
   const Sizes dilation = told(problem, problem.dilation), stride = told(problem, problem.stride);
   const Sizes before = told(problem, problem.padding), behind = padding_behind(problem);
   Descriptor conv(CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR);
-  conv.set(CUDNN_ATTR_CONVOLUTION_COMP_TYPE, compute, "the compute type");
+  conv.set(CUDNN_ATTR_CONVOLUTION_COMP_TYPE, compute_type(problem.dtype), "the compute type");
   conv.set(CUDNN_ATTR_CONVOLUTION_CONV_MODE, CUDNN_CROSS_CORRELATION, "the mode");
   conv.set(CUDNN_ATTR_CONVOLUTION_SPATIAL_DIMS, rank, "the number of sizes");
   conv.set(CUDNN_ATTR_CONVOLUTION_DILATIONS, std::span<const std::int64_t>(dilation), "the dilation");
@@ -139,37 +144,70 @@ void set_scaling(Descriptor& node, const Operation& names) {
   node.set(names.beta, T{0}, "beta");
 }
 
+/// to = from + bias, or to = max(from, 0) where there is no bias.
+Descriptor pointwise(const ConvQuery& query, const Descriptor& from, const Descriptor* bias, const Descriptor& to) {
+  Descriptor mode(CUDNN_BACKEND_POINTWISE_DESCRIPTOR);
+  mode.set(CUDNN_ATTR_POINTWISE_MODE, bias != nullptr ? CUDNN_POINTWISE_ADD : CUDNN_POINTWISE_RELU_FWD, "an operation");
+  mode.set(CUDNN_ATTR_POINTWISE_MATH_PREC, compute_type(query.problem.dtype), "its compute type");
+  mode.finalize("an operation behind a convolution");
+  Descriptor node(CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR);
+  node.set(CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, mode, "the operation behind");
+  node.set(CUDNN_ATTR_OPERATION_POINTWISE_XDESC, from, "its input");
+  if (bias != nullptr) node.set(CUDNN_ATTR_OPERATION_POINTWISE_BDESC, *bias, "the bias");
+  node.set(CUDNN_ATTR_OPERATION_POINTWISE_YDESC, to, "its output");
+  node.finalize("the operation behind");
+  return node;
+}
+
+/// What the library says of a descriptor: true, or false and its words.
+bool is_taken(Descriptor& descriptor, const char* what, std::string& refusal) {
+  const cudnnStatus_t status = descriptor.try_finalize();
+  if (is_refusal(status)) {
+    refusal = cudnn_text(Descriptor::library(), status);
+    return false;
+  }
+  check_cudnn(Descriptor::library(), status, what);
+  return true;
+}
+
 }  // namespace
 
-std::optional<Descriptor> conv_graph(const ConvQuery& query, std::string& refusal, cudnnHandle_t handle) {
+std::optional<Descriptor> conv_graph(const ConvQuery& query, std::string& refusal, cudnnHandle_t handle,
+                                     const ConvEpilogue& epilogue) {
   const ConvProblem& problem = query.problem;
-  const Descriptor x = tensor(1, told(problem, problem.batch, problem.in_channels, problem.in), query);
-  const Descriptor w =
-      tensor(2, told(problem, problem.out_channels, problem.in_channels / problem.groups, problem.kernel), query);
-  const Descriptor y = tensor(3, told(problem, problem.batch, problem.out_channels, problem.out), query);
+  const Sizes out = told(problem, problem.batch, problem.out_channels, problem.out);
+  const Descriptor x = tensor(Operand::x, told(problem, problem.batch, problem.in_channels, problem.in), query);
+  const Descriptor w = tensor(
+      Operand::w, told(problem, problem.out_channels, problem.in_channels / problem.groups, problem.kernel), query);
+  const Descriptor product = tensor(epilogue.is_empty() ? Operand::y : Operand::product, out, query);
   const Descriptor conv = convolution(problem);
   const Operation names = operation(query.pass);
   Descriptor node(names.type);
   node.set(names.x, x, "the input");
   node.set(names.w, w, "the weight");
-  node.set(names.y, y, "the output");
+  node.set(names.y, product, "the output");
   node.set(names.conv, conv, "the convolution");
   if (problem.dtype == DType::float64) {
     set_scaling<double>(node, names);
   } else {
     set_scaling<float>(node, names);
   }
+  if (!is_taken(node, "the operation", refusal)) return std::nullopt;
+  std::vector<Descriptor> parts;
+  if (epilogue.bias) {
+    const Descriptor bias = tensor(Operand::bias, told(problem, 1, problem.out_channels, {1, 1, 1}), query);
+    Descriptor sum = tensor(epilogue.relu ? Operand::biased : Operand::y, out, query);
+    parts.push_back(pointwise(query, product, &bias, sum));
+    if (epilogue.relu) parts.push_back(pointwise(query, sum, nullptr, tensor(Operand::y, out, query)));
+  } else if (epilogue.relu) {
+    parts.push_back(pointwise(query, product, nullptr, tensor(Operand::y, out, query)));
+  }
+  std::vector<cudnnBackendDescriptor_t> nodes{node.handle()};
+  for (const Descriptor& part : parts) nodes.push_back(part.handle());
   Descriptor graph(CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
   if (handle != nullptr) graph.set(CUDNN_ATTR_OPERATIONGRAPH_HANDLE, handle, "the graph's device");
-  for (const auto& [descriptor, what] : {std::pair{&node, "the operation"}, std::pair{&graph, "the graph"}}) {
-    if (descriptor == &graph) graph.set(CUDNN_ATTR_OPERATIONGRAPH_OPS, node, "the graph's operation");
-    const cudnnStatus_t status = descriptor->try_finalize();
-    if (is_refusal(status)) {
-      refusal = cudnn_text(Descriptor::library(), status);
-      return std::nullopt;
-    }
-    check_cudnn(Descriptor::library(), status, what);
-  }
+  graph.set(CUDNN_ATTR_OPERATIONGRAPH_OPS, std::span<const cudnnBackendDescriptor_t>(nodes), "the graph's operations");
+  if (!is_taken(graph, "the graph", refusal)) return std::nullopt;
   return graph;
 }
 

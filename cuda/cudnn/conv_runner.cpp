@@ -1,8 +1,11 @@
-// Convolutions by cuDNN: each plan is built when it first runs, and found again through ConvPlan::built.
+// Convolutions by cuDNN: each plan is built when it first runs, and found again through ConvPlan::built. Bias and relu
+// go into it where the library has the same kernel with them.
 #include <mnemo/cuda/device/conv_runner.h>
 
+#include <array>
 #include <deque>
 #include <mutex>
+#include <optional>
 
 #include <fmt/format.h>
 
@@ -11,6 +14,8 @@
 #include <mnemo/cuda/cudnn/engine.h>
 #include <mnemo/cuda/cudnn/session.h>
 #include <mnemo/cuda/device/backend.h>
+#include <mnemo/cuda/device/check.h>
+#include <mnemo/memory/log.h>
 
 namespace mnemo::cuda {
 
@@ -20,19 +25,49 @@ void* address(const Array& array) {
   return array.defined() ? array.storage()->data() + array.layout().offset * size_of(array.dtype()) : nullptr;
 }
 
+/// What is built for one plan. It lives as long as the runner.
+struct Built {
+  Descriptor plain;
+  std::array<std::optional<std::optional<Descriptor>>, 4> fused;  ///< by epilogue; those that were looked for
+};
+
 class CudnnRunner final : public ConvRunner {
  public:
-  void run(const CudaBackend& backend, const ConvCall& call) override {
+  bool run(const CudaBackend& backend, const ConvCall& call) override {
     cudaStream_t stream = backend.stream();
     const std::lock_guard lock(mutex_);
     if (!session_) session_ = std::make_unique<Session>(backend.index());
-    const void* built = call.plan.built != nullptr ? call.plan.built->load(std::memory_order_acquire) : nullptr;
-    const Descriptor& plan = built != nullptr ? *static_cast<const Descriptor*>(built) : build(call);
-    session_->run(stream, plan, {address(call.x), address(call.w), address(call.y), address(call.workspace)});
+    const void* known = call.plan.built != nullptr ? call.plan.built->load(std::memory_order_acquire) : nullptr;
+    Built& built = known != nullptr ? *static_cast<Built*>(const_cast<void*>(known)) : build(call);
+    Operands operands{address(call.x), address(call.w), address(call.y), address(call.workspace)};
+    const ConvEpilogue epilogue{.bias = call.bias.defined(), .relu = call.relu};
+    if (std::optional<Descriptor>* fused = fused_for(call, epilogue, built)) {
+      operands.bias = address(call.bias);
+      try {
+        session_->run(stream, **fused, operands);
+        return true;
+      } catch (const CudaError& error) {
+        if (is_sticky(cudaPeekAtLastError())) throw;
+        memory::log_warning(fmt::format("[cudnn] bias and relu are computed apart from {}, which fails with them: {}",
+                                        call.plan.engine, error.what()));
+        fused->reset();
+        operands.bias = nullptr;
+      }
+    }
+    session_->run(stream, built.plain, operands);
+    return epilogue.is_empty();
   }
 
  private:
-  const Descriptor& build(const ConvCall& call) {
+  /// The plan with what follows it, or null where there is none or nothing follows.
+  std::optional<Descriptor>* fused_for(const ConvCall& call, const ConvEpilogue& epilogue, Built& built) const {
+    if (epilogue.is_empty()) return nullptr;
+    auto& fused = built.fused[(epilogue.bias ? 1u : 0u) + (epilogue.relu ? 2u : 0u)];
+    if (!fused) fused = session_->fused({call.problem, call.pass, call.layout}, epilogue, call.plan);
+    return *fused ? &*fused : nullptr;
+  }
+
+  Built& build(const ConvCall& call) {
     const ConvQuery query{call.problem, call.pass, call.layout};
     Descriptor plan = session_->plan(query, call.plan.engine);
     const auto workspace = plan.get<std::int64_t>(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, "a plan's workspace");
@@ -42,14 +77,14 @@ class CudnnRunner final : public ConvRunner {
                       "decided on; this is an error of mnemo or of cuDNN {}",
                       call.plan.engine, describe(query), workspace, call.plan.workspace, cudnn_library().version));
     }
-    const Descriptor& built = plans_.emplace_back(std::move(plan));
+    Built& built = plans_.emplace_back(Built{std::move(plan), {}});
     if (call.plan.built != nullptr) call.plan.built->store(&built, std::memory_order_release);
     return built;
   }
 
   std::mutex mutex_;  // a session is one thread's at a time
   std::unique_ptr<Session> session_;
-  std::deque<Descriptor> plans_;
+  std::deque<Built> plans_;
 };
 
 }  // namespace

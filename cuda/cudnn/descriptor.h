@@ -24,6 +24,10 @@ constexpr cudnnBackendAttributeType_t attribute_type() {
     return CUDNN_TYPE_FLOAT;
   else if constexpr (std::is_same_v<T, double>)
     return CUDNN_TYPE_DOUBLE;
+  else if constexpr (std::is_same_v<T, bool>)
+    return CUDNN_TYPE_BOOLEAN;
+  else if constexpr (std::is_same_v<T, cudnnPointwiseMode_t>)
+    return CUDNN_TYPE_POINTWISE_MODE;
   else if constexpr (std::is_same_v<T, char>)
     return CUDNN_TYPE_CHAR;
   else if constexpr (std::is_same_v<T, cudnnDataType_t>)

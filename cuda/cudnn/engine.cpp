@@ -1,11 +1,14 @@
 #include <mnemo/cuda/cudnn/engine.h>
 
+#include <algorithm>
 #include <charconv>
+#include <utility>
 
 #include <fmt/format.h>
 
 #include <mnemo/core/error.h>
 #include <mnemo/cuda/cudnn/conv_graph.h>
+#include <mnemo/memory/rounding.h>
 
 namespace mnemo::cuda {
 
@@ -46,6 +49,31 @@ EngineName parse(std::string_view name) {
   return result;
 }
 
+/// "_k2=1_k24=4" of a whole name.
+std::string_view knobs_of(std::string_view name) { return name.substr(std::min(name.find('_'), name.size())); }
+
+Descriptor engine_of(const Descriptor& graph, std::int64_t number, const Target& target, const char* what) {
+  Descriptor engine(CUDNN_BACKEND_ENGINE_DESCRIPTOR);
+  engine.set(CUDNN_ATTR_ENGINE_OPERATION_GRAPH, graph, "an engine's graph");
+  engine.set(CUDNN_ATTR_ENGINE_GLOBAL_INDEX, number, "an engine's number");
+  target.tell(engine, CUDNN_ATTR_ENGINE_DEVICEPROP);
+  engine.finalize(what);
+  return engine;
+}
+
+template <class Note>
+std::uint32_t bits(const std::vector<Note>& notes) {
+  std::uint32_t bits = 0;
+  for (const Note note : notes) bits |= std::uint32_t{1} << (static_cast<unsigned>(note) & 31);
+  return bits;
+}
+
+PlanNotes notes_of(const Descriptor& engine) {
+  return {
+      .numerical = bits(engine.get_list<cudnnBackendNumericalNote_t>(CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, "its numerics")),
+      .behavior = bits(engine.get_list<cudnnBackendBehaviorNote_t>(CUDNN_ATTR_ENGINE_BEHAVIOR_NOTE, "its behaviour"))};
+}
+
 std::vector<Descriptor> choices(const std::vector<Knob>& knobs) {
   std::vector<Descriptor> choices;
   for (const Knob& knob : knobs) {
@@ -67,34 +95,60 @@ Descriptor device_descriptor(const CardProperties& card) {
   return device;
 }
 
-std::string engine_name(const Descriptor& config, const Descriptor& engine) {
-  std::string name =
-      fmt::format("eng{}", engine.get<std::int64_t>(CUDNN_ATTR_ENGINE_GLOBAL_INDEX, "an engine's number"));
+void Target::tell(Descriptor& plan) const {
+  if (device_ != nullptr)
+    plan.set(CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, *device_, "a plan's device");
+  else
+    plan.set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, handle_, "a plan's device");
+}
+
+std::vector<Descriptor> ranked_engines(const Descriptor& graph, const Target& target, std::string& refusal) {
+  Descriptor heuristics(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
+  heuristics.set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph, "the graph");
+  heuristics.set(CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_HEUR_MODE_A, "the mode");
+  target.tell(heuristics, CUDNN_ATTR_ENGINEHEUR_DEVICEPROP);
+  const cudnnStatus_t status = heuristics.try_finalize();
+  if (is_refusal(status)) {
+    refusal = cudnn_text(cudnn_library(), status);
+    return {};
+  }
+  check_cudnn(cudnn_library(), status, "ranking engines");
+  std::vector<Descriptor> configs =
+      heuristics.get_descriptors(CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, "the ranking");
+  if (configs.empty()) refusal = "the library ranks no engine";
+  return configs;
+}
+
+RankedEngine look_at(const Descriptor& config) {
+  Descriptor engine(CUDNN_BACKEND_ENGINE_DESCRIPTOR);
+  config.get_into(CUDNN_ATTR_ENGINECFG_ENGINE, engine, "an engine");
+  RankedEngine found;
+  found.name = fmt::format("eng{}", engine.get<std::int64_t>(CUDNN_ATTR_ENGINE_GLOBAL_INDEX, "an engine's number"));
   const auto knobs = config.get_descriptors(CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR,
                                             CUDNN_KNOB_TYPE_COUNTS, "knobs");
   for (const Descriptor& knob : knobs) {
-    name += fmt::format("_k{}={}",
-                        static_cast<int>(knob.get<cudnnBackendKnobType_t>(CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE, "a knob")),
-                        knob.get<std::int64_t>(CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE, "a knob's value"));
+    found.name += fmt::format(
+        "_k{}={}", static_cast<int>(knob.get<cudnnBackendKnobType_t>(CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE, "a knob")),
+        knob.get<std::int64_t>(CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE, "a knob's value"));
   }
-  return name;
+  found.notes = notes_of(engine);
+  return found;
 }
 
-namespace {
+Descriptor new_plan(const Descriptor& config, const Target& target) {
+  Descriptor plan(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
+  plan.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, config, "a plan's engine");
+  target.tell(plan);
+  return plan;
+}
 
-/// `for_device` tells an engine, and then a plan, which device they are for.
-template <class ForDevice>
-Descriptor plan_of(const ConvQuery& query, std::string_view name, cudnnHandle_t handle, const ForDevice& for_device) {
+Descriptor execution_plan(const ConvQuery& query, std::string_view name, const Target& target) {
   const EngineName wanted = parse(name);
   const std::string what = fmt::format("engine {} for {}", name, describe(query));
   std::string refusal;
-  const std::optional<Descriptor> graph = conv_graph(query, refusal, handle);
+  const std::optional<Descriptor> graph = conv_graph(query, refusal, target.handle());
   if (!graph) throw CudaError(fmt::format("[cudnn] {}: {}", what, refusal));
-  Descriptor engine(CUDNN_BACKEND_ENGINE_DESCRIPTOR);
-  engine.set(CUDNN_ATTR_ENGINE_OPERATION_GRAPH, *graph, "an engine's graph");
-  engine.set(CUDNN_ATTR_ENGINE_GLOBAL_INDEX, wanted.number, "an engine's number");
-  for_device(engine, CUDNN_ATTR_ENGINE_DEVICEPROP);
-  engine.finalize(what.c_str());
+  const Descriptor engine = engine_of(*graph, wanted.number, target, what.c_str());
   const std::vector<Descriptor> knobs = choices(wanted.knobs);
   std::vector<cudnnBackendDescriptor_t> handles;
   for (const Descriptor& knob : knobs) handles.push_back(knob.handle());
@@ -103,27 +157,34 @@ Descriptor plan_of(const ConvQuery& query, std::string_view name, cudnnHandle_t 
   if (!handles.empty())
     config.set(CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, std::span<const cudnnBackendDescriptor_t>(handles), "knobs");
   config.finalize(what.c_str());
-  Descriptor plan(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
-  plan.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, config, "a plan's engine");
-  for_device(plan, CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP);
+  Descriptor plan = new_plan(config, target);
   plan.finalize(what.c_str());
   return plan;
 }
 
-}  // namespace
-
-Descriptor execution_plan(const ConvQuery& query, std::string_view name, const Descriptor& device) {
-  return plan_of(query, name, nullptr, [&](Descriptor& of, cudnnBackendAttributeName_t attribute) {
-    of.set(attribute, device, "a plan's device");
-  });
-}
-
-Descriptor execution_plan(const ConvQuery& query, std::string_view name, cudnnHandle_t handle) {
-  return plan_of(query, name, handle, [&](Descriptor& of, cudnnBackendAttributeName_t attribute) {
-    // An engine knows its device from the graph.
-    if (attribute == CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP)
-      of.set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, handle, "a plan's device");
-  });
+std::optional<FusedPlan> fused_plan(const ConvQuery& query, const ConvEpilogue& epilogue, std::string_view name,
+                                    memory::Bytes workspace, const Target& target, std::string& reason) {
+  const std::optional<Descriptor> plain = conv_graph(query, reason, target.handle());
+  const std::optional<Descriptor> graph = conv_graph(query, reason, target.handle(), epilogue);
+  if (!plain || !graph) return std::nullopt;
+  const PlanNotes notes = notes_of(engine_of(*plain, parse(name).number, target, "the engine that was decided on"));
+  const memory::Bytes room = memory::round_up(workspace, memory::kMinBlock);
+  reason.clear();
+  for (const Descriptor& config : ranked_engines(*graph, target, reason)) {
+    RankedEngine engine = look_at(config);
+    if (!(engine.notes == notes) || knobs_of(engine.name) != knobs_of(name)) continue;
+    Descriptor plan = new_plan(config, target);
+    const cudnnStatus_t status = plan.try_finalize();
+    if (status != CUDNN_STATUS_SUCCESS) {
+      reason = cudnn_text(cudnn_library(), status);
+      continue;
+    }
+    const auto wanted = plan.get<std::int64_t>(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, "a plan's workspace");
+    if (wanted <= room) return FusedPlan{std::move(engine), wanted, std::move(plan)};
+    reason = fmt::format("{} wants {} bytes of workspace, and {} were decided on", engine.name, wanted, workspace);
+  }
+  if (reason.empty()) reason = "the library ranks no such engine";
+  return std::nullopt;
 }
 
 }  // namespace mnemo::cuda

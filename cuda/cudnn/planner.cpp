@@ -19,27 +19,14 @@ constexpr int kOldestCapability = 75;
 /// One thread at a time: the library loads its parts while it answers.
 std::mutex turn;
 
-template <class Note>
-std::uint32_t bits(const std::vector<Note>& notes) {
-  std::uint32_t bits = 0;
-  for (const Note note : notes) bits |= std::uint32_t{1} << (static_cast<unsigned>(note) & 31);
-  return bits;
-}
-
 EnginePlan build(std::size_t rank, const Descriptor& config, const Descriptor& device) {
   const std::lock_guard lock(turn);
-  Descriptor engine(CUDNN_BACKEND_ENGINE_DESCRIPTOR);
-  config.get_into(CUDNN_ATTR_ENGINECFG_ENGINE, engine, "an engine");
+  RankedEngine engine = look_at(config);
   EnginePlan plan;
   plan.rank = static_cast<int>(rank);
-  plan.engine = engine_name(config, engine);
-  plan.notes.numerical =
-      bits(engine.get_list<cudnnBackendNumericalNote_t>(CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, "numerical notes"));
-  plan.notes.behavior =
-      bits(engine.get_list<cudnnBackendBehaviorNote_t>(CUDNN_ATTR_ENGINE_BEHAVIOR_NOTE, "behaviour notes"));
-  Descriptor execution(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
-  execution.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, config, "a plan's engine");
-  execution.set(CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, device, "a plan's device");
+  plan.engine = std::move(engine.name);
+  plan.notes = engine.notes;
+  Descriptor execution = new_plan(config, Target(device));
   const cudnnStatus_t status = execution.try_finalize();
   if (status == CUDNN_STATUS_SUCCESS) {
     plan.workspace = execution.get<std::int64_t>(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, "a plan's workspace");
@@ -49,6 +36,14 @@ EnginePlan build(std::size_t rank, const Descriptor& config, const Descriptor& d
   const bool compiles = plan.notes.has(BehaviorNote::runtime_compilation);
   plan.state = is_refusal(status) && !compiles ? EnginePlan::State::refused : EnginePlan::State::unknown;
   plan.reason = cudnn_text(Descriptor::library(), status);
+  return plan;
+}
+
+EnginePlan refused(std::string_view engine, std::string reason) {
+  EnginePlan plan;
+  plan.engine = engine;
+  plan.state = EnginePlan::State::refused;
+  plan.reason = std::move(reason);
   return plan;
 }
 
@@ -65,16 +60,8 @@ class CudnnPlanner final : public ConvPlanner {
     const std::lock_guard lock(turn);
     const std::optional<Descriptor> graph = conv_graph(query, refusal);
     if (!graph) return RankedPlans(refusal);
-    Descriptor heuristics(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
-    heuristics.set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, *graph, "the graph");
-    heuristics.set(CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_HEUR_MODE_A, "the mode");
-    heuristics.set(CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, *device_, "the device");
-    const cudnnStatus_t status = heuristics.try_finalize();
-    if (is_refusal(status)) return RankedPlans(cudnn_text(cudnn_library(), status));
-    check_cudnn(cudnn_library(), status, describe(query).c_str());
-    auto configs = std::make_shared<const std::vector<Descriptor>>(
-        heuristics.get_descriptors(CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, "the ranking"));
-    if (configs->empty()) return RankedPlans("the library ranks no engine");
+    auto configs = std::make_shared<const std::vector<Descriptor>>(ranked_engines(*graph, Target(*device_), refusal));
+    if (configs->empty()) return RankedPlans(refusal);
     const std::size_t count = configs->size();
     return {count, [configs = std::move(configs), device = device_](std::size_t rank) {
               return build(rank, (*configs)[rank], *device);
@@ -82,20 +69,40 @@ class CudnnPlanner final : public ConvPlanner {
   }
 
   EnginePlan plan(const ConvQuery& query, std::string_view engine) override {
-    EnginePlan plan;
-    plan.engine = engine;
     const std::lock_guard lock(turn);
     try {
-      plan.workspace = execution_plan(query, engine, *device_)
-                           .get<std::int64_t>(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, "a plan's workspace");
+      EnginePlan plan;
+      plan.workspace = workspace_of(query, engine);
+      plan.engine = engine;
+      return plan;
     } catch (const CudaError& error) {
-      plan.state = EnginePlan::State::refused;
-      plan.reason = error.what();
+      return refused(engine, error.what());
     }
-    return plan;
+  }
+
+  EnginePlan fused(const ConvQuery& query, const ConvEpilogue& epilogue, std::string_view engine) override {
+    const std::lock_guard lock(turn);
+    try {
+      std::string reason;
+      const memory::Bytes workspace = workspace_of(query, engine);
+      const auto found = fused_plan(query, epilogue, engine, workspace, Target(*device_), reason);
+      if (!found) return refused(engine, reason);
+      EnginePlan plan;
+      plan.engine = found->engine.name;
+      plan.notes = found->engine.notes;
+      plan.workspace = found->workspace;
+      return plan;
+    } catch (const CudaError& error) {
+      return refused(engine, error.what());
+    }
   }
 
  private:
+  memory::Bytes workspace_of(const ConvQuery& query, std::string_view engine) const {
+    return execution_plan(query, engine, Target(*device_))
+        .get<std::int64_t>(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, "a plan's workspace");
+  }
+
   std::shared_ptr<const Descriptor> device_;
 };
 

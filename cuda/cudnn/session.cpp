@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include <mnemo/core/error.h>
+#include <mnemo/cuda/cudnn/conv_graph.h>
 #include <mnemo/cuda/cudnn/engine.h>
 #include <mnemo/cuda/device/conv_runner.h>
 #include <mnemo/cuda/device/properties.h>
@@ -43,11 +44,23 @@ Session::~Session() { cudnn_library().destroy(handle_); }
 
 Descriptor Session::plan(const ConvQuery& query, std::string_view engine) const {
   try {
-    return execution_plan(query, engine, handle_);
+    return execution_plan(query, engine, Target(handle_));
   } catch (const CudaError&) {
     // As it was decided on: from the description of the device. What the library says against that is what counts.
-    return execution_plan(query, engine, device_);
+    return execution_plan(query, engine, Target(device_));
   }
+}
+
+std::optional<Descriptor> Session::fused(const ConvQuery& query, const ConvEpilogue& epilogue,
+                                         const ConvPlan& plan) const {
+  std::string reason;
+  try {
+    auto found = fused_plan(query, epilogue, plan.engine, plan.workspace, Target(handle_), reason);
+    if (found) return std::move(found->plan);
+  } catch (const CudaError&) {
+    // The kernel by itself does as well: what follows it is then a kernel of its own.
+  }
+  return std::nullopt;
 }
 
 void Session::run(cudaStream_t stream, const Descriptor& plan, const Operands& operands) {
@@ -56,11 +69,13 @@ void Session::run(cudaStream_t stream, const Descriptor& plan, const Operands& o
     check_cudnn(library, library.set_stream(handle_, stream), "choosing cuDNN's stream");
     stream_ = stream;
   }
-  const std::int64_t numbers[] = {1, 2, 3};  // as conv_graph gives them
-  void* const pointers[] = {operands.x, operands.w, operands.y};
+  constexpr auto number = [](Operand operand) { return static_cast<std::int64_t>(operand); };
+  const std::int64_t numbers[] = {number(Operand::x), number(Operand::w), number(Operand::y), number(Operand::bias)};
+  void* const pointers[] = {operands.x, operands.w, operands.y, operands.bias};
+  const std::size_t count = operands.bias != nullptr ? 4 : 3;
   Descriptor pack(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
-  pack.set(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, std::span<const std::int64_t>(numbers), "the operands' numbers");
-  pack.set_addresses(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, pointers, "the operands");
+  pack.set(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, std::span<const std::int64_t>(numbers, count), "the operands' numbers");
+  pack.set_addresses(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, std::span<void* const>(pointers, count), "the operands");
   pack.set_addresses(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, std::span(&operands.workspace, 1), "the workspace");
   pack.finalize("a convolution's operands");
   check_cudnn(library, library.execute(handle_, plan.handle(), pack.handle()), "running a convolution");

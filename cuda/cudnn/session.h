@@ -1,6 +1,7 @@
 // cuDNN on a device that is there: its handle, and how a plan is run.
 #pragma once
 
+#include <optional>
 #include <string_view>
 
 #include <cuda_runtime_api.h>
@@ -16,6 +17,7 @@ struct Operands {
   void* w = nullptr;
   void* y = nullptr;
   void* workspace = nullptr;
+  void* bias = nullptr;
 };
 
 /// For one thread at a time.
@@ -29,6 +31,8 @@ class Session {
 
   /// The plan by which an engine solves a pass on this device. Throws CudaError if the library does not take it.
   Descriptor plan(const ConvQuery& query, std::string_view engine) const;
+  /// The same kernel with something behind its sums, or none (see fused_plan).
+  std::optional<Descriptor> fused(const ConvQuery& query, const ConvEpilogue& epilogue, const ConvPlan& plan) const;
   /// Queues the plan in the stream.
   void run(cudaStream_t stream, const Descriptor& plan, const Operands& operands);
 

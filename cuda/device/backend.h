@@ -76,6 +76,9 @@ class CudaBackend final : public Backend {
   void norm(std::span<const Array> arrays, double p, const Array& out) override;
 
  private:
+  /// A convolution by mnemo's own kernels, but for its relu.
+  void compute_itself(const ConvCall& call);
+
   std::string title_;
   int index_;
   int multiprocessors_ = 0;

@@ -7,7 +7,7 @@ namespace mnemo::cuda {
 
 namespace {
 
-/// y += bias, one number for each channel: the library's engines know none.
+/// y += bias, one number for each channel.
 void add_bias(CudaBackend& backend, const ConvCall& call) {
   Array bias = call.bias.unsqueeze(0);
   while (bias.rank() < call.y.rank()) bias = bias.unsqueeze(bias.rank());
@@ -18,10 +18,15 @@ void add_bias(CudaBackend& backend, const ConvCall& call) {
 
 void CudaBackend::conv(const ConvCall& call) {
   if (call.plan.algorithm == ConvAlgorithm::library) {
-    conv_->run(*this, call);
-    if (call.pass == ConvPass::forward && call.bias.defined()) add_bias(*this, call);
-    return;
+    if (conv_->run(*this, call)) return;
+    if (call.bias.defined()) add_bias(*this, call);
+  } else {
+    compute_itself(call);
   }
+  if (call.relu) unary(UnaryOp::relu, {}, call.y, call.y);
+}
+
+void CudaBackend::compute_itself(const ConvCall& call) {
   // Where every image is its own unfolded matrix there is no workspace. A sum over images in a half type must not round
   // after each, and floats for all of it would need memory that nobody sees.
   const bool is_empty = call.x.numel() == 0 || call.w.numel() == 0 || call.y.numel() == 0;

@@ -16,9 +16,10 @@ class ConvRunner {
  public:
   virtual ~ConvRunner() = default;
 
-  /// A call whose plan is ConvAlgorithm::library, but for its bias, on the backend's current stream. Throws CudaError
-  /// where the engine cannot be built or run, or wants another workspace than was decided.
-  virtual void run(const CudaBackend& backend, const ConvCall& call) = 0;
+  /// A call whose plan is ConvAlgorithm::library, on the backend's current stream; whether its bias and relu are done
+  /// too, which else is left to the caller. Throws CudaError where the engine cannot be built or run, or wants another
+  /// workspace than was decided.
+  virtual bool run(const CudaBackend& backend, const ConvCall& call) = 0;
 };
 
 /// Over cuDNN (cuda/cudnn/); where that is not built in or not found, one whose `run` says so.

@@ -32,6 +32,7 @@ struct Answer {
   std::vector<std::optional<double>> seconds;  ///< of each, where the device can run it
   std::string obstacle;
   ConvPlan taken;
+  std::optional<EnginePlan> fused;  ///< the kernel that is taken, with bias and relu
 
   std::string taken_name() const {
     return taken.algorithm == ConvAlgorithm::library ? taken.engine : name(taken.algorithm);
@@ -46,7 +47,8 @@ std::vector<Answer> ask(const Workload& workload, std::int64_t batch, std::int64
                   .plans = {},
                   .seconds = {},
                   .obstacle = {},
-                  .taken = {}};
+                  .taken = {},
+                  .fused = {}};
     RankedPlans ranked = decisions.plans(answer.of.problem, answer.of.pass, workload.policy);
     answer.obstacle = ranked.obstacle();
     for (std::size_t i = 0; i < ranked.size(); ++i) {
@@ -58,6 +60,10 @@ std::vector<Answer> ask(const Workload& workload, std::int64_t batch, std::int64
       answer.seconds.push_back(runs ? decisions.seconds(query, plan) : std::nullopt);
     }
     answer.taken = decisions.conv(answer.of.problem, answer.of.pass, workload.policy);
+    if (answer.of.pass == ConvPass::forward && answer.taken.algorithm == ConvAlgorithm::library) {
+      const ConvQuery query{answer.of.problem, answer.of.pass, answer.layout};
+      answer.fused = decisions.fused(query, {.bias = true, .relu = true}, answer.taken.engine);
+    }
     answers.push_back(std::move(answer));
   }
   return answers;
@@ -88,6 +94,7 @@ Json to_json(const Answer& answer) {
                        {"step", answer.taken.step}};
   }
   if (answer.plans.empty()) object["obstacle"] = answer.obstacle;
+  if (answer.fused) object["with_bias_and_relu"] = to_json(*answer.fused, {});
   return object;
 }
 
@@ -122,6 +129,10 @@ std::string text(const Answer& answer) {
   if (!answer.plans.empty()) text += table.text(2);
   if (answer.taken.algorithm != ConvAlgorithm::library)
     text += fmt::format("    taken: {}, workspace {}\n", taken_text(answer), grouped(answer.taken.workspace));
+  if (answer.fused && answer.fused->state == EnginePlan::State::ready)
+    text += fmt::format("    with bias and relu in it: {}\n", answer.fused->engine);
+  else if (answer.fused)
+    text += fmt::format("    bias and relu behind it, in kernels of their own: {}\n", answer.fused->reason);
   return text + '\n';
 }
 

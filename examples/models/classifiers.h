@@ -16,15 +16,20 @@ struct SimpleConv : nn::Module<SimpleConv> {
   nn::Linear fc{{.in = 64 * 5 * 5, .out = 10}};
 
   /// What the linear layer is given.
-  Tensor features(const Tensor& x) {          // (N, 3, 28, 28)
-    const Tensor y = pool1(relu1(conv1(x)));  // (N, 32, 13, 13)
-    return flatten(pool2(relu2(conv2(y))));   // (N, 64*5*5)
+  Tensor features(const Tensor& x) {                     // (N, 3, 28, 28)
+    const Tensor y = pool1(activated(conv1, relu1, x));  // (N, 32, 13, 13)
+    return flatten(pool2(activated(conv2, relu2, y)));   // (N, 64*5*5)
   }
   Tensor forward(const Tensor& x) { return fc(features(x)); }  // (N, 10)
   void visit(nn::Visitor& v) {
     v.child("conv1", conv1), v.child("relu1", relu1), v.child("pool1", pool1);
     v.child("conv2", conv2), v.child("relu2", relu2), v.child("pool2", pool2);
     v.child("fc", fc);
+  }
+
+ private:
+  Tensor activated(nn::Conv2d& conv, nn::ReLU& relu, const Tensor& x) const {
+    return in_place ? conv.with_relu(x, relu.options.pooled) : relu(conv(x));
   }
 };
 
@@ -35,7 +40,7 @@ struct FlatNetwork : nn::Module<FlatNetwork> {
 
   explicit FlatNetwork(std::int64_t channels)
       : conv1({.in = 3, .out = channels, .kernel = 3}), fc1({.in = channels * 30 * 30, .out = 128}) {}
-  Tensor forward(const Tensor& x) { return fc1(flatten(relu(conv1(x)))); }  // (N, 3, 32, 32) -> (N, 128)
+  Tensor forward(const Tensor& x) { return fc1(flatten(conv1.with_relu(x))); }  // (N, 3, 32, 32) -> (N, 128)
   void visit(nn::Visitor& v) { v.child("conv1", conv1), v.child("fc1", fc1); }
 };
 

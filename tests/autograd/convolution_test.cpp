@@ -1,5 +1,7 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
 #include "autograd/op_rows.h"
 
 using namespace mnemo;
@@ -72,6 +74,23 @@ OpRow row(std::string name, const Shape& x, const Shape& w, bool bias, Index str
           }};
 }
 
+/// The same with a relu behind it, in one operation.
+OpRow with_relu(OpRow plain, const ConvOptions& options, bool keep_signs) {
+  plain.name += keep_signs ? " relu, signs" : " relu";
+  plain.op = [options, keep_signs](const Tensors& t) {
+    const Tensor b = t.size() > 2 ? t[2] : Tensor();
+    return t[0].rank() == 3   ? conv1d_relu(t[0], t[1], b, options, keep_signs)
+           : t[0].rank() == 4 ? conv2d_relu(t[0], t[1], b, options, keep_signs)
+                              : conv3d_relu(t[0], t[1], b, options, keep_signs);
+  };
+  plain.reference = [convolved = plain.reference](const Plains& t) {
+    Plain y = convolved(t);
+    for (double& value : y.values) value = std::max(value, 0.0);
+    return y;
+  };
+  return plain;
+}
+
 /// Padding "same": half of the reach before, the odd one behind.
 OpRow same(std::string name, const Shape& x, const Shape& w, Index dilation) {
   OpRow result = row(std::move(name), x, w, true, Index(dilation.size(), 1), Index(dilation.size(), 0), dilation);
@@ -113,12 +132,25 @@ std::vector<OpRow> all_rows() {
       same("conv1d same even dilated", {1, 2, 7}, {2, 2, 2}, {3}),
       same("conv2d same", {1, 2, 5, 4}, {2, 2, 2, 3}, {1, 2}),
   };
+  for (const bool keep_signs : {false, true}) {
+    rows.push_back(with_relu(row("conv1d", {2, 3, 7}, {4, 3, 3}, true, {1}, {1}, {1}), {.padding = 1}, keep_signs));
+    rows.push_back(with_relu(row("conv2d", {2, 2, 5, 4}, {3, 2, 3, 3}, true, {2, 2}, {1, 1}, {1, 1}),
+                             {.stride = 2, .padding = 1}, keep_signs));
+    rows.push_back(with_relu(row("conv2d", {2, 4, 5, 4}, {2, 2, 3, 3}, false, {1, 1}, {0, 0}, {1, 1}, 2), {.groups = 2},
+                             keep_signs));
+    rows.push_back(with_relu(row("conv3d", {1, 2, 3, 4, 3}, {2, 2, 2, 2, 2}, true, {1, 1, 1}, {0, 0, 0}, {1, 1, 1}), {},
+                             keep_signs));
+    rows.push_back(with_relu(row("conv3d", {0, 2, 3, 3, 3}, {2, 2, 2, 2, 2}, true, {1, 1, 1}, {0, 0, 0}, {1, 1, 1}), {},
+                             keep_signs));
+  }
   rows[8].large = {{{3, 8, 24, 25}}, {{12, 8, 3, 3}}, {{12}}};
   rows[12].large = {{{2, 6, 9, 10, 11}}, {{8, 6, 2, 3, 2}}, {{8}}};
   return rows;
 }
 
 }  // namespace
+
+TEST_CASE("op rows: convolution, as the device chooses") { check(all_rows()); }
 
 TEST_CASE("op rows: convolution, direct") {
   const ConvPolicyScope policy({.choice = ConvPolicy::Choice::direct});

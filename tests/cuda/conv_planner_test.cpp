@@ -59,6 +59,50 @@ TEST_CASE("conv planner: workspaces of an H200") {
   }
 }
 
+TEST_CASE("conv planner: the kernel that was decided on exists with bias and relu too, in the same workspace") {
+  const auto planner = known_planner_of("h200");
+  if (!planner) return;
+  struct Row {
+    ConvProblem problem;
+    ConvLayout layout;
+  };
+  const Row rows[] = {
+      {cube(f32, 2, 64, 3, 32, 28, 3), contiguous},            // simple-conv
+      {cube(f32, 2, 64, 32, 64, 13, 3), contiguous},           //
+      {cube(f32, 2, 32, 64, 64, 224, 3, 1), contiguous},       // vgg16
+      {cube(f32, 2, 32, 512, 512, 14, 3, 1), contiguous},      //
+      {cube(bf16, 2, 32, 64, 64, 224, 3, 1), channels_last},   //
+      {cube(bf16, 2, 32, 512, 512, 14, 3, 1), channels_last},  //
+      {cube(bf16, 3, 2, 16, 32, 32, 3, 1), channels_last},
+  };
+  for (const Row& row : rows) {
+    const ConvQuery query{row.problem, ConvPass::forward, row.layout};
+    CAPTURE(describe(query));
+    RankedPlans plans = planner->rank(query);
+    const PlanChoice decided = choose({}, row.problem.dtype, plans);
+    REQUIRE(decided.plan);
+    for (const ConvEpilogue& epilogue : {ConvEpilogue{.bias = true}, ConvEpilogue{.bias = true, .relu = true}}) {
+      CAPTURE(epilogue.bias);
+      CAPTURE(epilogue.relu);
+      const EnginePlan fused = planner->fused(query, epilogue, decided.plan->engine);
+      CHECK_MESSAGE(fused.state == EnginePlan::State::ready, fused.reason);
+      CHECK(fused.notes == decided.plan->notes);
+      CHECK(fused.workspace <= (decided.plan->workspace + 511) / 512 * 512);
+      const auto knobs = [](const std::string& engine) { return engine.substr(engine.find('_')); };
+      CHECK(knobs(fused.engine) == knobs(decided.plan->engine));
+    }
+  }
+  // Its engine knows no bias, and none that does has its knobs.
+  const ConvQuery line{cube(f16, 1, 16, 128, 64, 1024, 3), ConvPass::forward, channels_last};
+  RankedPlans plans = planner->rank(line);
+  const PlanChoice decided = choose({}, f16, plans);
+  REQUIRE(decided.plan);
+  CHECK(planner->fused(line, {.bias = true}, decided.plan->engine).state == EnginePlan::State::refused);
+  const EnginePlan none = planner->fused({rows[0].problem, ConvPass::forward, contiguous}, {.bias = true}, "eng9999");
+  CHECK(none.state == EnginePlan::State::refused);
+  CHECK_FALSE(none.reason.empty());
+}
+
 TEST_CASE("conv planner: a ranking in order, built as it is looked at") {
   const auto planner = known_planner_of("h200");
   if (!planner) return;

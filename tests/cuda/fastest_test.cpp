@@ -28,6 +28,7 @@ class FourEngines final : public ConvPlanner {
     return RankedPlans(plans);
   }
   EnginePlan plan(const ConvQuery&, std::string_view) override { return {}; }
+  EnginePlan fused(const ConvQuery&, const ConvEpilogue&, std::string_view) override { return {}; }
 
  private:
   std::string version_ = "9.99.0";

@@ -20,6 +20,7 @@ class CountingPlanner final : public ConvPlanner {
  public:
   const std::string& version() const override { return version_; }
   EnginePlan plan(const ConvQuery&, std::string_view) override { return {}; }
+  EnginePlan fused(const ConvQuery&, const ConvEpilogue&, std::string_view) override { return {}; }
   RankedPlans rank(const ConvQuery& query) override {
     ++asked;
     if (query.problem.batch == 13) return RankedPlans("13 is refused");
