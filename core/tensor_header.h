@@ -32,7 +32,7 @@ struct TensorEntry {
 
 struct TensorHeader {
   std::vector<TensorEntry> entries;  ///< in the order of their bytes, of which they leave none out
-  std::map<std::string, std::string> metadata;
+  std::map<std::string, std::string> metadata = {};
 
   bool operator==(const TensorHeader&) const = default;
 };

@@ -1,0 +1,174 @@
+"""The loss curves of PyTorch and of mnemo, from the same weights and the same batches: torch_compare.py calls `compare`.
+
+PyTorch makes the initial weights and the batches and writes both as safetensors; each of the two then trains by itself
+and says its losses. A second run of PyTorch's in a wider type (float64 beside float32, float32 beside autocast to
+bfloat16) says how far rounding alone takes a curve: `of_torch` beside `difference`.
+
+All cases are trained in one process, since loading PyTorch takes longer than most of them."""
+import ctypes
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+# Largest relative difference over the whole curve. bfloat16 has 8 bits of significand, so that a value is off by up to
+# 2^-9 = 0.2 % each time it is rounded; a loss is a mean over many, and 20 updates follow each other: 1 %. Where batch
+# normalization of few values makes more of each rounding, PyTorch's own distance from float32 is the measure.
+TOLERANCES = {"": 1e-3, "bfloat16": 1e-2}
+STEPS = 20
+LEFT_OUT = {"vgg16": "its dropout draws other random numbers in each of the two, and mnemo's model has no switch for it"}
+
+# model, batch, edge length, and of what it is trained: optimizer and autocast
+CASES = (
+    ("simple-conv", 64, 28, (("sgd", ""), ("adam", ""), ("sgd", "bfloat16"))),
+    ("mlp", 64, 28, (("sgd", ""), ("adam", ""), ("sgd", "bfloat16"))),
+    ("small-network", 4, 32, (("sgd", ""), ("adam", ""))),
+    ("larger-conv-network", 4, 32, (("sgd", ""),)),
+    ("conv1d", 2, 512, (("sgd", ""), ("adam", ""))),
+    ("conv1d-downsample", 2, 1024, (("sgd", ""),)),
+    ("conv1d-separable", 2, 512, (("sgd", ""), ("adam", ""))),
+    ("conv3d-pad2", 2, 16, (("sgd", ""), ("adam", ""))),
+    ("conv3d-k3", 2, 16, (("sgd", ""),)),
+    ("conv3d-k7", 1, 16, (("sgd", ""),)),
+    ("resnet18", 16, 64, (("sgd", ""), ("adam", ""), ("sgd", "bfloat16"))),
+    ("resnet50", 16, 64, (("sgd", ""), ("sgd", "bfloat16"))),
+    ("unet3d", 2, 16, (("sgd", ""), ("adam", ""), ("sgd", "bfloat16"))),
+)
+
+
+def cases(zoo, steps):
+    """Tasks for torch_worker.Steps, one for each curve."""
+    found = []
+    for model, batch, size, trainings in CASES:
+        own = zoo[model]["input"]
+        for optimizer, amp in trainings:
+            found.append({"name": f"losses-{model}-{optimizer}{'-' + amp if amp else ''}", "model": model, "batch": batch,
+                          "size": size, "shape": [own[1], *(size for _ in own[2:])], "optimizer": optimizer, "amp": amp,
+                          "dtype": "float32", "steps": steps, "seed": 1, "variant": "eager", "no_grad": False})
+    return found
+
+
+def save(path, tensors):
+    """A safetensors file of these tensors by name."""
+    names = {"torch.float32": "F32", "torch.int64": "I64"}
+    header, parts, end = {}, [], 0
+    for name, tensor in tensors.items():
+        tensor = tensor.detach().cpu().contiguous()
+        size = tensor.numel() * tensor.element_size()
+        header[name] = {"dtype": names[str(tensor.dtype)], "shape": list(tensor.shape), "data_offsets": [end, end + size]}
+        parts.append(ctypes.string_at(tensor.data_ptr(), size))
+        end += size
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with open(path, "wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        file.writelines(parts)
+
+
+def train(task, device, weights, batches, dtype, amp):
+    """The losses of one run from these weights."""
+    import torch
+    import torch_worker
+
+    steps = torch_worker.Steps({**task, "dtype": dtype, "amp": amp}, device)
+    steps.module.load_state_dict(weights)
+    losses = []
+    for x, targets in batches:
+        losses.append(steps.compute(x.to(device, getattr(torch, dtype)),
+                                    targets if targets is None else targets.to(device)).item())
+    return losses
+
+
+def run_case(task, device, folder):
+    import torch
+    import torch_worker
+
+    first = torch_worker.Steps(task, torch.device("cpu"))  # the same data for every device
+    weights = {name: tensor.clone() for name, tensor in first.module.state_dict().items()}
+    batches = [first.draw(task["batch"]) for _ in range(task["steps"])]
+    save(folder / "weights", weights)
+    data = {"input": torch.cat([x for x, _ in batches])}
+    if first.classes:
+        data["target"] = torch.cat([targets for _, targets in batches])
+    save(folder / "data", data)
+    wider = "float32" if task["amp"] else "float64"
+    return {"torch": train(task, device, weights, batches, "float32", task["amp"]),
+            "wider": train(task, device, weights, batches, wider, "")}
+
+
+def work():
+    """Answers each line on standard input, a task, with a line."""
+    import torch
+
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    for line in sys.stdin:
+        task = json.loads(line)
+        try:
+            answer = run_case(task, torch.device(task["device"]), pathlib.Path(task["folder"]))
+        except Exception as error:  # whatever it is, the one who started this writes it down
+            answer = {"error": f"{type(error).__name__}: {error}"[:2000]}
+        print(json.dumps(answer), flush=True)
+
+
+def difference(ours, theirs):
+    """The largest relative difference of two curves."""
+    if len(ours) != len(theirs) or None in ours:
+        raise RuntimeError(f"{len(ours)} losses beside {len(theirs)}, or one that is no number: {ours}")
+    return max(abs(a - b) / max(abs(a), abs(b), 1e-30) for a, b in zip(ours, theirs))
+
+
+class Worker:
+    """The process that trains in PyTorch."""
+
+    def __init__(self):
+        self.process = subprocess.Popen([sys.executable, "-B", __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        text=True)
+
+    def ask(self, task):
+        self.process.stdin.write(json.dumps(task) + "\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"PyTorch's process ended with {self.process.wait()}")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise RuntimeError(answer["error"])
+        return answer
+
+    def end(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def compare_case(task, worker, mnemo, device):
+    """Both curves, and how far they are apart; `mnemo` runs the command."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = worker.ask({**task, "device": device, "folder": folder})
+        words = ["step", task["model"], "--device", device, "--json", "--steps", str(task["steps"]), "--optimizer",
+                 task["optimizer"], "--batch", str(task["batch"]), "--weights", f"{folder}/weights", "--data",
+                 f"{folder}/data"]
+        if task["amp"]:
+            words += ["--amp", "bf16"]
+        found["mnemo"] = [step["loss"] for step in mnemo(*words)["runs"][0]["steps"]]
+    found["difference"] = difference(found["mnemo"], found["torch"])
+    found["of_torch"] = difference(found["torch"], found["wider"])
+    found["tolerance"] = TOLERANCES[task["amp"]]
+    found["holds"] = found["difference"] <= found["tolerance"]
+    return found
+
+
+def show(losses):
+    if not losses:
+        return
+    print("\nlosses of the same steps: the largest relative difference, and PyTorch's own to a wider type")
+    for entry in losses:
+        if "difference" not in entry:
+            print(f"  {entry['name']:40} {entry.get('skipped') or entry['error'].splitlines()[0][:110]}")
+            continue
+        print(f"  {entry['name']:40} {entry['torch'][0]:9.5f} to {entry['torch'][-1]:9.5f}   {entry['difference']:.1e} "
+              f"of {entry['tolerance']:.0e}{'' if entry['holds'] else '  TOO MUCH'}   PyTorch {entry['of_torch']:.1e}")
+
+
+if __name__ == "__main__":
+    work()
