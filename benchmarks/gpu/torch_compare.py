@@ -221,7 +221,8 @@ class Comparison:
             entry["took"] = round(time.monotonic() - begin, 2)
             self.result["losses"].append(entry)
             self.write()
-            print(f"{entry['name']}: {entry.get('error', 'done')[:200]} ({entry['took']} s)", file=sys.stderr, flush=True)
+            print(f"{entry['name']}: {entry.get('error', 'done')[:200]} ({entry['took']} s)", file=sys.stderr,
+                  flush=True)
         if worker:
             worker.end()
             self.result["losses"] += [{"name": f"losses-{model}", "skipped": why}

@@ -1,8 +1,9 @@
-"""The loss curves of PyTorch and of mnemo, from the same weights and the same batches: torch_compare.py calls `compare`.
+"""The loss curves of PyTorch and of mnemo from the same weights and the same batches; torch_compare.py shows them.
 
 PyTorch makes the initial weights and the batches and writes both as safetensors; each of the two then trains by itself
 and says its losses. A second run of PyTorch's in a wider type (float64 beside float32, float32 beside autocast to
-bfloat16) says how far rounding alone takes a curve: `of_torch` beside `difference`.
+bfloat16) says how far rounding alone takes a curve: `of_torch` beside `difference`. At the end the parameters and
+buffers of both are compared too, since a loss in training says nothing of running statistics.
 
 All cases are trained in one process, since loading PyTorch takes longer than most of them."""
 import ctypes
@@ -13,15 +14,14 @@ import sys
 import tempfile
 
 # Largest relative difference over the whole curve. bfloat16 has 8 bits of significand, so that a value is off by up to
-# 2^-9 = 0.2 % each time it is rounded; a loss is a mean over many, and 20 updates follow each other: 1 %. Where batch
-# normalization of few values makes more of each rounding, PyTorch's own distance from float32 is the measure.
+# 2^-9 = 0.2 % each time it is rounded; a loss is a mean over many, and 20 updates follow each other: 1 %.
 TOLERANCES = {"": 1e-3, "bfloat16": 1e-2}
 STEPS = 20
-LEFT_OUT = {"vgg16": "its dropout draws other random numbers in each of the two, and mnemo's model has no switch for it"}
+LEFT_OUT = {"vgg16": "its dropout draws other random numbers in each of the two, and has no switch in mnemo's model"}
 
 # model, batch, edge length, and of what it is trained: optimizer and autocast
 CASES = (
-    ("simple-conv", 64, 28, (("sgd", ""), ("adam", ""), ("sgd", "bfloat16"))),
+    ("simple-conv", 16, 28, (("sgd", ""), ("adam", ""), ("sgd", "bfloat16"))),
     ("mlp", 64, 28, (("sgd", ""), ("adam", ""), ("sgd", "bfloat16"))),
     ("small-network", 4, 32, (("sgd", ""), ("adam", ""))),
     ("larger-conv-network", 4, 32, (("sgd", ""),)),
@@ -31,8 +31,8 @@ CASES = (
     ("conv3d-pad2", 2, 16, (("sgd", ""), ("adam", ""))),
     ("conv3d-k3", 2, 16, (("sgd", ""),)),
     ("conv3d-k7", 1, 16, (("sgd", ""),)),
-    ("resnet18", 16, 64, (("sgd", ""), ("adam", ""), ("sgd", "bfloat16"))),
-    ("resnet50", 16, 64, (("sgd", ""), ("sgd", "bfloat16"))),
+    ("resnet18", 8, 64, (("sgd", ""), ("adam", ""), ("sgd", "bfloat16"))),
+    ("resnet50", 8, 64, (("sgd", ""), ("sgd", "bfloat16"))),
     ("unet3d", 2, 16, (("sgd", ""), ("adam", ""), ("sgd", "bfloat16"))),
 )
 
@@ -43,9 +43,10 @@ def cases(zoo, steps):
     for model, batch, size, trainings in CASES:
         own = zoo[model]["input"]
         for optimizer, amp in trainings:
-            found.append({"name": f"losses-{model}-{optimizer}{'-' + amp if amp else ''}", "model": model, "batch": batch,
-                          "size": size, "shape": [own[1], *(size for _ in own[2:])], "optimizer": optimizer, "amp": amp,
-                          "dtype": "float32", "steps": steps, "seed": 1, "variant": "eager", "no_grad": False})
+            name = "-".join(("losses", model, optimizer, *([amp] if amp else [])))
+            found.append({"name": name, "model": model, "batch": batch, "size": size, "optimizer": optimizer, "amp": amp,
+                          "shape": [own[1], *(size for _ in own[2:])], "dtype": "float32", "steps": steps, "seed": 1,
+                          "variant": "eager", "no_grad": False})
     return found
 
 
@@ -56,7 +57,8 @@ def save(path, tensors):
     for name, tensor in tensors.items():
         tensor = tensor.detach().cpu().contiguous()
         size = tensor.numel() * tensor.element_size()
-        header[name] = {"dtype": names[str(tensor.dtype)], "shape": list(tensor.shape), "data_offsets": [end, end + size]}
+        header[name] = {"dtype": names[str(tensor.dtype)], "shape": list(tensor.shape),
+                        "data_offsets": [end, end + size]}
         parts.append(ctypes.string_at(tensor.data_ptr(), size))
         end += size
     text = json.dumps(header).encode()
@@ -66,8 +68,38 @@ def save(path, tensors):
         file.writelines(parts)
 
 
+def load(path):
+    """The tensors of a file that mnemo has written."""
+    import torch
+
+    dtypes = {"F32": torch.float32}
+    bytes_ = path.read_bytes()
+    begin = 8 + int.from_bytes(bytes_[:8], "little")
+    found = {}
+    for name, entry in json.loads(bytes_[8:begin]).items():
+        if name != "__metadata__":
+            first, last = entry["data_offsets"]
+            part = bytearray(bytes_[begin + first:begin + last])
+            found[name] = torch.frombuffer(part, dtype=dtypes[entry["dtype"]]).reshape(entry["shape"])
+    return found
+
+
+def apart(module, saved):
+    """Of the parameters and of the buffers: the one that differs most, relative to its largest value."""
+    worst = {}
+    for kind, named in (("parameters", module.named_parameters()), ("buffers", module.named_buffers())):
+        for name, tensor in named:
+            if name.endswith("num_batches_tracked"):
+                continue
+            tensor = tensor.detach().cpu()
+            by = ((saved[name] - tensor).abs().max() / tensor.abs().max().clamp(min=1e-30)).item()
+            if by >= worst.get(kind, {"difference": 0})["difference"]:
+                worst[kind] = {"difference": by, "name": name}
+    return worst
+
+
 def train(task, device, weights, batches, dtype, amp):
-    """The losses of one run from these weights."""
+    """The losses of one run from these weights, and the module at its end."""
     import torch
     import torch_worker
 
@@ -77,7 +109,7 @@ def train(task, device, weights, batches, dtype, amp):
     for x, targets in batches:
         losses.append(steps.compute(x.to(device, getattr(torch, dtype)),
                                     targets if targets is None else targets.to(device)).item())
-    return losses
+    return losses, steps.module
 
 
 def run_case(task, device, folder):
@@ -93,19 +125,22 @@ def run_case(task, device, folder):
         data["target"] = torch.cat([targets for _, targets in batches])
     save(folder / "data", data)
     wider = "float32" if task["amp"] else "float64"
-    return {"torch": train(task, device, weights, batches, "float32", task["amp"]),
-            "wider": train(task, device, weights, batches, wider, "")}
+    losses, module = train(task, device, weights, batches, "float32", task["amp"])
+    return {"torch": losses, "wider": train(task, device, weights, batches, wider, "")[0]}, module
 
 
 def work():
-    """Answers each line on standard input, a task, with a line."""
+    """Answers each line on standard input with a line: a task, and after it where mnemo has saved what it trained."""
     import torch
 
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     for line in sys.stdin:
         task = json.loads(line)
         try:
-            answer = run_case(task, torch.device(task["device"]), pathlib.Path(task["folder"]))
+            if "saved" in task:
+                answer = apart(module, load(pathlib.Path(task["saved"])))
+            else:
+                answer, module = run_case(task, torch.device(task["device"]), pathlib.Path(task["folder"]))
         except Exception as error:  # whatever it is, the one who started this writes it down
             answer = {"error": f"{type(error).__name__}: {error}"[:2000]}
         print(json.dumps(answer), flush=True)
@@ -147,10 +182,11 @@ def compare_case(task, worker, mnemo, device):
         found = worker.ask({**task, "device": device, "folder": folder})
         words = ["step", task["model"], "--device", device, "--json", "--steps", str(task["steps"]), "--optimizer",
                  task["optimizer"], "--batch", str(task["batch"]), "--weights", f"{folder}/weights", "--data",
-                 f"{folder}/data"]
+                 f"{folder}/data", "--save-weights", f"{folder}/saved"]
         if task["amp"]:
             words += ["--amp", "bf16"]
         found["mnemo"] = [step["loss"] for step in mnemo(*words)["runs"][0]["steps"]]
+        found["state"] = worker.ask({"saved": f"{folder}/saved"})
     found["difference"] = difference(found["mnemo"], found["torch"])
     found["of_torch"] = difference(found["torch"], found["wider"])
     found["tolerance"] = TOLERANCES[task["amp"]]
@@ -161,13 +197,14 @@ def compare_case(task, worker, mnemo, device):
 def show(losses):
     if not losses:
         return
-    print("\nlosses of the same steps: the largest relative difference, and PyTorch's own to a wider type")
+    print("\nlosses of the same steps: the largest relative difference, PyTorch's own to a wider type, the state at the end")
     for entry in losses:
         if "difference" not in entry:
             print(f"  {entry['name']:40} {entry.get('skipped') or entry['error'].splitlines()[0][:110]}")
             continue
         print(f"  {entry['name']:40} {entry['torch'][0]:9.5f} to {entry['torch'][-1]:9.5f}   {entry['difference']:.1e} "
-              f"of {entry['tolerance']:.0e}{'' if entry['holds'] else '  TOO MUCH'}   PyTorch {entry['of_torch']:.1e}")
+              f"of {entry['tolerance']:.0e}{'' if entry['holds'] else '  TOO MUCH'}   PyTorch {entry['of_torch']:.1e}"
+              + "".join(f"   {kind} {worst['difference']:.1e}" for kind, worst in entry["state"].items()))
 
 
 if __name__ == "__main__":

@@ -124,7 +124,7 @@ TEST_CASE("step refuses data that do not suit the model, with what would") {
                           const std::string& more = "") {
     const Tensors data(arrays);
     const Answer answer = mnemo_command("step simple-conv --device virtual:cpu --data " + data.path() + more);
-    CHECK(answer.code == (more.empty() ? 1 : 2));
+    CHECK(answer.code == 2);
     CHECK(answer.err.find(said) != std::string::npos);
     if (answer.err.find(said) == std::string::npos) MESSAGE(answer.err);
   };
@@ -148,7 +148,7 @@ TEST_CASE("step refuses data that do not suit the model, with what would") {
 TEST_CASE("step refuses weights that do not fit, and says before training that they cannot be saved") {
   const Tensors weights({{"conv1.weight", Array::from<float>({1}, {1})}});
   Answer answer = mnemo_command("step simple-conv --weights " + weights.path());
-  CHECK(answer.code == 1);
+  CHECK(answer.code == 2);
   CHECK(answer.err.find("conv1.weight is F32 (1) in the file, F32 (32, 3, 3, 3) in the model") != std::string::npos);
   CHECK(answer.err.find("missing in the file: fc.bias, F32 (10)") != std::string::npos);
   CHECK(answer.out.empty());
@@ -162,5 +162,5 @@ TEST_CASE("step refuses weights that do not fit, and says before training that t
   }
   // Names and shapes are compared without values too.
   answer = mnemo_command("step simple-conv --device virtual:h200 --weights " + weights.path());
-  CHECK(answer.code == 1);
+  CHECK(answer.code == 2);
 }
