@@ -39,7 +39,7 @@ CASES = (
     ("conv3d-pad2", 2, 16, ("adam float64", "sgd float32", "adam float32")),
     ("conv3d-k3", 2, 16, ("sgd float32",)),
     ("conv3d-k7", 1, 16, ("sgd float32",)),
-    ("unet3d", 2, 12, ("adam float64", "sgd float32", "adam float32", "sgd bfloat16")),
+    ("unet3d", 4, 16, ("adam float64", "sgd float32", "adam float32", "sgd bfloat16")),
     ("resnet18", 8, 32, ("sgd float64", "sgd float32", "adam float32", "sgd bfloat16")),
     ("resnet50", 8, 32, ("sgd float64", "sgd float32", "sgd bfloat16")),
 )
