@@ -27,8 +27,8 @@ BRANCH = 0.1
 STEPS = 20
 LEFT_OUT = {"vgg16": "its dropout draws other random numbers in each of the two, and has no switch in mnemo's model"}
 
-# model, batch, edge length, and how it is trained: optimizer and precision. A ResNet with Adam in float32 is left out:
-# PyTorch's own run in float64 was 0.3 % from it.
+# model, batch, edge length, and how it is trained: optimizer and precision. Left out in float32, as PyTorch's own run in
+# float64 was too far from it: resnet18 with Adam (0.3 %) and resnet50 (1.3 %).
 CASES = (
     ("simple-conv", 16, 28, ("sgd float64", "sgd float32", "adam float32", "sgd bfloat16")),
     ("mlp", 64, 28, ("adam float64", "sgd float32", "adam float32", "sgd bfloat16")),
@@ -42,7 +42,7 @@ CASES = (
     ("conv3d-k7", 1, 16, ("sgd float32",)),
     ("unet3d", 4, 16, ("adam float64", "sgd float32", "adam float32", "sgd bfloat16")),
     ("resnet18", 8, 32, ("sgd float64", "adam float64", "sgd float32", "sgd bfloat16")),
-    ("resnet50", 8, 32, ("sgd float64", "sgd float32", "sgd bfloat16")),
+    ("resnet50", 8, 32, ("sgd float64",)),
 )
 
 
