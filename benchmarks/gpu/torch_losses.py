@@ -54,8 +54,8 @@ def cases(zoo, steps):
         for training in trainings:
             optimizer, precision = training.split()
             found.append({"name": f"losses-{model}-{optimizer}-{precision}", "model": model, "batch": batch,
-                          "size": size, "shape": [own[1], *(size for _ in own[2:])], "optimizer": optimizer, "precision": precision,
-                          "steps": steps, "seed": 1, "variant": "eager", "no_grad": False})
+                          "size": size, "shape": [own[1], *(size for _ in own[2:])], "optimizer": optimizer,
+                          "precision": precision, "steps": steps, "seed": 1, "variant": "eager", "no_grad": False})
     return found
 
 
