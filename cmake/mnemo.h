@@ -28,6 +28,7 @@
 #include <mnemo/core/planning/tabulation.h>
 #include <mnemo/core/random.h>
 #include <mnemo/core/stream.h>
+#include <mnemo/core/tensor_file.h>
 #include <mnemo/core/threads.h>
 #include <mnemo/core/work.h>
 #include <mnemo/core/workspace_limits.h>
@@ -58,6 +59,7 @@
 #include <mnemo/nn/module.h>
 #include <mnemo/nn/parts.h>
 #include <mnemo/nn/sequential.h>
+#include <mnemo/nn/state.h>
 #include <mnemo/nn/transaction.h>
 #include <mnemo/optim/clip.h>
 #include <mnemo/optim/optimizer.h>

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Memory and time of training steps in PyTorch and in mnemo, on the same machine in turns.
+"""Memory, time and losses of training steps in PyTorch and in mnemo, on the same machine in turns.
 
     torch_compare.py --mnemo build/release/examples/mnemo --out torch.json [--seconds 1500] [--only unet3d,forecast]
 
@@ -16,13 +16,13 @@ import subprocess
 import sys
 import time
 
+import torch_losses
 import torch_models
 
 HERE = pathlib.Path(__file__).resolve().parent
 NETS = ("eager", "channels-last", "compile", "graph", "mnemo", "mnemo fastest", "mnemo graph")
 LAYERS = ("eager", "mnemo", "mnemo pytorch")
 LAST = ("eager", "channels-last", "mnemo", "mnemo pytorch")  # layers in a half type
-LOSSES = "not compared: mnemo neither writes nor reads the weights of `mnemo step`, and both draw their own data"
 
 
 def point(name, model, batches=None, size=None, variants=NETS, **options):
@@ -92,7 +92,7 @@ class Comparison:
         self.options, self.begin = options, time.monotonic()
         self.help = self.mnemo("step", "--help", plain=True)
         self.zoo = {model["name"]: model for model in self.mnemo("models", "--json")["models"]}
-        self.result = {"complete": False, "options": {k: str(v) for k, v in vars(options).items()}, "losses": LOSSES,
+        self.result = {"complete": False, "options": {k: str(v) for k, v in vars(options).items()}, "losses": [],
                        "parameters": self.check_parameters(), "points": []}
 
     def left(self):
@@ -200,17 +200,45 @@ class Comparison:
             json.dump(self.result, file, indent=1)
         os.replace(new, self.options.out)
 
+    def wanted(self, name):
+        words = [word for word in self.options.only.split(",") if word]
+        return not words or any(name.startswith(word) for word in words)
+
+    def compare_losses(self):
+        """From the same weights and batches; first, for it says whether the figures after it are of the same steps."""
+        tasks = [task for task in torch_losses.cases(self.zoo, 3 if self.options.quick else torch_losses.STEPS)
+                 if self.wanted(task["name"])]
+        worker = torch_losses.Worker() if tasks else None
+        for task in tasks:
+            entry = {key: task[key] for key in ("name", "model", "batch", "size", "optimizer", "precision", "steps")}
+            begin = time.monotonic()
+            try:
+                if self.left() <= 0:
+                    raise RuntimeError(f"not run: the {self.options.seconds:.0f} s of --seconds are over")
+                entry.update(torch_losses.compare_case(task, worker, self.mnemo, self.options.device))
+            except (RuntimeError, ValueError, KeyError, OSError, subprocess.TimeoutExpired) as error:
+                entry["error"] = str(error) if isinstance(error, RuntimeError) else f"{type(error).__name__}: {error}"
+            entry["took"] = round(time.monotonic() - begin, 2)
+            self.result["losses"].append(entry)
+            self.write()
+            print(f"{entry['name']}: {entry.get('error', 'done')[:200]} ({entry['took']} s)", file=sys.stderr,
+                  flush=True)
+        if worker:
+            worker.end()
+            self.result["losses"] += [{"name": f"losses-{model}", "skipped": why}
+                                      for model, why in torch_losses.LEFT_OUT.items()]
+
     def compare(self):
-        wanted = [word for word in self.options.only.split(",") if word]
+        self.compare_losses()
         for task in points():
-            if wanted and not any(task["name"].startswith(word) for word in wanted):
+            if not self.wanted(task["name"]):
                 continue
             small = quick(task) if self.options.quick else task
             entry = {"name": task["name"], "why": task["why"], "task": small, "runs": [], "summary": {}}
             if small is None:
                 entry["skipped"] = "too large for --quick"
             self.result["points"].append(entry)
-        if not self.result["points"]:
+        if not self.result["points"] and not self.result["losses"]:
             raise SystemExit(f"--only {self.options.only}: no point begins so")
         for number in range(self.options.rounds):
             for entry in self.result["points"]:
@@ -255,6 +283,7 @@ def forecast(entries):
 
 
 def show(result):
+    torch_losses.show(result["losses"])
     for entry in result["points"]:
         print(f"\n{entry['name']}  {entry['why']}{entry.get('skipped', '')}")
         for variant, rows in entry["summary"].items():

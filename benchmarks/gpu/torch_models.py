@@ -1,4 +1,5 @@
-"""The models of mnemo's zoo as PyTorch modules: the same layers, made with PyTorch's own initial values."""
+"""The models of mnemo's zoo as PyTorch modules: the same layers under the same names, so that a state_dict is what
+`mnemo step --weights` reads, made with PyTorch's own initial values."""
 import re
 
 import torch
@@ -30,21 +31,61 @@ class FlatNetwork(nn.Module):
         return self.fc1(torch.relu(self.conv1(x)).flatten(1))
 
 
-def perceptron():
-    return nn.Sequential(nn.Flatten(), nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(),
-                         nn.Linear(512, 10))
+class Perceptron(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc1, self.fc2, self.fc3 = nn.Linear(784, 512), nn.Linear(512, 512), nn.Linear(512, 10)
+
+    def forward(self, x):
+        return self.fc3(torch.relu(self.fc2(torch.relu(self.fc1(x.flatten(1))))))
 
 
-def vgg16():
-    layers, channels = [], 3
-    for width in (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0):
-        if width == 0:
-            layers.append(nn.MaxPool2d(2))
-        else:
-            layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True)]
-            channels = width
-    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(512 * 7 * 7, 4096), nn.ReLU(inplace=True), nn.Dropout(),
-                         nn.Linear(4096, 4096), nn.ReLU(inplace=True), nn.Dropout(), nn.Linear(4096, 1000))
+class Single(nn.Module):
+    """One convolution."""
+
+    def __init__(self, rank, *sizes, **options):
+        super().__init__()
+        self.conv = CONVS[rank](*sizes, **options)
+
+    def forward(self, x):
+        return self.conv(x)
+
+
+class Downsampled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.downsample, self.conv = nn.AvgPool1d(2), nn.Conv1d(128, 64, 3)
+
+    def forward(self, x):
+        return self.conv(self.downsample(x))
+
+
+class Separable(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.depthwise, self.pointwise = nn.Conv1d(128, 128, 3, groups=128), nn.Conv1d(128, 64, 1)
+
+    def forward(self, x):
+        return self.pointwise(self.depthwise(x))
+
+
+class Vgg16(nn.Module):
+    def __init__(self):
+        super().__init__()
+        layers, channels = [], 3
+        for width in (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0):
+            if width == 0:
+                layers.append(nn.MaxPool2d(2))
+            else:
+                layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True)]
+                channels = width
+        self.features = nn.Sequential(*layers)
+        self.classifier = nn.Sequential(
+            nn.Flatten(), nn.Linear(512 * 7 * 7, 4096), nn.ReLU(inplace=True), nn.Dropout(), nn.Linear(4096, 4096),
+            nn.ReLU(inplace=True), nn.Dropout(), nn.Linear(4096, 1000))
+
+    def forward(self, x):
+        return self.classifier(self.features(x))
 
 
 class Block(nn.Module):
@@ -52,8 +93,10 @@ class Block(nn.Module):
 
     def __init__(self, convolutions, stride):
         super().__init__()
-        self.convs = nn.ModuleList(nn.Conv2d(i, o, k, s, padding=k // 2, bias=False) for i, o, k, s in convolutions)
-        self.norms = nn.ModuleList(nn.BatchNorm2d(o) for _, o, _, _ in convolutions)
+        self.count = len(convolutions)
+        for number, (i, o, k, s) in enumerate(convolutions, 1):
+            setattr(self, f"conv{number}", nn.Conv2d(i, o, k, s, padding=k // 2, bias=False))
+            setattr(self, f"bn{number}", nn.BatchNorm2d(o))
         first, last = convolutions[0][0], convolutions[-1][1]
         self.downsample = None
         if first != last or stride != 1:
@@ -61,9 +104,9 @@ class Block(nn.Module):
 
     def forward(self, x):
         y = x
-        for i, (conv, norm) in enumerate(zip(self.convs, self.norms)):
-            y = norm(conv(y))
-            if i + 1 < len(self.convs):
+        for number in range(1, self.count + 1):
+            y = getattr(self, f"bn{number}")(getattr(self, f"conv{number}")(y))
+            if number < self.count:
                 y = F.relu(y, inplace=True)
         y = y + (x if self.downsample is None else self.downsample(x))
         return F.relu(y, inplace=True)
@@ -74,9 +117,9 @@ class ResNet(nn.Module):
         super().__init__()
         self.conv1, self.bn1 = nn.Conv2d(3, 64, 7, 2, padding=3, bias=False), nn.BatchNorm2d(64)
         self.maxpool = nn.MaxPool2d(3, 2, 1)
-        blocks, channels = [], 64
+        channels = 64
         for i, depth in enumerate(depths):
-            width = 64 << i
+            blocks, width = [], 64 << i
             for j in range(depth):
                 stride = 2 if i > 0 and j == 0 else 1
                 if bottleneck:
@@ -85,24 +128,30 @@ class ResNet(nn.Module):
                     convolutions = [(channels, width, 3, stride), (width, width, 3, 1)]
                 blocks.append(Block(convolutions, stride))
                 channels = convolutions[-1][1]
-        self.blocks = nn.Sequential(*blocks)
+            setattr(self, f"layer{i + 1}", nn.Sequential(*blocks))
         self.fc = nn.Linear(channels, 1000)
 
     def forward(self, x):
         x = self.maxpool(F.relu(self.bn1(self.conv1(x)), inplace=True))
-        return self.fc(self.blocks(x).mean((2, 3)))
+        return self.fc(self.layer4(self.layer3(self.layer2(self.layer1(x)))).mean((2, 3)))
 
 
-def double_conv(channels, out):
-    return nn.Sequential(nn.Conv3d(channels, out, 3, padding=1, bias=False), nn.BatchNorm3d(out), nn.ReLU(inplace=True),
-                         nn.Conv3d(out, out, 3, padding=1, bias=False), nn.BatchNorm3d(out), nn.ReLU(inplace=True))
+class DoubleConv(nn.Module):
+    def __init__(self, channels, out):
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv3d(channels, out, 3, padding=1, bias=False), nn.BatchNorm3d(out)
+        self.conv2, self.bn2 = nn.Conv3d(out, out, 3, padding=1, bias=False), nn.BatchNorm3d(out)
+
+    def forward(self, x):
+        x = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        return F.relu(self.bn2(self.conv2(x)), inplace=True)
 
 
 class UNet3d(nn.Module):
     def __init__(self):
         super().__init__()
-        self.encoder1, self.encoder2, self.bottom = double_conv(1, 16), double_conv(16, 32), double_conv(32, 64)
-        self.decoder2, self.decoder1 = double_conv(64 + 32, 32), double_conv(32 + 16, 16)
+        self.encoder1, self.encoder2, self.bottom = DoubleConv(1, 16), DoubleConv(16, 32), DoubleConv(32, 64)
+        self.decoder2, self.decoder1 = DoubleConv(64 + 32, 32), DoubleConv(32 + 16, 16)
         self.head = nn.Conv3d(16, 3, 1)
 
     def forward(self, x):
@@ -119,14 +168,14 @@ MODELS = {
     "simple-conv": (SimpleConv, 10, False),
     "small-network": (lambda: FlatNetwork(16), 128, False),
     "larger-conv-network": (lambda: FlatNetwork(64), 128, False),
-    "conv1d": (lambda: nn.Conv1d(128, 64, 3), 0, False),
-    "conv1d-downsample": (lambda: nn.Sequential(nn.AvgPool1d(2), nn.Conv1d(128, 64, 3)), 0, False),
-    "conv1d-separable": (lambda: nn.Sequential(nn.Conv1d(128, 128, 3, groups=128), nn.Conv1d(128, 64, 1)), 0, False),
-    "conv3d-pad2": (lambda: nn.Conv3d(16, 32, 3, padding=2), 0, False),
-    "conv3d-k3": (lambda: nn.Conv3d(16, 32, 3), 0, False),
-    "conv3d-k7": (lambda: nn.Conv3d(16, 32, 7), 0, False),
-    "mlp": (perceptron, 10, False),
-    "vgg16": (vgg16, 1000, False),
+    "conv1d": (lambda: Single(1, 128, 64, 3), 0, False),
+    "conv1d-downsample": (Downsampled, 0, False),
+    "conv1d-separable": (Separable, 0, False),
+    "conv3d-pad2": (lambda: Single(3, 16, 32, 3, padding=2), 0, False),
+    "conv3d-k3": (lambda: Single(3, 16, 32, 3), 0, False),
+    "conv3d-k7": (lambda: Single(3, 16, 32, 7), 0, False),
+    "mlp": (Perceptron, 10, False),
+    "vgg16": (Vgg16, 1000, False),
     "resnet18": (lambda: ResNet((2, 2, 2, 2), False), 1000, False),
     "resnet50": (lambda: ResNet((3, 4, 6, 3), True), 1000, False),
     "unet3d": (UNet3d, 3, True),
@@ -148,7 +197,7 @@ def make(model):
         maker, classes, dense = MODELS[model]
         return maker(), classes, dense
     rank, channels, out, kernel = (int(match[i]) for i in range(1, 5))
-    return CONVS[rank](channels, out, kernel, padding=int(match[5] or 0)), 0, False
+    return Single(rank, channels, out, kernel, padding=int(match[5] or 0)), 0, False
 
 
 def parameters(module):

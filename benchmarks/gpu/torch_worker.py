@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 import torch_models
 
-DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+DTYPES = {"float64": torch.float64, "float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 

@@ -2,18 +2,17 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
 #include <mutex>
 #include <optional>
-#include <random>
 #include <set>
 #include <system_error>
 
 #include <fmt/format.h>
 
+#include <mnemo/core/file_replacement.h>
 #include <mnemo/core/planning/plan_file.h>
 #include <mnemo/memory/error.h>
 #include <mnemo/memory/log.h>
@@ -84,29 +83,11 @@ PlanTable read(const fs::path& path, const std::string& version, const std::stri
   return {version, card};
 }
 
-/// A name that no other process has, in the folder of `path`, so that a rename can take its place.
-fs::path temporary(const fs::path& path) {
-  std::random_device random;
-  return path.parent_path() / fmt::format(".{}.{:08x}{:08x}", path.filename().string(), random(), random());
-}
-
 void replace(const fs::path& path, const std::string& bytes) {
   fs::create_directories(path.parent_path());
-  const fs::path written = temporary(path);
-  errno = 0;
-  std::ofstream stream(written, std::ios::binary);
-  stream.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-  stream.close();
-  std::error_code error;
-  if (!stream) {
-    error = std::error_code(errno == 0 ? EIO : errno, std::generic_category());
-  } else {
-    fs::rename(written, path, error);
-  }
-  if (!error) return;
-  std::error_code ignored;
-  fs::remove(written, ignored);
-  throw fs::filesystem_error("cannot be written", path, error);
+  FileReplacement file(path);
+  file.stream().write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+  if (const std::error_code error = file.put_in_place()) throw fs::filesystem_error("cannot be written", path, error);
 }
 
 }  // namespace

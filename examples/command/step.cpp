@@ -1,6 +1,8 @@
 // mnemo step: training steps of a model, with what they did to memory.
 #include "command/step.h"
 
+#include <algorithm>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -12,6 +14,7 @@
 #include "command/numbers.h"
 #include "command/page.h"
 #include "command/training_options.h"
+#include "training/data_file.h"
 #include "training/fitting.h"
 #include "training/recorded_run.h"
 
@@ -29,8 +32,10 @@ struct StepOptions {
   std::string allocator;
   bool has_allocator = false;
   std::string seed = "0";
-  std::string record;  ///< a file, or empty
-  std::string report;  ///< a page, or none
+  std::string weights, save_weights;  ///< files, or empty
+  std::string data;                   ///< a file, or empty: random numbers
+  std::string record;                 ///< a file, or empty
+  std::string report;                 ///< a page, or none
   bool time = false;
   bool json = false;
 };
@@ -44,7 +49,35 @@ struct Plan {
   training::TrainerOptions training;
   std::uint64_t seed;
   training::CheckpointRequest checkpoint;
+  std::unique_ptr<training::DataFile> data = {};
 };
+
+/// Opens the user's data; from then on the model's sizes are theirs.
+void take_data(Plan& plan, const StepOptions& options) {
+  models::Spec& spec = plan.workload.spec;
+  plan.data = std::make_unique<training::DataFile>(options.data, spec);
+  const std::vector<std::int64_t> sizes = plan.data->sizes();
+  const bool even = std::all_of(sizes.begin(), sizes.end(), [&](std::int64_t size) { return size == sizes[0]; });
+  if (!options.size.empty() && !(even && plan.size == sizes[0])) {
+    throw UsageError(
+        fmt::format("--size: the inputs in {} have the sizes {}; leave it out", options.data, fmt::join(sizes, " x ")));
+  }
+  spec.extents = sizes;
+  plan.size = even && spec.size > 0 ? sizes[0] : 0;
+}
+
+/// Asked before anything is trained, for it would be too bad to hear it afterwards.
+void check_save(const StepOptions& options, const Device& device) {
+  namespace fs = std::filesystem;
+  if (options.save_weights.empty()) return;
+  if (device.is_virtual())
+    throw UsageError(fmt::format("--save-weights: {} computes no values, there is nothing to save", device.name()));
+  const fs::path file(options.save_weights), folder = file.has_parent_path() ? file.parent_path() : ".";
+  if (!fs::is_directory(folder))
+    throw UsageError(fmt::format("--save-weights: there is no folder {}", folder.string()));
+  if (fs::exists(file) && !fs::is_regular_file(file))
+    throw UsageError(fmt::format("--save-weights: {} is no file", options.save_weights));
+}
 
 Plan read(const StepOptions& options) {
   Plan plan{.workload = read_workload(options.workload),
@@ -58,6 +91,7 @@ Plan read(const StepOptions& options) {
   const models::Spec& spec = plan.workload.spec;
   plan.batches = options.batch.empty() ? std::vector{spec.batch} : read_counts("--batch", options.batch);
   plan.size = options.size.empty() ? spec.size : read_count("--size", options.size);
+  if (!options.data.empty()) take_data(plan, options);
   return plan;
 }
 
@@ -83,6 +117,8 @@ void train(const Plan& plan, const StepOptions& options, const Device& device, S
   const ConvPolicyScope policy(plan.workload.policy);
   manual_seed(plan.seed);
   training::Trainer trainer(plan.workload.spec, plan.training);
+  if (!options.weights.empty()) nn::load(trainer.model(), options.weights);
+  if (plan.data) trainer.draw_from([&plan](std::int64_t batch) { return plan.data->next(batch, plan.training.dtype); });
   for (std::size_t i = 0; i < plan.batches.size(); ++i) {
     if (i > 0 && options.empty_cache) device.allocator().empty_cache();
     result.runs.push_back({plan.batches[i], plan.size, {}});
@@ -94,10 +130,18 @@ void train(const Plan& plan, const StepOptions& options, const Device& device, S
       result.runs.back().steps.push_back(trainer.step(plan.batches[i], plan.size));
     }
   }
+  if (options.save_weights.empty()) return;
+  try {
+    nn::save(trainer.model(), options.save_weights, {{"model", plan.workload.spec.name}});
+    result.saved_weights = options.save_weights;
+  } catch (const FileError& error) {  // a full disk; what was trained is told all the same
+    result.not_saved = error.what();
+  }
 }
 
 /// What a shape error means here: the model, with sizes that fit it.
 [[noreturn]] void refuse_size(const ShapeError& error, const Plan& plan) {
+  if (plan.data && plan.size == 0) throw UsageError(fmt::format("{}\nin {}", error.what(), plan.data->path()));
   throw UsageError(fmt::format("{}\n{} takes --size {}, here it was {}", error.what(), plan.workload.spec.name,
                                plan.workload.spec.sizes.text(), plan.size));
 }
@@ -122,12 +166,16 @@ int show(const StepOptions& options) {
   const Plan plan = read(options);
   const Device device = open(options, plan.workload);
   check_layout(plan.workload, device);
+  check_save(options, device);
   StepResult result{.workload = &plan.workload,
                     .device = device.name(),
                     .decisions = {},
                     .training = plan.training,
                     .timed = options.time,
-                    .parameters = models::parameter_count(plan.workload.spec)};
+                    .parameters = models::parameter_count(plan.workload.spec),
+                    .weights = options.weights,
+                    .data = options.data,
+                    .samples = plan.data ? plan.data->samples() : 0};
   Watchers watchers(options, plan, device);
   try {
     train(plan, options, device, result);
@@ -152,7 +200,8 @@ int show(const StepOptions& options) {
     const std::string name = fmt::format("{}, batch {}", plan.workload.spec.name, fmt::join(plan.batches, ", "));
     write_page(options.report, {{*recording, name}});
   }
-  if (!result.out_of_memory) return fine;
+  if (!result.not_saved.empty()) complain(result.not_saved);
+  if (!result.out_of_memory) return result.not_saved.empty() ? fine : failed;
   complain(result.out_of_memory->what());
   if (!result.changes.empty()) complain("what makes it fit, each tried on a virtual device:");
   for (const std::string& change : result.changes) complain("  " + change);
@@ -171,6 +220,14 @@ void add_step(CLI::App& app, Action& action) {
   verb->add_option("--size", options->size, "Edge length of the input.");
   add_training(*verb, options->training);
   verb->add_option("--steps", options->steps, "Steps for each batch size. (1)");
+  verb->add_option("--weights", options->weights,
+                   "Begin with the parameters and buffers of this file (safetensors, as PyTorch writes it), by name.");
+  verb->add_option("--save-weights", options->save_weights, "Write them to this file after the last step.");
+  verb->add_option(
+      "--data", options->data,
+      "Train on this file (safetensors): input (samples, channels, sizes...), and target (samples) or, with "
+      "a class for each voxel, (samples, sizes...), int64. Taken in order, then from the first one again. "
+      "(random numbers)");
   verb->add_flag("--empty-cache", options->empty_cache, "Empty the allocator's cache between the batch sizes.");
   CLI::Option* allocator = verb->add_option(
       "--allocator", options->allocator, "Allocator options; with --policy pytorch they are expandable_segments:True.");

@@ -33,6 +33,11 @@ struct StepResult {
   std::vector<StepRun> runs = {};
   memory::Statistics statistics = {};     ///< at the end
   std::int64_t estimated_workspaces = 0;  ///< convolution passes whose workspace is not that of the real device
+  std::string weights = {};               ///< the file that they began with; "" for random ones
+  std::string data = {};                  ///< the file of the samples, likewise
+  std::int64_t samples = 0;               ///< in that file
+  std::string saved_weights = {};         ///< the file where they are now, if they were to be saved
+  std::string not_saved = {};             ///< why not
   std::optional<OutOfMemory> out_of_memory = {};
   std::vector<std::string> changes = {};  ///< with which it would fit
 };

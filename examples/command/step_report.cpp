@@ -157,6 +157,9 @@ Json to_json(const StepResult& result) {
               {"retries", result.statistics.num_alloc_retries},
               {"ooms", result.statistics.num_ooms},
               {"estimated_workspaces", result.estimated_workspaces}};
+  if (!result.weights.empty()) object["weights"] = result.weights;
+  if (!result.data.empty()) object["data"] = {{"file", result.data}, {"samples", result.samples}};
+  if (!result.saved_weights.empty()) object["saved_weights"] = result.saved_weights;
   if (result.training.amp) object["amp"] = name(*result.training.amp);
   if (result.training.accumulate > 1) object["accumulate"] = result.training.accumulate;
   if (result.training.master_weights) object["master_weights"] = true;
@@ -177,6 +180,9 @@ std::string text(const StepResult& result) {
                   grouped(result.parameters), name(result.workload->dtype), training::describe(result.training));
   if (!result.decisions.empty())
     text += fmt::format("convolutions: {}, policy {}\n", result.decisions, policy_text(result.workload->policy));
+  if (!result.weights.empty()) text += fmt::format("weights: from {}\n", result.weights);
+  if (!result.data.empty())
+    text += fmt::format("data: {}, its {} samples in order, again and again\n", result.data, grouped(result.samples));
   text += checkpoint_lines(result);
   text += '\n' + steps_table(result) + peak_table(result);
   if (result.training.offload) {
@@ -188,6 +194,7 @@ std::string text(const StepResult& result) {
   }
   text += fmt::format("\nsegments {}, retries {}, out of memory {}\n", result.statistics.segment.all.current,
                       result.statistics.num_alloc_retries, result.statistics.num_ooms);
+  if (!result.saved_weights.empty()) text += fmt::format("weights: saved to {}\n", result.saved_weights);
   if (result.estimated_workspaces > 0) {
     text += fmt::format("workspace estimated: {} convolution passes were taken to need none on this card\n",
                         grouped(result.estimated_workspaces));

@@ -164,8 +164,10 @@ const std::array table{
          .make = []() -> Made { return as_model(UNet3d()); }},
 };
 
-Shape with_space(Dims lead, int spatial_rank, std::int64_t edge) {
-  for (int axis = 0; axis < spatial_rank; ++axis) lead.push_back(edge);
+/// The sizes of `spec` behind `lead`.
+Shape with_space(Dims lead, const Spec& spec, std::int64_t edge) {
+  for (int axis = 0; axis < spec.spatial_rank; ++axis)
+    lead.push_back(edge > 0 ? edge : spec.extents.at(static_cast<std::size_t>(axis)));
   return Shape(lead);
 }
 
@@ -182,14 +184,11 @@ std::string Sizes::text() const {
 }
 
 Shape Spec::input_shape(std::int64_t batch_size, std::int64_t edge) const {
-  if (edge > 0) return with_space({batch_size, channels}, spatial_rank, edge);
-  Dims all{batch_size, channels};
-  for (const std::int64_t extent : extents) all.push_back(extent);
-  return Shape(all);
+  return with_space({batch_size, channels}, *this, edge);
 }
 
 Shape Spec::target_shape(std::int64_t batch_size, std::int64_t edge) const {
-  return with_space({batch_size}, dense ? spatial_rank : 0, edge);
+  return dense ? with_space({batch_size}, *this, edge) : Shape{batch_size};
 }
 
 std::span<const Spec> specs() { return table; }

@@ -129,7 +129,7 @@ void Trainer::run(std::int64_t batch_size, std::int64_t edge, StepReport& report
   report.loss = std::numeric_limits<double>::quiet_NaN();
   for (std::int64_t i = 0; i < batches; ++i) {
     const memory::PhaseScope phase(memory::Phase::forward);
-    const models::Batch batch = models::random_batch(spec_, batch_size, edge, options_.dtype);
+    const models::Batch batch = draw(batch_size, edge);
     end_phase("data", report);
     if (optimizer_ && i == 0) optimizer_->zero_grad();
     report.before_forward = device_.allocator().allocated();
@@ -165,7 +165,7 @@ Trainer::Passed Trainer::forward(const Tensor& input, const Tensor& targets, Ste
 
 void Trainer::run_graph(std::int64_t batch_size, std::int64_t edge, StepReport& report) {
   const memory::PhaseScope phase(memory::Phase::forward);
-  const models::Batch batch = models::random_batch(spec_, batch_size, edge, options_.dtype);
+  const models::Batch batch = draw(batch_size, edge);
   end_phase("data", report);
   report.before_forward = device_.allocator().allocated();
   std::vector<Tensor> inputs{batch.input};
@@ -184,7 +184,7 @@ void Trainer::run_graph(std::int64_t batch_size, std::int64_t edge, StepReport& 
 void Trainer::run_in_parts(std::int64_t batch_size, std::int64_t edge, StepReport& report) {
   const memory::PhaseScope phase(memory::Phase::forward);
   optimizer_->zero_grad();
-  const models::Batch batch = models::random_batch(spec_, batch_size, edge, options_.dtype);
+  const models::Batch batch = draw(batch_size, edge);
   end_phase("data", report);
   report.before_forward = device_.allocator().allocated();
   const auto body = [&](std::int64_t begin, std::int64_t end) {
@@ -201,6 +201,10 @@ void Trainer::run_in_parts(std::int64_t batch_size, std::int64_t edge, StepRepor
   parts_.step(*model_, batch_size, body, [this] { update(); });
   end_phase("optimizer", report);
   report.part = parts_.part() > 0 ? std::min(parts_.part(), batch_size) : batch_size;
+}
+
+models::Batch Trainer::draw(std::int64_t batch_size, std::int64_t edge) {
+  return data_ ? data_(batch_size) : models::random_batch(spec_, batch_size, edge, options_.dtype);
 }
 
 void Trainer::end_phase(const char* phase, StepReport& report) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -79,12 +80,15 @@ class Trainer {
   Trainer(const models::Spec& spec, Rule rule, DType dtype = DType::float32)
       : Trainer(spec, TrainerOptions{.rule = rule, .dtype = dtype}) {}
 
-  /// One step on random data: new input, forward, backward (`accumulate` times), update. Peaks are counted from its
+  /// One step on random data, or what `draw_from` was given: new input, forward, backward (`accumulate` times), update. Peaks are counted from its
   /// beginning. Without training a regression computes no loss.
   StepReport step(std::int64_t batch_size, std::int64_t edge);
 
   /// From now on the model runs by this plan of its stages; nothing: by its own forward.
   void checkpoint(std::optional<CheckpointPlan> plan) { plan_ = std::move(plan); }
+
+  /// From now on batches come from here, not at random: a function of their size.
+  void draw_from(std::function<models::Batch(std::int64_t)> data) { data_ = std::move(data); }
 
   models::Model& model() { return *model_; }
   const Device& device() const { return device_; }
@@ -97,6 +101,7 @@ class Trainer {
   Passed forward(const Tensor& input, const Tensor& targets, StepReport& report);
   void run_graph(std::int64_t batch_size, std::int64_t edge, StepReport& report);
   void run_in_parts(std::int64_t batch_size, std::int64_t edge, StepReport& report);
+  models::Batch draw(std::int64_t batch_size, std::int64_t edge);
   void update();
   void end_phase(const char* phase, StepReport& report);
 
@@ -107,6 +112,7 @@ class Trainer {
   std::optional<Device> host_;  ///< where activations wait
   std::unique_ptr<models::Model> model_;
   std::optional<CheckpointPlan> plan_;
+  std::function<models::Batch(std::int64_t)> data_;  ///< empty: random numbers
   std::unique_ptr<optim::Optimizer> optimizer_;  ///< null for Rule::nothing
   std::optional<optim::GradScaler> scaler_;
   std::optional<optim::StepInBackward> in_backward_;
