@@ -35,7 +35,7 @@ __global__ void __launch_bounds__(kThreads)
   using C = compute_type<T>;
   constexpr int N = kPerVector<T>;
   const std::int64_t packs = count / N, step = item_step();
-  const C repeated = cast<C>(a[0]);  // before anything is written
+  const C repeated = a_step == 0 ? cast<C>(a[0]) : C{0};  // nobody waits for it who needs none
   for (std::int64_t first = first_item(); first < packs; first += kPacks * step) {
     Pack<T, N> left[kPacks], right[kPacks];
     MNEMO_UNROLL
