@@ -15,7 +15,7 @@ constexpr int kUnits = 4;  ///< that a thread has on the way at once
 
 /// Elements of a tile's side: larger for short elements, so that as many bytes are on the way.
 template <class Unit>
-inline constexpr int kTile = sizeof(Unit) <= 2 ? 64 : 32;
+inline constexpr int kTile = sizeof(Unit) <= 4 ? 64 : 32;
 
 /// BYTES bytes, moved by one instruction.
 template <int BYTES>
@@ -92,17 +92,30 @@ __global__ void __launch_bounds__(kThreads) copy_tiles(Transposition t, const Un
     const std::int64_t row0 = down * kSide, column0 = across * kSide;
     std::int64_t at[2];
     t.batch.offsets(batch, at);
-    for (int i = y; i < kSide; i += kDown) {
-      for (int x = lane; x < kSide; x += kWarp) {
-        const std::int64_t row = row0 + x, column = column0 + i;
-        if (row < t.rows && column < t.columns) tile[i][x] = from[at[1] + column * t.from_column + row];
+    // All that a thread reads of a tile is on the way before the first of it is put down.
+    Unit units[kSide / kDown][kSide / kWarp];
+    const Unit* const source = from + at[1] + (column0 + y) * t.from_column + row0 + lane;
+    MNEMO_UNROLL
+    for (int i = 0; i < kSide / kDown; ++i) {
+      MNEMO_UNROLL
+      for (int x = 0; x < kSide / kWarp; ++x) {
+        if (row0 + lane + x * kWarp < t.rows && column0 + y + i * kDown < t.columns)
+          units[i][x] = source[i * kDown * t.from_column + x * kWarp];
       }
     }
+    MNEMO_UNROLL
+    for (int i = 0; i < kSide / kDown; ++i) {
+      MNEMO_UNROLL
+      for (int x = 0; x < kSide / kWarp; ++x) tile[y + i * kDown][lane + x * kWarp] = units[i][x];
+    }
     __syncthreads();
-    for (int i = y; i < kSide; i += kDown) {
-      for (int x = lane; x < kSide; x += kWarp) {
-        const std::int64_t row = row0 + i, column = column0 + x;
-        if (row < t.rows && column < t.columns) to[at[0] + row * t.to_row + column] = tile[x][i];
+    Unit* const target = to + at[0] + (row0 + y) * t.to_row + column0 + lane;
+    MNEMO_UNROLL
+    for (int i = 0; i < kSide / kDown; ++i) {
+      MNEMO_UNROLL
+      for (int x = 0; x < kSide / kWarp; ++x) {
+        if (row0 + y + i * kDown < t.rows && column0 + lane + x * kWarp < t.columns)
+          target[i * kDown * t.to_row + x * kWarp] = tile[lane + x * kWarp][y + i * kDown];
       }
     }
     __syncthreads();  // the next tile takes this one's place
