@@ -209,8 +209,8 @@ class Backend {
   /// losses: (outer, inner), float64 for float64 logits and float32 otherwise.
   virtual void cross_entropy(const CrossEntropyCall& call, const Array& logits, const Array& targets,
                              const Array& losses) = 0;
-  /// dlogits = gradient of every loss times `call.scale` and `grad` of the losses' dtype: (outer, inner), or one element
-  /// for all.
+  /// dlogits = gradient of every loss times `call.scale` and `grad` of the losses' dtype: (outer, inner), or one
+  /// element for all.
   virtual void cross_entropy_gradient(const CrossEntropyCall& call, const Array& grad, const Array& logits,
                                       const Array& targets, const Array& dlogits) = 0;
   /// The first of `indices` (int64, row-major) outside 0..limit-1 and other than `ignore`; nothing on a virtual device,

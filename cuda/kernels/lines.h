@@ -49,8 +49,7 @@ void with_group(const CudaBackend& backend, const Lines& lines, bool aligned, co
   constexpr std::integral_constant<int, kThreads> block;
   const bool packs = kWide > 1 && aligned && lines.inner == 1 && lines.size % kWide == 0;
   const bool many = lines.count() * 8 >= threads;
-  if (lines.size <= 4 || (lines.size <= 32 && many && !packs) ||
-      (lines.inner > 1 && (many || lines.size <= 32)))
+  if (lines.size <= 4 || (lines.size <= 32 && many && !packs) || (lines.inner > 1 && (many || lines.size <= 32)))
     return start(one, one);
   if (packs && (lines.size <= 256 || (lines.size <= 1024 && many))) return start(warp, wide);
   if (packs) return start(block, wide);
@@ -58,8 +57,8 @@ void with_group(const CudaBackend& backend, const Lines& lines, bool aligned, co
   start(block, one);
 }
 
-/// What one thread of kGroup has of a line, in packs of `V` neighbours. The first stay in registers, so that a line that
-/// is not too long is read once however often it is visited; all are under way together.
+/// What one thread of kGroup has of a line, in packs of `V` neighbours. The first stay in registers, so that a line
+/// that is not too long is read once however often it is visited; all are under way together.
 template <class E, int kGroup, int V>
 class Share {
  public:
@@ -106,8 +105,7 @@ class Share {
       Pack<E, V> results;
 #pragma unroll
       for (int j = 0; j < V; ++j) {
-        results.values[j] =
-            cast<E>(static_cast<T>(value(i + j, cast<T>(pack.values[j]), cast<T>(of_other.values[j]))));
+        results.values[j] = cast<E>(static_cast<T>(value(i + j, cast<T>(pack.values[j]), cast<T>(of_other.values[j]))));
       }
       store(results, to + i * inner_);
     });

@@ -33,8 +33,8 @@ struct Step {
     return true;
   }
   /// The numbers of a parameter of which `skipped` steps did not happen: `usual`, unless something on the device says
-  /// otherwise. Every thread of the block takes part; one of them computes, since powers, divisions and roots in float64
-  /// take long, on most cards very long.
+  /// otherwise. Every thread of the block takes part; one of them computes, since powers, divisions and roots in
+  /// float64 take long, on most cards very long.
   template <class Numbers>
   __device__ Numbers numbers_for(const Numbers& usual, std::int32_t skipped) const {
     if (skipped == 0 && later == nullptr && rate == nullptr) return usual;
