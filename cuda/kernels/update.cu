@@ -24,7 +24,7 @@ struct Entry {
   Access access;
   DType dtypes[4];
 };
-using Table = Slots<Entry, 60>;
+using Table = Slots<Entry, 64>;  // with the rest a little less than the 4096 bytes that every driver takes
 
 /// What is done to an element: SgdNumbers without (0 moments) and with momentum (1), or AdamNumbers (2).
 template <class C, int kMoments>
