@@ -77,6 +77,15 @@ struct Transposition {
   std::int64_t rows, columns;
   std::int64_t to_row, from_column;  ///< strides; those of the other two are 1
   std::int64_t tiles_down, tiles_across;
+  Divisor per_batch, per_row;  ///< by tiles_down * tiles_across and by tiles_across, if there are fewer than 2^31 tiles
+
+  std::int64_t tiles() const { return batch.count * tiles_down * tiles_across; }
+  void set_tiles(std::int64_t down, std::int64_t across) {
+    tiles_down = down, tiles_across = across;
+    if (tiles() > INT32_MAX) return;
+    per_batch = Divisor(down * across);
+    per_row = Divisor(across);
+  }
 };
 
 template <class Unit>
@@ -87,8 +96,13 @@ __global__ void __launch_bounds__(kThreads) copy_tiles(Transposition t, const Un
   const int lane = static_cast<int>(threadIdx.x) % kWarp, y = static_cast<int>(threadIdx.x) / kWarp;
   const std::int64_t per_batch = t.tiles_down * t.tiles_across, tiles = per_batch * t.batch.count;
   for (std::int64_t number = blockIdx.x; number < tiles; number += gridDim.x) {
-    const std::int64_t batch = number / per_batch, in_batch = number - batch * per_batch;
-    const std::int64_t down = in_batch / t.tiles_across, across = in_batch - down * t.tiles_across;
+    const bool narrow = tiles <= INT32_MAX;
+    const std::int64_t batch =
+        narrow ? t.per_batch.quotient(static_cast<std::uint32_t>(number)) : quotient_of(number, per_batch);
+    const std::int64_t in_batch = number - batch * per_batch;
+    const std::int64_t down =
+        narrow ? t.per_row.quotient(static_cast<std::uint32_t>(in_batch)) : quotient_of(in_batch, t.tiles_across);
+    const std::int64_t across = in_batch - down * t.tiles_across;
     const std::int64_t row0 = down * kSide, column0 = across * kSide;
     std::int64_t at[2];
     t.batch.offsets(batch, at);
@@ -171,16 +185,15 @@ int tile_rows(const Index<2>& index) {
 
 void transpose(const CudaBackend& backend, const Index<2>& index, int rows, const Array& from, const Array& to) {
   const int inner = index.rank - 1;
-  Transposition t{index, index.sizes[rows], index.sizes[inner], index.strides[rows][0], index.strides[inner][1], 0, 0};
+  Transposition t{
+      index, index.sizes[rows], index.sizes[inner], index.strides[rows][0], index.strides[inner][1], 0, 0, {}, {}};
   t.batch.remove(inner);
   t.batch.remove(rows);
   visit_bytes(size_of(to.dtype()), [&](auto bytes) {
     if constexpr (bytes <= 8) {
       using Unit = word<bytes>;
-      t.tiles_down = (t.rows + kTile<Unit> - 1) / kTile<Unit>;
-      t.tiles_across = (t.columns + kTile<Unit> - 1) / kTile<Unit>;
-      const std::int64_t tiles = t.batch.count * t.tiles_down * t.tiles_across;
-      launch(backend, blocks_for(backend, tiles * kThreads), kThreads, copy_tiles<Unit>, t,
+      t.set_tiles((t.rows + kTile<Unit> - 1) / kTile<Unit>, (t.columns + kTile<Unit> - 1) / kTile<Unit>);
+      launch(backend, blocks_for(backend, t.tiles() * kThreads), kThreads, copy_tiles<Unit>, t,
              reinterpret_cast<const Unit*>(first_byte(from)), reinterpret_cast<Unit*>(first_byte(to)));
     }
   });
