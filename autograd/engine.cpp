@@ -17,11 +17,18 @@ namespace {
 /// own numbers over them and restores the outer ones.
 class Run {
  public:
-  Run(const NodeRef& root, bool retain_graph) : retain_graph_(retain_graph) { collect(root); }
+  Run(const NodeRef& root, bool retain_graph) : retain_graph_(retain_graph) {
+    tasks_.swap(spare());
+    collect(root);
+  }
   ~Run() {
     for (Task& task : tasks_) task.node->slot = task.outer_slot;
-    if (finished_) return;
-    for (Node* leaf : first_gradients_) leaf->grad = {};
+    if (!finished_) {
+      for (Node* leaf : first_gradients_) leaf->grad = {};
+    }
+    if (tasks_.capacity() > kMostSpare || tasks_.capacity() < spare().capacity()) return;
+    tasks_.clear();
+    tasks_.swap(spare());
   }
   Run(const Run&) = delete;
   Run& operator=(const Run&) = delete;
@@ -51,6 +58,14 @@ class Run {
     bool operator<(const Ready& other) const { return sequence < other.sequence; }
   };
 
+  /// Room for tasks, empty, from an earlier run of this thread: a large list is given back to the system when it is
+  /// freed, and every page of the next one is cleared again.
+  static std::vector<Task>& spare() {
+    thread_local std::vector<Task> tasks;
+    return tasks;
+  }
+  static constexpr std::size_t kMostSpare = 1 << 14;
+
   Task& task(const Node& node) { return tasks_[static_cast<std::size_t>(node.slot)]; }
 
   void collect(const NodeRef& root) {
@@ -76,11 +91,14 @@ class Run {
     }
   }
 
-  void receive(Node& node, Array gradient) {
+  void receive(Node& node, Array&& given) {
     Array& sum = task(node).grad;
     if (!sum.defined()) {
-      sum = std::move(gradient);
-    } else if (sum.storage().is_unique() && sum.layout().is_dense()) {
+      sum = std::move(given);
+      return;
+    }
+    const Array gradient = std::move(given);  // and gone at the end
+    if (sum.storage().is_unique() && sum.layout().is_dense()) {
       map_into(BinaryOp::add, sum, gradient, sum);
     } else {
       sum = map(BinaryOp::add, sum, gradient);
@@ -125,8 +143,8 @@ class Run {
     const NodeRef node = tasks_[static_cast<std::size_t>(slot)].node;
     const memory::OpScope op(node->op);
     const memory::ModuleScope module(node->module);
-    Array gradient = hooked(*node, std::move(tasks_[static_cast<std::size_t>(slot)].grad));
-    tasks_[static_cast<std::size_t>(slot)].grad = {};
+    Array gradient = std::move(tasks_[static_cast<std::size_t>(slot)].grad);
+    if (!node->hooks.empty()) gradient = hooked(*node, std::move(gradient));
     if (node->keeps_grad) keep(*node, gradient);
     Backward backward(std::move(gradient), node->inputs, !retain_graph_);
     node->run(backward);
@@ -136,7 +154,6 @@ class Run {
       const NodeRef& input = node->inputs[i];
       if (!input) continue;
       if (backward.given()[i].defined()) receive(*input, std::move(backward.given()[i]));
-      backward.given()[i] = {};
       settle(input);
     }
   }

@@ -78,7 +78,7 @@ class Node {
 template <class Closure>
 class OpNode final : public Node {
  public:
-  explicit OpNode(Closure closure) : closure_(std::move(closure)) {}
+  explicit OpNode(Closure&& closure) : closure_(std::move(closure)) {}
   bool is_leaf() const override { return false; }
   void run(Backward& backward) override {
     if (!closure_) fail_freed(op);

@@ -26,6 +26,7 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& targets, const CrossEnt
   const unsigned all = (1u << losses.rank()) - 1;
   const bool counted = options.reduction == Reduction::mean && options.ignore_index.has_value();
   const double scale = options.reduction == Reduction::mean && !counted ? 1.0 / static_cast<double>(losses.numel()) : 1;
+  call.scale = scale;
   Array result = options.reduction == Reduction::none ? losses : reduce(ReduceOp::sum, losses, all, false, scale);
   Array count;  // of the targets that are not ignored, as a number on the device
   if (counted) {
@@ -37,12 +38,11 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& targets, const CrossEnt
   result = result.to(logits.dtype());
   const bool wanted = needs_grad(logits);
   return record({&logits}, std::move(result),
-                [call, scale, dtype = losses.dtype(), shape = losses.shape(), logits = save_if(wanted, logits.array()),
+                [call, dtype = losses.dtype(), logits = save_if(wanted, logits.array()),
                  targets = save_if(wanted, targets.array()), count = save_if(wanted, count)](Backward& back) {
                   Array g = back.take_grad().to(dtype);
-                  if (scale != 1) g = map(UnaryOp::affine, g, {scale, 0});
                   if (count.defined()) g = map(BinaryOp::divide, g, count.get());
-                  back.give(0, cross_entropy_gradient(call, g.expand(shape), logits.get(), targets.get()));
+                  back.give(0, cross_entropy_gradient(call, g, logits.get(), targets.get()));
                 });
 }
 

@@ -20,11 +20,12 @@ std::shared_ptr<StandIn> stand_in_for(const Array& array) {
 
 }  // namespace
 
-Saved::Saved(Array array, Itself) {
-  stand_in_ = stand_in_for(array);
-  if (stand_in_) {
-    layout_ = array.layout();
-    dtype_ = array.dtype();
+void Saved::keep(Array array) {
+  if (std::shared_ptr<StandIn> stand_in = stand_in_for(array)) {
+    elsewhere_ = std::make_unique<Elsewhere>();
+    elsewhere_->stand_in = std::move(stand_in);
+    elsewhere_->layout = array.layout();
+    elsewhere_->dtype = array.dtype();
     return;
   }
   array_ = std::move(array);
@@ -32,47 +33,47 @@ Saved::Saved(Array array, Itself) {
   array_.storage()->hold_for_backward();
 }
 
+Saved::Saved(Array array, Itself) { keep(std::move(array)); }
+
 Saved::Saved(Array array) {
   Region* region = Region::current();
   if (region == nullptr) {
-    *this = Saved(std::move(array), Itself());
-  } else if (const auto place = region->save(array)) {
-    region_ = region->shared_from_this();
-    place_ = *place;
+    keep(std::move(array));
+    return;
+  }
+  auto elsewhere = std::make_unique<Elsewhere>();
+  if (const auto place = region->save(array)) {
+    elsewhere->region = region->shared_from_this();
+    elsewhere->place = *place;
+    elsewhere_ = std::move(elsewhere);
   }
 }
-
-Saved::Saved(Saved&& other) noexcept { *this = std::move(other); }
 
 Saved& Saved::operator=(Saved&& other) noexcept {
   std::swap(array_, other.array_);
   std::swap(version_, other.version_);
-  std::swap(region_, other.region_);
-  std::swap(place_, other.place_);
-  std::swap(stand_in_, other.stand_in_);
-  std::swap(layout_, other.layout_);
-  std::swap(dtype_, other.dtype_);
+  std::swap(elsewhere_, other.elsewhere_);
   return *this;
 }
 
 Saved::~Saved() {
-  if (array_.defined() && !stand_in_) array_.storage()->release_from_backward();
-  if (region_) region_->drop(place_);
+  if (array_.defined() && !elsewhere_) array_.storage()->release_from_backward();
+  if (elsewhere_ && elsewhere_->region) elsewhere_->region->drop(elsewhere_->place);
 }
 
 bool Saved::is_current() const {
-  if (region_) return region_->get(place_).defined();
-  if (stand_in_) return stand_in_->is_current();
+  if (elsewhere_ && elsewhere_->region) return elsewhere_->region->get(elsewhere_->place).defined();
+  if (elsewhere_) return elsewhere_->stand_in->is_current();
   return array_.defined() && array_.storage()->version() == version_;
 }
 
 const Array& Saved::get() const {
-  if (region_) return region_->get(place_);
-  if (stand_in_) {
+  if (elsewhere_ && elsewhere_->region) return elsewhere_->region->get(elsewhere_->place);
+  if (elsewhere_) {
     if (array_.defined()) return array_;
-    array_ = Array(stand_in_->restore(), layout_, dtype_);
+    array_ = Array(elsewhere_->stand_in->restore(), elsewhere_->layout, elsewhere_->dtype);
     // As the storage was: a region that runs again compares what its operations read.
-    while (array_.storage()->version() < stand_in_->version) array_.storage()->changed_in_place();
+    while (array_.storage()->version() < elsewhere_->stand_in->version) array_.storage()->changed_in_place();
     return array_;
   }
   if (array_.defined() && array_.storage()->version() != version_) {

@@ -17,11 +17,11 @@ class Saved {
  public:
   Saved() = default;
   explicit Saved(Array array);
-  Saved(Saved&& other) noexcept;
+  Saved(Saved&& other) noexcept = default;
   Saved& operator=(Saved&& other) noexcept;
   ~Saved();
 
-  bool defined() const { return array_.defined() || region_ != nullptr || stand_in_ != nullptr; }
+  bool defined() const { return array_.defined() || elsewhere_ != nullptr; }
   /// Throws GradError naming the op that saved it when the contents were changed in place since.
   const Array& get() const;
   /// Whether `get` would find the contents unchanged.
@@ -33,13 +33,19 @@ class Saved {
   /// Keeps the array in any case.
   Saved(Array array, Itself);
 
+  /// What is kept instead of the array. Apart: few are, and closures are moved about.
+  struct Elsewhere {
+    std::shared_ptr<Region> region;  ///< which keeps the array
+    std::size_t place = 0;
+    std::shared_ptr<StandIn> stand_in;
+    Layout layout;  ///< of the array that the stand-in stands for
+    DType dtype = DType::float32;
+  };
+  void keep(Array array);
+
   mutable Array array_;  ///< with a stand-in: once it was read
   std::uint32_t version_ = 0;
-  std::shared_ptr<Region> region_;  ///< which keeps the array instead
-  std::size_t place_ = 0;
-  std::shared_ptr<StandIn> stand_in_;  ///< which is kept instead
-  Layout layout_;                      ///< of the array that it stands for
-  DType dtype_ = DType::float32;
+  std::unique_ptr<Elsewhere> elsewhere_;
 };
 
 /// Keeps `array` only if `wanted`: what a closure would never read stays out of memory.

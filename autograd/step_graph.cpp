@@ -1,5 +1,7 @@
 #include <mnemo/autograd/step_graph.h>
 
+#include <optional>
+
 #include <fmt/format.h>
 
 #include <mnemo/autograd/autocast.h>
@@ -15,6 +17,7 @@ struct StepGraph::Entry {
   std::unique_ptr<Capture> capture;
   Tensor result;
   bool has_run = false;
+  std::optional<Stream> last_caller;  ///< in whose stream the latest run is, if it was one of these shapes
 };
 
 namespace {
@@ -77,6 +80,7 @@ void StepGraph::repeat(Entry& entry, const Step& step) {
   if (!entry.capture || !entry.capture->is_repeatable()) {
     // What the plain run left in the cache would be reserved beside what the recording takes for the same.
     stream_.device().allocator().empty_cache();
+    const StreamScope scope(stream_);
     auto capture = std::make_unique<Capture>(stream_.device());
     // Half copies of the parameters must be made anew with every repetition, and must not be kept from this one.
     const FreshCopies copies;
@@ -89,8 +93,14 @@ void StepGraph::repeat(Entry& entry, const Step& step) {
 Tensor StepGraph::run(std::span<const Tensor> inputs, const Step& step) {
   if (!stream_.device().backend().can_capture()) return step(inputs);
   Entry& entry = entry_for(inputs);
+  // All runs are in their callers' streams, where nothing has to wait for another stream: the recording's own is but
+  // the owner of what is in its memory.
   const Stream caller(stream_.device());
-  caller.wait_for(stream_);  // an earlier run, called from another stream, may still read its inputs
+  for (auto& [key, other] : entries_) {
+    if (other->last_caller && !(*other->last_caller == caller)) caller.wait_for(*other->last_caller);
+    other->last_caller.reset();
+  }
+  entry.last_caller = caller;
   for (std::size_t i = 0; i < inputs.size(); ++i) copy_into(inputs[i].array(), entry.inputs[i].array());
   if (!entry.has_run) {
     // Libraries load and optimizers make their state: nothing of that can be recorded, and what stays must not lie
@@ -100,10 +110,7 @@ Tensor StepGraph::run(std::span<const Tensor> inputs, const Step& step) {
     entry.has_run = true;
     return entry.result;
   }
-  const StreamScope scope(stream_);
-  stream_.wait_for(caller);
   repeat(entry, step);
-  caller.wait_for(stream_);
   return entry.result;
 }
 

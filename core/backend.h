@@ -101,6 +101,7 @@ struct CrossEntropyCall {
   std::int64_t outer = 1, classes = 1, inner = 1;
   double label_smoothing = 0;
   std::int64_t ignore_index = -100;
+  double scale = 1;  ///< what the gradient of every loss is multiplied by
 };
 
 /// One optimizer step over many parameters in one pass without temporaries. Moments have the parameter's shape;
@@ -212,7 +213,8 @@ class Backend {
   /// losses: (outer, inner), float64 for float64 logits and float32 otherwise.
   virtual void cross_entropy(const CrossEntropyCall& call, const Array& logits, const Array& targets,
                              const Array& losses) = 0;
-  /// dlogits = gradient of every loss times `grad` (outer, inner) of the losses' dtype.
+  /// dlogits = gradient of every loss times `call.scale` and `grad` of the losses' dtype: (outer, inner), or one
+  /// element for all.
   virtual void cross_entropy_gradient(const CrossEntropyCall& call, const Array& grad, const Array& logits,
                                       const Array& targets, const Array& dlogits) = 0;
   /// The first of `indices` (int64, row-major) outside 0..limit-1 and other than `ignore`; nothing on a virtual device,

@@ -85,13 +85,12 @@ void Capture::discard() {
 bool Capture::is_repeatable() const { return work_ != nullptr && random_state().seed == begin_.seed; }
 
 void Capture::repeat() {
-  std::int64_t shift = 0;
-  if (repeated_ > 0) {
+  if (const auto taken = static_cast<std::int64_t>(end_.offset - begin_.offset); taken > 0) {
     // The recording has taken its own numbers already; a repetition takes as many from where the stream is now.
-    const RandomState now = take_random(static_cast<std::int64_t>(end_.offset - begin_.offset));
-    shift = static_cast<std::int64_t>(now.offset - begin_.offset);
+    const RandomState now = repeated_ > 0 ? take_random(taken) : begin_;
+    const auto shift = static_cast<std::int64_t>(now.offset - begin_.offset);
+    device().backend().write(&shift, random_shift());
   }
-  device().backend().write(&shift, random_shift());
   for (const OnRepeat& prepare : prepares_) prepare(repeated_);
   device().backend().repeat(work_.get());
   ++repeated_;

@@ -125,6 +125,8 @@ MNEMO_HOST_DEVICE inline To cast(From value) {
     const std::int64_t digits = value >> 10, odd = (value & 1023) != 0 ? 1 : 0;
     const bool small = value >= -(std::int64_t{1} << 53) && value <= std::int64_t{1} << 53;
     return cast<To>(small ? static_cast<double>(value) : static_cast<double>(digits | odd) * 1024.0);
+  } else if constexpr (to_half && std::is_same_v<From, float>) {
+    return To(value);
   } else if constexpr (to_half) {
     return cast<To>(static_cast<double>(value));
   } else if constexpr (std::is_floating_point_v<From> && std::is_integral_v<To>) {

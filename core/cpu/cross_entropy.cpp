@@ -79,14 +79,17 @@ void CpuBackend::cross_entropy(const CrossEntropyCall& call, const Array& logits
 void CpuBackend::cross_entropy_gradient(const CrossEntropyCall& call, const Array& grad, const Array& logits,
                                         const Array& targets, const Array& dlogits) {
   const std::int64_t* target = targets.data<std::int64_t>();
+  const bool one_grad = grad.numel() == 1;
   visit_floating(logits.dtype(), [&](auto zero) {
     using E = decltype(zero);
+    using T = compute_type<E>;
     for_each_loss(call, [&](std::int64_t i, std::int64_t at) {
       E* to = dlogits.data<E>() + at;
       if (target[i] == call.ignore_index) {
         for (std::int64_t c = 0; c < call.classes; ++c) to[c * call.inner] = cast<E>(0.0F);
       } else {
-        gradient_of(call, logits.data<E>() + at, target[i], grad.data<compute_type<E>>()[i], to);
+        const T own = grad.data<T>()[one_grad ? 0 : i] * static_cast<T>(call.scale);
+        gradient_of(call, logits.data<E>() + at, target[i], own, to);
       }
     });
   });

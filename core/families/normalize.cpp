@@ -1,4 +1,6 @@
 // normalize, softmax, cross_entropy: rows or channels that are brought to a common scale.
+#include <utility>
+
 #include <mnemo/core/families.h>
 #include <mnemo/core/families/check.h>
 #include <mnemo/core/work.h>
@@ -106,6 +108,7 @@ CrossEntropyCall cross_entropy_problem(const Array& logits, const Array& targets
   call.outer = logits.rank() == 1 ? 1 : logits.size(0);
   call.classes = logits.size(logits.rank() == 1 ? 0 : 1);
   for (int axis = 2; axis < logits.rank(); ++axis) call.inner *= logits.size(axis);
+  if (logits.is_channels_last() && !logits.is_contiguous()) call.outer *= std::exchange(call.inner, 1);
   if (const auto bad =
           targets.device().backend().first_bad_index(targets.contiguous(), call.classes, call.ignore_index)) {
     fail<ShapeError>(
@@ -116,8 +119,18 @@ CrossEntropyCall cross_entropy_problem(const Array& logits, const Array& targets
   return call;
 }
 
+namespace {
+
+/// The logits in the order that the call says.
+Array ordered(const CrossEntropyCall& call, const Array& logits) {
+  const bool by_places = call.inner == 1 && logits.rank() > 2;  // or there is but one place
+  return by_places ? logits.channels_last() : logits.contiguous();
+}
+
+}  // namespace
+
 Array cross_entropy(const CrossEntropyCall& call, const Array& logits, const Array& targets) {
-  const Array rows = logits.contiguous(), indices = targets.contiguous();
+  const Array rows = ordered(call, logits), indices = targets.contiguous();
   const Array losses(targets.shape(), statistics_dtype(logits), logits.device());
   count_operations(logits.numel());
   logits.device().backend().cross_entropy(call, rows, indices, losses);
@@ -126,8 +139,8 @@ Array cross_entropy(const CrossEntropyCall& call, const Array& logits, const Arr
 
 Array cross_entropy_gradient(const CrossEntropyCall& call, const Array& grad, const Array& logits,
                              const Array& targets) {
-  const Array weights = grad.contiguous(), rows = logits.contiguous(), indices = targets.contiguous();
-  const Array dlogits(logits.shape(), logits.dtype(), logits.device());
+  const Array weights = grad.contiguous(), rows = ordered(call, logits), indices = targets.contiguous();
+  const Array dlogits = Array::like(rows);
   count_operations(logits.numel());
   logits.device().backend().cross_entropy_gradient(call, weights, rows, indices, dlogits);
   return dlogits;

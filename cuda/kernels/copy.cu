@@ -15,7 +15,7 @@ constexpr int kUnits = 4;  ///< that a thread has on the way at once
 
 /// Elements of a tile's side: larger for short elements, so that as many bytes are on the way.
 template <class Unit>
-inline constexpr int kTile = sizeof(Unit) <= 2 ? 64 : 32;
+inline constexpr int kTile = sizeof(Unit) <= 4 ? 64 : 32;
 
 /// BYTES bytes, moved by one instruction.
 template <int BYTES>
@@ -77,6 +77,15 @@ struct Transposition {
   std::int64_t rows, columns;
   std::int64_t to_row, from_column;  ///< strides; those of the other two are 1
   std::int64_t tiles_down, tiles_across;
+  Divisor per_batch, per_row;  ///< by tiles_down * tiles_across and by tiles_across, if there are fewer than 2^31 tiles
+
+  std::int64_t tiles() const { return batch.count * tiles_down * tiles_across; }
+  void set_tiles(std::int64_t down, std::int64_t across) {
+    tiles_down = down, tiles_across = across;
+    if (tiles() > INT32_MAX) return;
+    per_batch = Divisor(down * across);
+    per_row = Divisor(across);
+  }
 };
 
 template <class Unit>
@@ -87,22 +96,40 @@ __global__ void __launch_bounds__(kThreads) copy_tiles(Transposition t, const Un
   const int lane = static_cast<int>(threadIdx.x) % kWarp, y = static_cast<int>(threadIdx.x) / kWarp;
   const std::int64_t per_batch = t.tiles_down * t.tiles_across, tiles = per_batch * t.batch.count;
   for (std::int64_t number = blockIdx.x; number < tiles; number += gridDim.x) {
-    const std::int64_t batch = number / per_batch, in_batch = number - batch * per_batch;
-    const std::int64_t down = in_batch / t.tiles_across, across = in_batch - down * t.tiles_across;
+    const bool narrow = tiles <= INT32_MAX;
+    const std::int64_t batch =
+        narrow ? t.per_batch.quotient(static_cast<std::uint32_t>(number)) : quotient_of(number, per_batch);
+    const std::int64_t in_batch = number - batch * per_batch;
+    const std::int64_t down =
+        narrow ? t.per_row.quotient(static_cast<std::uint32_t>(in_batch)) : quotient_of(in_batch, t.tiles_across);
+    const std::int64_t across = in_batch - down * t.tiles_across;
     const std::int64_t row0 = down * kSide, column0 = across * kSide;
     std::int64_t at[2];
     t.batch.offsets(batch, at);
-    for (int i = y; i < kSide; i += kDown) {
-      for (int x = lane; x < kSide; x += kWarp) {
-        const std::int64_t row = row0 + x, column = column0 + i;
-        if (row < t.rows && column < t.columns) tile[i][x] = from[at[1] + column * t.from_column + row];
+    // All that a thread reads of a tile is on the way before the first of it is put down.
+    Unit units[kSide / kDown][kSide / kWarp];
+    const Unit* const source = from + at[1] + (column0 + y) * t.from_column + row0 + lane;
+    MNEMO_UNROLL
+    for (int i = 0; i < kSide / kDown; ++i) {
+      MNEMO_UNROLL
+      for (int x = 0; x < kSide / kWarp; ++x) {
+        if (row0 + lane + x * kWarp < t.rows && column0 + y + i * kDown < t.columns)
+          units[i][x] = source[i * kDown * t.from_column + x * kWarp];
       }
     }
+    MNEMO_UNROLL
+    for (int i = 0; i < kSide / kDown; ++i) {
+      MNEMO_UNROLL
+      for (int x = 0; x < kSide / kWarp; ++x) tile[y + i * kDown][lane + x * kWarp] = units[i][x];
+    }
     __syncthreads();
-    for (int i = y; i < kSide; i += kDown) {
-      for (int x = lane; x < kSide; x += kWarp) {
-        const std::int64_t row = row0 + i, column = column0 + x;
-        if (row < t.rows && column < t.columns) to[at[0] + row * t.to_row + column] = tile[x][i];
+    Unit* const target = to + at[0] + (row0 + y) * t.to_row + column0 + lane;
+    MNEMO_UNROLL
+    for (int i = 0; i < kSide / kDown; ++i) {
+      MNEMO_UNROLL
+      for (int x = 0; x < kSide / kWarp; ++x) {
+        if (row0 + y + i * kDown < t.rows && column0 + lane + x * kWarp < t.columns)
+          target[i * kDown * t.to_row + x * kWarp] = tile[lane + x * kWarp][y + i * kDown];
       }
     }
     __syncthreads();  // the next tile takes this one's place
@@ -158,16 +185,15 @@ int tile_rows(const Index<2>& index) {
 
 void transpose(const CudaBackend& backend, const Index<2>& index, int rows, const Array& from, const Array& to) {
   const int inner = index.rank - 1;
-  Transposition t{index, index.sizes[rows], index.sizes[inner], index.strides[rows][0], index.strides[inner][1], 0, 0};
+  Transposition t{
+      index, index.sizes[rows], index.sizes[inner], index.strides[rows][0], index.strides[inner][1], 0, 0, {}, {}};
   t.batch.remove(inner);
   t.batch.remove(rows);
   visit_bytes(size_of(to.dtype()), [&](auto bytes) {
     if constexpr (bytes <= 8) {
       using Unit = word<bytes>;
-      t.tiles_down = (t.rows + kTile<Unit> - 1) / kTile<Unit>;
-      t.tiles_across = (t.columns + kTile<Unit> - 1) / kTile<Unit>;
-      const std::int64_t tiles = t.batch.count * t.tiles_down * t.tiles_across;
-      launch(backend, blocks_for(backend, tiles * kThreads), kThreads, copy_tiles<Unit>, t,
+      t.set_tiles((t.rows + kTile<Unit> - 1) / kTile<Unit>, (t.columns + kTile<Unit> - 1) / kTile<Unit>);
+      launch(backend, blocks_for(backend, t.tiles() * kThreads), kThreads, copy_tiles<Unit>, t,
              reinterpret_cast<const Unit*>(first_byte(from)), reinterpret_cast<Unit*>(first_byte(to)));
     }
   });

@@ -1,5 +1,6 @@
 // cross_entropy and its gradient: a line of logits for each loss.
 #include <cmath>
+#include <limits>
 
 #include <mnemo/cuda/kernels/lines.h>
 
@@ -14,53 +15,52 @@ struct Targets {
   double smoothing;
 };
 
-template <class E, int kGroup>
-__global__ void losses_of_lines(Lines lines, Targets targets, const E* logits, compute_type<E>* losses) {
+// Targets and logits are read together, also where a target is ignored: a thread that waited for its target first would
+// wait twice.
+
+template <class E, int kGroup, int V>
+__global__ void __launch_bounds__(kThreads)
+    losses_of_lines(Lines lines, Targets targets, const E* logits, compute_type<E>* losses) {
   using T = compute_type<E>;
   for_each_line<kGroup>(lines, [&](std::int64_t line, std::int64_t begin, int member) {
     const std::int64_t target = targets.indices[line];
-    if (target == targets.ignored) {  // the same for the whole group
-      if (member == 0) losses[line] = T{0};
-      return;
-    }
-    const Share<E, kGroup> share(lines, logits + begin, member);
+    const Share<E, kGroup, V> share(lines, logits + begin, member);
+    // What no class has the number of may come while a step is recorded, when nobody looks: it must not be read.
+    const bool known = target >= 0 && target < lines.size;
+    const T wanted = known ? cast<T>(logits[begin + target * lines.inner]) : std::numeric_limits<T>::quiet_NaN();
     const Normalizer<T> n(share);
-    const double log_sum = std::log(n.sum);
-    const auto loss_at = [&](T logit) { return log_sum - static_cast<double>(logit - n.top); };
-    double all = 0;
+    const T log_sum = n.log_sum();
+    const auto loss_at = [&](T logit) { return static_cast<double>(log_sum) - static_cast<double>(logit - n.top); };
+    double loss = loss_at(wanted);
     if (targets.smoothing != 0) {  // else an infinite logit elsewhere must not matter
+      double all = 0;
       share.visit([&](std::int64_t, T logit) { all += loss_at(logit); });
       all = group_join<kGroup, Plus>(all, 0.0);
+      loss = (1 - targets.smoothing) * loss + targets.smoothing / static_cast<double>(lines.size) * all;
     }
-    if (member != 0) return;
-    const double loss = loss_at(cast<T>(logits[begin + target * lines.inner]));
-    losses[line] =
-        static_cast<T>(targets.smoothing == 0 ? loss
-                                              : (1 - targets.smoothing) * loss +
-                                                    targets.smoothing / static_cast<double>(lines.size) * all);
+    if (member == 0) losses[line] = target == targets.ignored ? T{0} : static_cast<T>(loss);
   });
 }
 
-template <class E, int kGroup>
-__global__ void gradients_of_lines(Lines lines, Targets targets, const compute_type<E>* grads, const E* logits,
-                                   E* dlogits) {
+/// grads: of every loss, or one for all; either times `scale`.
+template <class E, int kGroup, int V>
+__global__ void __launch_bounds__(kThreads)
+    gradients_of_lines(Lines lines, Targets targets, const compute_type<E>* grads, bool one_grad, double scale,
+                       const E* logits, E* dlogits) {
   using T = compute_type<E>;
   const T smooth = static_cast<T>(targets.smoothing / static_cast<double>(lines.size));
   const T expected = static_cast<T>(1 - targets.smoothing);
   for_each_line<kGroup>(lines, [&](std::int64_t line, std::int64_t begin, int member) {
     const std::int64_t target = targets.indices[line];
-    if (target == targets.ignored) {
-      for (std::int64_t c = member; c < lines.size; c += kGroup) dlogits[begin + c * lines.inner] = cast<E>(0.0F);
-      return;
-    }
-    const T grad = grads[line];
-    const Share<E, kGroup> share(lines, logits + begin, member);
+    const T grad = grads[one_grad ? 0 : line] * static_cast<T>(scale);
+    const Share<E, kGroup, V> share(lines, logits + begin, member);
     const Normalizer<T> n(share);
-    const T scale = static_cast<T>(1 / n.sum);
-    share.visit([&](std::int64_t c, T logit) {
-      const T probability = std::exp(logit - n.top) * scale;
-      dlogits[begin + c * lines.inner] =
-          cast<E>(static_cast<T>(grad * (probability - ((c == target ? expected : T{0}) + smooth))));
+    const T share_of_one = n.share_of_one();
+    const bool ignored = target == targets.ignored;
+    share.write(dlogits + begin, [&](std::int64_t c, T logit) {
+      const T probability = std::exp(logit - n.top) * share_of_one;
+      const T gradient = grad * (probability - ((c == target ? expected : T{0}) + smooth));
+      return ignored ? T{0} : gradient;
     });
   });
 }
@@ -74,9 +74,9 @@ void CudaBackend::cross_entropy(const CrossEntropyCall& call, const Array& logit
   const Targets wanted{elements<std::int64_t>(targets), call.ignore_index, call.label_smoothing};
   visit_floating(logits.dtype(), [&](auto zero) {
     using E = decltype(zero);
-    with_group(*this, lines, [&](auto group, unsigned blocks) {
-      launch(*this, blocks, kThreads, losses_of_lines<E, decltype(group)::value>, lines, wanted, elements<E>(logits),
-             elements<compute_type<E>>(losses));
+    with_group<E>(*this, lines, is_aligned(logits), [&](auto group, auto width, unsigned blocks) {
+      launch(*this, blocks, kThreads, losses_of_lines<E, decltype(group)::value, decltype(width)::value>, lines, wanted,
+             elements<E>(logits), elements<compute_type<E>>(losses));
     });
   });
 }
@@ -88,9 +88,11 @@ void CudaBackend::cross_entropy_gradient(const CrossEntropyCall& call, const Arr
   const Targets wanted{elements<std::int64_t>(targets), call.ignore_index, call.label_smoothing};
   visit_floating(logits.dtype(), [&](auto zero) {
     using E = decltype(zero);
-    with_group(*this, lines, [&](auto group, unsigned blocks) {
-      launch(*this, blocks, kThreads, gradients_of_lines<E, decltype(group)::value>, lines, wanted,
-             elements<compute_type<E>>(grad), elements<E>(logits), elements<E>(dlogits));
+    const bool aligned = is_aligned(logits) && is_aligned(dlogits);
+    with_group<E>(*this, lines, aligned, [&](auto group, auto width, unsigned blocks) {
+      launch(*this, blocks, kThreads, gradients_of_lines<E, decltype(group)::value, decltype(width)::value>, lines,
+             wanted, elements<compute_type<E>>(grad), grad.numel() == 1, call.scale, elements<E>(logits),
+             elements<E>(dlogits));
     });
   });
 }

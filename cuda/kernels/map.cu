@@ -7,7 +7,9 @@ namespace mnemo::cuda {
 
 namespace {
 
-constexpr int kPacks = 2;  ///< that a thread has on the way at once
+/// Packs that a thread has on the way at once, of one operand or of two.
+template <bool TWO>
+inline constexpr int kPacks = TWO ? 2 : 4;
 
 /// The functors as what a kernel computes: value(a, b); a forward pass ignores b.
 template <class Functor>
@@ -33,26 +35,27 @@ template <bool TWO, class T, class Value>
 __global__ void __launch_bounds__(kThreads)
     map_flat(Value value, const T* a, int a_step, const T* b, T* out, std::int64_t count) {
   using C = compute_type<T>;
-  constexpr int N = kPerVector<T>;
+  constexpr int N = kPerVector<T>, kAtOnce = kPacks<TWO>;
   const std::int64_t packs = count / N, step = item_step();
-  const C repeated = cast<C>(a[0]);  // before anything is written
-  for (std::int64_t first = first_item(); first < packs; first += kPacks * step) {
-    Pack<T, N> left[kPacks], right[kPacks];
+  const bool repeats = TWO && a_step == 0;  // a forward pass has no code for it
+  const C repeated = repeats ? cast<C>(a[0]) : C{0};
+  for (std::int64_t first = first_item(); first < packs; first += kAtOnce * step) {
+    Pack<T, N> left[kAtOnce], right[kAtOnce];
     MNEMO_UNROLL
-    for (int k = 0; k < kPacks; ++k) {
+    for (int k = 0; k < kAtOnce; ++k) {
       const std::int64_t pack = first + k * step;
       if (pack < packs) {
-        if (a_step != 0) left[k] = load<N>(a + pack * N);
+        if (!repeats) left[k] = load<N>(a + pack * N);
         if (TWO) right[k] = load<N>(b + pack * N);
       }
     }
     MNEMO_UNROLL
-    for (int k = 0; k < kPacks; ++k) {
+    for (int k = 0; k < kAtOnce; ++k) {
       const std::int64_t pack = first + k * step;
       if (pack < packs) {
         MNEMO_UNROLL
         for (int i = 0; i < N; ++i) {
-          const C x = a_step != 0 ? cast<C>(left[k].values[i]) : repeated;
+          const C x = repeats ? repeated : cast<C>(left[k].values[i]);
           left[k].values[i] = cast<T>(value(x, TWO ? cast<C>(right[k].values[i]) : x));
         }
         store(left[k], out + pack * N);
@@ -60,7 +63,7 @@ __global__ void __launch_bounds__(kThreads)
     }
   }
   for (std::int64_t i = packs * N + first_item(); i < count; i += step) {
-    const C x = a_step != 0 ? cast<C>(a[i]) : repeated;
+    const C x = repeats ? repeated : cast<C>(a[i]);
     out[i] = cast<T>(value(x, TWO ? cast<C>(b[i]) : x));
   }
 }
@@ -128,7 +131,9 @@ __global__ void __launch_bounds__(kThreads)
 template <bool TWO, class T, class Value>
 void run_flat(const CudaBackend& backend, const Value& value, const Array& a, int a_step, const Array& b,
               const Array& out) {
-  const std::int64_t items = out.numel() / (kPerVector<T> * kPacks) + 1;
+  // Few packs are shared out to as many multiprocessors as there are before any thread gets several.
+  const std::int64_t packs = out.numel() / kPerVector<T> + 1, spread = std::int64_t{1024} * backend.multiprocessors();
+  const std::int64_t items = std::max(packs / kPacks<TWO>, std::min(packs, spread));
   launch(backend, blocks_for(backend, items), kThreads, map_flat<TWO, T, Value>, value, elements<T>(a), a_step,
          elements<T>(b), elements<T>(out), out.numel());
 }

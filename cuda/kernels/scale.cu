@@ -69,12 +69,12 @@ __global__ void __launch_bounds__(kThreads) unscale_kernel(const Table table, co
   const int slot = table.find(static_cast<int>(blockIdx.x));
   const Entry& entry = table.entries[slot];
   const Piece piece(table.piece, static_cast<int>(blockIdx.x) - table.begins[slot], entry.count);
-  const double inverse = scale != nullptr ? 1 / static_cast<double>(*scale) : 1;
   bool bad = false;
   visit_floating(entry.dtype, [&](auto zero) {
     using E = decltype(zero);
     using C = compute_type<E>;
-    each_pack<E>(entry, piece, scale != nullptr, Unscale<C>{static_cast<C>(inverse), &bad});
+    const C inverse = scale != nullptr ? C{1} / static_cast<C>(*scale) : C{1};
+    each_pack<E>(entry, piece, scale != nullptr, Unscale<C>{inverse, &bad});
   });
   if (bad) *found = 1;  // whoever writes, writes the same
 }

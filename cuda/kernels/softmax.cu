@@ -7,32 +7,33 @@ namespace mnemo::cuda {
 
 namespace {
 
-template <class E, int kGroup>
-__global__ void softmax_lines(Lines lines, bool logarithm, const E* x, E* y) {
+template <class E, int kGroup, int V>
+__global__ void __launch_bounds__(kThreads) softmax_lines(Lines lines, bool logarithm, const E* x, E* y) {
   using T = compute_type<E>;
   for_each_line<kGroup>(lines, [&](std::int64_t, std::int64_t begin, int member) {
-    const Share<E, kGroup> share(lines, x + begin, member);
+    const Share<E, kGroup, V> share(lines, x + begin, member);
     const Normalizer<T> n(share);
-    const T scale = static_cast<T>(logarithm ? std::log(n.sum) : 1 / n.sum);
-    share.visit([&](std::int64_t i, T value) {
+    const T scale = logarithm ? n.log_sum() : n.share_of_one();
+    share.write(y + begin, [&](std::int64_t, T value) {
       const T relative = value - n.top;
-      y[begin + i * lines.inner] = cast<E>(logarithm ? relative - scale : std::exp(relative) * scale);
+      return logarithm ? relative - scale : std::exp(relative) * scale;
     });
   });
 }
 
-template <class E, int kGroup>
-__global__ void softmax_gradient_lines(Lines lines, bool logarithm, const E* grad, const E* y, E* dx) {
+template <class E, int kGroup, int V>
+__global__ void __launch_bounds__(kThreads, 2)  // two blocks at once: one computes while the other loads
+    softmax_gradient_lines(Lines lines, bool logarithm, const E* grad, const E* y, E* dx) {
   using T = compute_type<E>;
   for_each_line<kGroup>(lines, [&](std::int64_t, std::int64_t begin, int member) {
-    const Share<E, kGroup> grads(lines, grad + begin, member), results(lines, y + begin, member);
+    const Share<E, kGroup, V> grads(lines, grad + begin, member), results(lines, y + begin, member);
     double sum = 0;
     grads.visit(results, [&](std::int64_t, T g, T value) {
       sum += logarithm ? static_cast<double>(g) : static_cast<double>(g) * static_cast<double>(value);
     });
     const T total = static_cast<T>(group_join<kGroup, Plus>(sum, 0.0));
-    grads.visit(results, [&](std::int64_t i, T g, T value) {
-      dx[begin + i * lines.inner] = cast<E>(logarithm ? g - std::exp(value) * total : value * (g - total));
+    grads.write(results, dx + begin, [&](std::int64_t, T g, T value) {
+      return logarithm ? g - std::exp(value) * total : value * (g - total);
     });
   });
 }
@@ -44,9 +45,9 @@ void CudaBackend::softmax(const SoftmaxCall& call, const Array& x, const Array& 
   if (lines.count() * lines.size == 0) return;
   visit_floating(x.dtype(), [&](auto zero) {
     using E = decltype(zero);
-    with_group(*this, lines, [&](auto group, unsigned blocks) {
-      launch(*this, blocks, kThreads, softmax_lines<E, decltype(group)::value>, lines, call.logarithm, elements<E>(x),
-             elements<E>(y));
+    with_group<E>(*this, lines, is_aligned(x) && is_aligned(y), [&](auto group, auto width, unsigned blocks) {
+      launch(*this, blocks, kThreads, softmax_lines<E, decltype(group)::value, decltype(width)::value>, lines,
+             call.logarithm, elements<E>(x), elements<E>(y));
     });
   });
 }
@@ -56,9 +57,10 @@ void CudaBackend::softmax_gradient(const SoftmaxCall& call, const Array& grad, c
   if (lines.count() * lines.size == 0) return;
   visit_floating(y.dtype(), [&](auto zero) {
     using E = decltype(zero);
-    with_group(*this, lines, [&](auto group, unsigned blocks) {
-      launch(*this, blocks, kThreads, softmax_gradient_lines<E, decltype(group)::value>, lines, call.logarithm,
-             elements<E>(grad), elements<E>(y), elements<E>(dx));
+    const bool aligned = is_aligned(grad) && is_aligned(y) && is_aligned(dx);
+    with_group<E>(*this, lines, aligned, [&](auto group, auto width, unsigned blocks) {
+      launch(*this, blocks, kThreads, softmax_gradient_lines<E, decltype(group)::value, decltype(width)::value>, lines,
+             call.logarithm, elements<E>(grad), elements<E>(y), elements<E>(dx));
     });
   });
 }

@@ -15,12 +15,11 @@ struct Entry {
   void* half;       ///< what gets the parameter's new values too, or null
   std::int64_t count;
   std::int32_t* skipped;
-  bool
-      packs;  ///< in packs: parameter and moments are of the kernel's dtype, the gradient too or of a half one; aligned
-  bool same;  ///< all of the kernel's dtype, and nothing of a half one
+  bool packs;  ///< aligned, parameter and moments of the kernel's dtype, the gradient too or of a half one
+  bool same;   ///< all of the kernel's dtype, and nothing of a half one
   DType dtypes[4], half_dtype;
 };
-using Table = Slots<Entry, 50>;
+using Table = Slots<Entry, 56>;  // with the rest a little less than the 4096 bytes that every driver takes
 
 /// Calls body(zero of the half type).
 template <class Body>

@@ -33,26 +33,27 @@ struct Step {
     return true;
   }
   /// The numbers of a parameter of which `skipped` steps did not happen: `usual`, unless something on the device says
-  /// otherwise. Every thread of the block takes part; one of them computes, since it takes long.
+  /// otherwise. Every thread of the block takes part; one of them computes, since powers, divisions and roots in
+  /// float64 take long, on most cards very long.
   template <class Numbers>
   __device__ Numbers numbers_for(const Numbers& usual, std::int32_t skipped) const {
     if (skipped == 0 && later == nullptr && rate == nullptr) return usual;
-    alignas(UpdateNumbers) __shared__ unsigned char room[sizeof(UpdateNumbers)];
-    auto* const shared = reinterpret_cast<UpdateNumbers*>(room);
+    alignas(Numbers) __shared__ unsigned char room[sizeof(Numbers)];
+    auto* const shared = reinterpret_cast<Numbers*>(room);
     if (threadIdx.x == 0) {
       UpdateNumbers now = numbers;
       if (rate != nullptr) now.lr = *rate;
       if (later != nullptr) now.count += *later;
       now.leave_out(skipped);
-      *shared = now;
+      *shared = Numbers(now);
     }
     __syncthreads();
-    return Numbers(*shared);
+    return *shared;
   }
   /// 1 / scale, rounded once.
   template <class C>
   __device__ C inverse() const {
-    return scale != nullptr ? static_cast<C>(1 / static_cast<double>(*scale)) : C{1};
+    return scale != nullptr ? C{1} / static_cast<C>(*scale) : C{1};
   }
 };
 

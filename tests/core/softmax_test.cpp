@@ -1,4 +1,5 @@
 #include <doctest/doctest.h>
+#include <mnemo/core/families.h>
 
 #include "numbers.h"
 
@@ -102,7 +103,38 @@ TEST_CASE("cross_entropy: losses and gradients agree with the definition") {
     backend.cross_entropy_gradient(call, grad, logits, indices, gradient);
     CHECK(error_of(result, losses, loss_size) <= 1);
     CHECK(error_of(gradient, dx, dx_size) <= 1);
+    if (targets.empty()) continue;
+    // A quarter of the gradient of the first loss, for all of them.
+    const Array first = Array::from<double>({g[0]}, Shape{}, "cpu").to(wide);
+    for (std::size_t o = 0; o < targets.size(); ++o) {
+      const auto line = line_of(call.classes, call.inner, static_cast<std::int64_t>(o) / call.inner,
+                                static_cast<std::int64_t>(o) % call.inner);
+      for (const auto c : line) {
+        dx[c] *= g[0] / g[o] / 4;
+        dx_size[c] *= std::abs(g[0] / g[o]) / 4;
+      }
+    }
+    call.scale = 0.25;
+    backend.cross_entropy_gradient(call, first, logits, indices, gradient);
+    CHECK(error_of(gradient, dx, dx_size) <= 1);
   }
+}
+
+TEST_CASE("cross_entropy: channels-last logits are read as they lie, and their gradient lies like them") {
+  Generator random(3);
+  const Array logits = random.array({3, 5, 4, 2}, DType::float32, -5, 5), last = logits.channels_last();
+  const Array grad = random.array({3, 4, 2}, DType::float32);
+  std::vector<std::int64_t> classes;
+  for (int i = 0; i < 24; ++i) classes.push_back(random.integer(0, 4));
+  const Array targets = Array::from<std::int64_t>(classes, {3, 4, 2}, "cpu");
+  const CrossEntropyCall call = cross_entropy_problem(logits, targets, -100);
+  const CrossEntropyCall by_places = cross_entropy_problem(last, targets, -100);
+  CHECK(by_places.inner == 1);
+  CHECK(cross_entropy(by_places, last, targets).values<float>() ==
+        cross_entropy(call, logits, targets).values<float>());
+  const Array gradient = cross_entropy_gradient(by_places, grad, last, targets);
+  CHECK(gradient.is_channels_last());
+  CHECK(gradient.contiguous().values<float>() == cross_entropy_gradient(call, grad, logits, targets).values<float>());
 }
 
 TEST_CASE(

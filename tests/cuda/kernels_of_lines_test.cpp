@@ -6,6 +6,7 @@
 #include <cuda_device.h>
 
 #include <mnemo/core/backend.h>
+#include <mnemo/core/families.h>
 
 using namespace mnemo;
 using namespace numbers;
@@ -218,8 +219,12 @@ TEST_CASE("cuda: softmax, cross entropy and their gradients, lines of any length
   Generator random(4);
   Backend &host = Device("cpu").backend(), &device = cuda_device()->backend();
   for (int i = 0; i < 60; ++i) {
-    const std::int64_t outer = random.integer(0, 6), inner = i % 2 == 0 ? 1 : random.integer(1, 40);
-    const std::int64_t size = i % 10 == 9 ? random.integer(1000, 3000) : random.integer(1, i % 3 == 0 ? 5 : 200);
+    const std::int64_t outer = i == 57 ? 34000 : random.integer(0, 6);  // so many that each thread takes a line
+    const std::int64_t inner = i % 2 == 0 || i == 57 ? 1 : random.integer(1, 40);
+    std::int64_t size = i == 57       ? 10
+                        : i % 10 == 9 ? random.integer(1000, 3000)
+                                      : random.integer(1, i % 3 == 0 ? 5 : 200);
+    if (i % 4 == 2) size *= 8;  // whole packs
     CAPTURE(outer);
     CAPTURE(size);
     CAPTURE(inner);
@@ -243,6 +248,7 @@ TEST_CASE("cuda: softmax, cross entropy and their gradients, lines of any length
     call.outer = outer, call.classes = size, call.inner = inner;
     call.label_smoothing = i % 3 == 1 ? 0.2 : 0;
     call.ignore_index = i % 4 == 0 ? 0 : -100;
+    call.scale = i % 2 == 0 ? 1 : 0.125;
     std::vector<std::int64_t> classes;
     for (std::int64_t e = 0; e < outer * inner; ++e)
       classes.push_back(random.integer(0, 5) == 0 ? call.ignore_index : random.integer(0, size - 1));
@@ -257,7 +263,28 @@ TEST_CASE("cuda: softmax, cross entropy and their gradients, lines of any length
     host.cross_entropy_gradient(call, weights, x, targets, dlogits);
     device.cross_entropy_gradient(call, there(weights), there(x), there(targets), dlogits_there);
     CHECK(distance(dlogits_there, dlogits, slack) <= 1);
+    // One gradient for all losses is the same as that many equal ones.
+    const Array one = random.array(Shape{}, wide), all = Array(losses_shape, wide, Device("cpu"));
+    copy_into(one.expand(losses_shape), all);
+    device.cross_entropy_gradient(call, there(one), there(x), there(targets), dlogits_there);
+    const Array repeated = there(unwritten(shape, dtype));
+    device.cross_entropy_gradient(call, there(all), there(x), there(targets), repeated);
+    CHECK(same_bits(here(dlogits_there), here(repeated)));
   }
+}
+
+TEST_CASE("cuda: the loss of a target that is no class, which a recorded step may meet, is NaN") {
+  if (!cuda_device()) return;
+  Generator random(6);
+  const CrossEntropyCall call{3, 5, 1};
+  const Array x = random.array({3, 5, 1}, DType::float32), losses = unwritten({3, 1}, DType::float32);
+  const Array losses_there = there(losses);
+  const Array targets = Array::from<std::int64_t>({1, 1LL << 40, -3}, {3, 1}, "cpu");
+  cuda_device()->backend().cross_entropy(call, there(x), there(targets), losses_there);
+  const std::vector<double> found = here(losses_there).values<double>();
+  CHECK(found[0] > 0);
+  CHECK(std::isnan(found[1]));
+  CHECK(std::isnan(found[2]));
 }
 
 TEST_CASE("cuda: gather and scatter_add, in the order of the index, and the first bad index") {

@@ -170,6 +170,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t operation, 
   const bool adds = number(beta) != 0;
   emulator::queue(stream, [=, operation = *operation, a_layout = *a_layout, b_layout = *b_layout, d_layout = *d_layout,
                            used = algorithm->workspace] {
+    emulator::list_work("matrix product with a workspace of", used);
     if (used > 0) std::memset(workspace, 0xff, used);  // it must be this product's own
     const auto run = [&](auto zero) {
       using E = decltype(zero);

@@ -47,8 +47,11 @@ Lanes& lanes();
 void next_lanes();
 int lane();
 
-/// Runs a grid of `body`; returns what the runtime would.
-cudaError_t run(cudaStream_t stream, dim3 grid, dim3 block, std::function<void()> body);
+/// Runs a grid of `body`, a call of `kernel`; returns what the runtime would.
+cudaError_t run(cudaStream_t stream, const void* kernel, dim3 grid, dim3 block, std::function<void()> body);
+
+/// Lists a kernel that is started, like list_work.
+void list_launch(const void* kernel, dim3 grid, dim3 block);
 
 /// Every lane gives `value` and gets that of lane `from` (its own where there is none).
 template <class T>
@@ -181,7 +184,7 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
                                Arguments&&... arguments) {
   static_assert((std::is_trivially_copyable_v<Parameters> && ...), "a kernel's parameters are copied as bytes");
   static_assert((sizeof(Parameters) + ... + 0) <= emulator::kMostParameterBytes);
-  return emulator::run(config->stream, config->gridDim, config->blockDim,
+  return emulator::run(config->stream, reinterpret_cast<const void*>(kernel), config->gridDim, config->blockDim,
                        [kernel, values = std::tuple<Parameters...>(std::forward<Arguments>(arguments)...)] {
                          std::apply(kernel, values);
                        });

@@ -126,6 +126,9 @@ namespace emulator {
 /// Does some work of a stream: now, or when the graph that is being captured is launched.
 cudaError_t queue(cudaStream_t stream, std::function<void()> work);
 
+/// Lists work that is done, on stderr, if MNEMO_EMULATOR_LAUNCHES asks for it.
+void list_work(const char* what, std::size_t bytes);
+
 /// How often a kernel was started so far.
 long long launches();
 

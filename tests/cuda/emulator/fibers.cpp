@@ -167,14 +167,15 @@ void next_lanes() { block().next_lanes(); }
 int lane() { return block().lane(); }
 long long launches() { return count; }
 
-cudaError_t run(cudaStream_t stream, dim3 grid, dim3 shape, std::function<void()> body) {
+cudaError_t run(cudaStream_t stream, const void* kernel, dim3 grid, dim3 shape, std::function<void()> body) {
   if (grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.y > 65535 || grid.z > 65535 || grid.x > 2147483647u)
     return cudaErrorInvalidConfiguration;
   if (shape.x * shape.y * shape.z == 0 || shape.x * shape.y * shape.z > kMostThreads || shape.z > 64)
     return cudaErrorInvalidConfiguration;
-  return queue(stream, [grid, shape, body = std::move(body)] {
+  return queue(stream, [kernel, grid, shape, body = std::move(body)] {
     const std::lock_guard lock(turn);
     ++count;
+    list_launch(kernel, grid, shape);
     gridDim = grid;
     blockDim = shape;
     for (unsigned z = 0; z < grid.z; ++z) {

@@ -215,10 +215,19 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
   // What memory of the host holds when a graph is launched is not what it held when it was captured.
   if (stream != nullptr && stream->captured != nullptr && kind != cudaMemcpyDeviceToDevice)
     return answer(cudaErrorStreamCaptureUnsupported);
-  return emulator::queue(stream, [=] { std::memmove(to, from, bytes); });
+  return emulator::queue(stream, [=] {
+    emulator::list_work(kind == cudaMemcpyDeviceToDevice ? "copy within the device"
+                        : kind == cudaMemcpyHostToDevice ? "copy from the host"
+                                                         : "copy to the host",
+                        bytes);
+    std::memmove(to, from, bytes);
+  });
 }
 cudaError_t cudaMemsetAsync(void* pointer, int value, std::size_t bytes, cudaStream_t stream) {
-  return emulator::queue(stream, [=] { std::memset(pointer, value, bytes); });
+  return emulator::queue(stream, [=] {
+    emulator::list_work("memset", bytes);
+    std::memset(pointer, value, bytes);
+  });
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
