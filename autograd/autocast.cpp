@@ -9,6 +9,7 @@
 #include <mnemo/autograd/record.h>
 #include <mnemo/autograd/region.h>
 #include <mnemo/core/error.h>
+#include <mnemo/core/families/layout.h>
 
 namespace mnemo {
 
@@ -38,14 +39,23 @@ class CastNode final : public Node {
  public:
   explicit CastNode(DType before) : before_(before) {}
   bool is_leaf() const override { return false; }
-  void run(Backward& backward) override { backward.give(0, backward.grad().to(before_)); }
+  // Row-major, as a leaf keeps it: a half is moved at half the cost.
+  void run(Backward& backward) override { backward.give(0, backward.take_grad().contiguous().to(before_)); }
 
  private:
   DType before_;
 };
 
+using Moved = Array (*)(const Array&);
+Array as_it_lies(const Array& x) { return x; }
+/// In the layout in which its device convolves.
+Array to_convolve(const Array& x) {
+  if (x.rank() < 3) return x;  // no operand of a convolution, which says so
+  return in_layout(x, x.device().backend().decisions().conv_layout(x.dtype(), conv_policy()));
+}
+
 /// The leaf in a half type, of the leaf's own module; a parameter's copy is counted with the parameters.
-Tensor half_copy(const Tensor& x, DType dtype) {
+Tensor half_copy(const Tensor& x, DType dtype, Moved moved) {
   const memory::Block* block = x.array().storage()->block();
   const bool named = block != nullptr && *block->tag.module != '\0';
   const memory::ModuleScope module(named ? block->tag.module : memory::current_tag().module);
@@ -53,13 +63,13 @@ Tensor half_copy(const Tensor& x, DType dtype) {
   const RegionScope no_region(nullptr);  // whether there is a copy already depends on what ran before the region
   const memory::Category own = x.array().storage()->category();
   const memory::CategoryScope category(own == memory::Category::parameter ? own : memory::Category::live_activation);
-  Array half = x.array().to(dtype);
+  Array half = moved(x.array().to(dtype));
   if (!grad_enabled()) return Tensor(std::move(half));
   return attach(std::make_shared<CastNode>(x.dtype()), recorded_inputs({&x}), std::move(half));
 }
 
 /// The kept copy, unless the parameter has changed since, or it was made where nothing is recorded and now it must be.
-Tensor kept_copy(const Tensor& x, DType dtype) {
+Tensor kept_copy(const Tensor& x, DType dtype, Moved moved) {
   Thread& now = thread();
   const Storage* storage = &*x.array().storage();
   const auto found = now.copies.find(x.node().get());
@@ -69,7 +79,7 @@ Tensor kept_copy(const Tensor& x, DType dtype) {
     if (current && (copy.half.requires_grad() || !grad_enabled())) return copy.half;
     now.copies.erase(found);
   }
-  Tensor half = half_copy(x, dtype);
+  Tensor half = half_copy(x, dtype, moved);
   now.copies.insert({x.node().get(), {x.node(), storage, storage->version(), half}});
   return half;
 }
@@ -125,11 +135,21 @@ void OperandCast::decide(AutocastRule rule, std::initializer_list<const Tensor*>
   }
 }
 
+bool OperandCast::keeps(const Tensor& x) const {
+  return thread().state.cache && is_half(*to_) && x.dtype() == DType::float32 && x.is_leaf() && x.requires_grad();
+}
+
 Tensor OperandCast::operator()(const Tensor& x) const {
   if (!is_cast(x, *to_)) return x;
-  const bool kept =
-      thread().state.cache && is_half(*to_) && x.dtype() == DType::float32 && x.is_leaf() && x.requires_grad();
-  return kept ? kept_copy(x, *to_) : to(x, *to_);
+  return keeps(x) ? kept_copy(x, *to_, as_it_lies) : to(x, *to_);
+}
+
+Tensor OperandCast::for_conv(const Tensor& x) const {
+  if (!is_cast(x, *to_)) return x;
+  if (keeps(x)) return kept_copy(x, *to_, to_convolve);
+  const Operation operation("to");
+  return record({&x}, to_convolve(x.array().to(*to_)),
+                [before = x.dtype()](Backward& back) { back.give(0, back.grad().to(before)); });
 }
 
 void FreshCopies::forget() { thread().copies.clear(); }

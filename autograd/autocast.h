@@ -77,9 +77,13 @@ class OperandCast {
   explicit operator bool() const { return to_.has_value(); }
   /// The operand, cast where the rule says so; undefined stays undefined. REQUIRES: this is true.
   Tensor operator()(const Tensor& x) const;
+  /// The same for an operand of a convolution: what is cast has the layout in which its device convolves, so that
+  /// neither pass copies it again.
+  Tensor for_conv(const Tensor& x) const;
 
  private:
   static bool enabled();
+  bool keeps(const Tensor& x) const;  ///< as the half copy of a leaf
   void decide(AutocastRule rule, std::initializer_list<const Tensor*> operands);
 
   std::optional<DType> to_;

@@ -11,7 +11,7 @@ namespace {
 Tensor convolution(const char* op, int spatial_rank, const Tensor& x, const Tensor& weight, const Tensor& bias,
                    const ConvOptions& options) {
   if (const OperandCast cast(op, {&x, &weight, &bias}); cast)
-    return convolution(op, spatial_rank, cast(x), cast(weight), cast(bias), options);
+    return convolution(op, spatial_rank, cast.for_conv(x), cast.for_conv(weight), cast(bias), options);
   const Operation operation(op);
   const ConvProblem problem = conv_problem(op, x.array(), weight.array(), bias.array(), spatial_rank, options);
   // Saved before the work is done: a recomputation that needs nothing more ends here.

@@ -45,13 +45,7 @@ Shape outer_shape(std::int64_t first, std::int64_t second, const Size3& sizes, i
 
 /// New memory for one side of the convolution in the layout in which it is computed.
 Array side(const Array& on, const Shape& shape, const ConvCall& call) {
-  if (call.layout == ConvLayout::contiguous) return {shape, call.problem.dtype, on.device()};
-  Dims inward{shape[0]};
-  for (int axis = 2; axis < shape.rank(); ++axis) inward.push_back(shape[axis]);
-  inward.push_back(shape[1]);
-  Dims outward{0, shape.rank() - 1};
-  for (int axis = 1; axis < shape.rank() - 1; ++axis) outward.push_back(axis);
-  return Array(Shape(inward), call.problem.dtype, on.device()).permute(outward);
+  return new_array(shape, call.problem.dtype, on.device(), call.layout);
 }
 
 ConvCall new_call(const ConvProblem& problem, ConvPass pass, const Array& on) {

@@ -2,12 +2,9 @@
 #pragma once
 
 #include <mnemo/core/backend.h>
+#include <mnemo/core/families/layout.h>
 
 namespace mnemo {
-
-inline Array in_layout(const Array& array, ConvLayout layout) {
-  return layout == ConvLayout::channels_last ? array.channels_last() : array.contiguous();
-}
 
 /// Asks the device for a plan, allocates the workspace, and fills the output of `call`; what no plan takes whole is
 /// computed in pieces. REQUIRES: all arrays of the pass allocated and dense in call.layout.

@@ -1,6 +1,9 @@
 // normalize, softmax, cross_entropy: rows or channels that are brought to a common scale.
+#include <utility>
+
 #include <mnemo/core/families.h>
 #include <mnemo/core/families/check.h>
+#include <mnemo/core/families/layout.h>
 #include <mnemo/core/work.h>
 
 namespace mnemo {
@@ -9,8 +12,14 @@ namespace {
 
 DType statistics_dtype(const Array& x) { return x.dtype() == DType::float64 ? DType::float64 : DType::float32; }
 
+// REQUIRES: x dense.
 SoftmaxCall softmax_call(const Array& x, int axis, bool logarithm) {
   SoftmaxCall call{1, x.size(axis), 1, logarithm};
+  if (!x.is_contiguous() && call.size > 1) {  // what has smaller strides than the axis lies inside of it
+    call.inner = x.strides()[axis];
+    call.outer = x.numel() / (call.size * call.inner);
+    return call;
+  }
   for (int i = 0; i < axis; ++i) call.outer *= x.size(i);
   for (int i = axis + 1; i < x.rank(); ++i) call.inner *= x.size(i);
   return call;
@@ -70,17 +79,16 @@ Array softmax(const Array& x, int axis, bool logarithm) {
   const char* op = logarithm ? "log_softmax" : "softmax";
   check_floating(op, x);
   axis = normalize_axis(axis, x.rank(), op);
-  const Array source = x.contiguous();
-  const Array y(x.shape(), x.dtype(), x.device());
+  const Array source = x.layout().is_dense() ? x : x.contiguous();
+  const Array y = Array::like(source);
   count_operations(x.numel());
-  x.device().backend().softmax(softmax_call(x, axis, logarithm), source, y);
+  x.device().backend().softmax(softmax_call(source, axis, logarithm), source, y);
   return y;
 }
 
 Array softmax_gradient(const Array& grad, const Array& y, int axis, bool logarithm) {
   axis = normalize_axis(axis, y.rank(), "softmax");
-  const Array source = grad.contiguous();
-  const Array dx(y.shape(), y.dtype(), y.device());
+  const Array dx = Array::like(y), source = with_strides(grad, dx.strides());
   count_operations(y.numel());
   y.device().backend().softmax_gradient(softmax_call(y, axis, logarithm), source, y, dx);
   return dx;
@@ -116,20 +124,30 @@ CrossEntropyCall cross_entropy_problem(const Array& logits, const Array& targets
   return call;
 }
 
+namespace {
+
+/// With the classes innermost, the logits of every place are a line.
+CrossEntropyCall of_points(CrossEntropyCall call, const Array& logits) {
+  if (layout_of(logits) == ConvLayout::channels_last) call.outer *= std::exchange(call.inner, 1);
+  return call;
+}
+
+}  // namespace
+
 Array cross_entropy(const CrossEntropyCall& call, const Array& logits, const Array& targets) {
-  const Array rows = logits.contiguous(), indices = targets.contiguous();
+  const Array rows = in_layout(logits, layout_of(logits)), indices = targets.contiguous();
   const Array losses(targets.shape(), statistics_dtype(logits), logits.device());
   count_operations(logits.numel());
-  logits.device().backend().cross_entropy(call, rows, indices, losses);
+  logits.device().backend().cross_entropy(of_points(call, rows), rows, indices, losses);
   return losses;
 }
 
 Array cross_entropy_gradient(const CrossEntropyCall& call, const Array& grad, const Array& logits,
                              const Array& targets) {
-  const Array weights = grad.contiguous(), rows = logits.contiguous(), indices = targets.contiguous();
-  const Array dlogits(logits.shape(), logits.dtype(), logits.device());
+  const Array rows = in_layout(logits, layout_of(logits)), weights = grad.contiguous(), indices = targets.contiguous();
+  const Array dlogits = Array::like(rows);
   count_operations(logits.numel());
-  logits.device().backend().cross_entropy_gradient(call, weights, rows, indices, dlogits);
+  logits.device().backend().cross_entropy_gradient(of_points(call, rows), weights, rows, indices, dlogits);
   return dlogits;
 }
 
