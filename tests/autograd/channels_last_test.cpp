@@ -115,8 +115,9 @@ TEST_CASE("channels last: pooling, joining, upsampling and softmax keep the layo
   for (const DType dtype : {DType::float32, DType::float64, DType::bfloat16}) {
     manual_seed(4);
     const std::vector<Array> inputs = {randn({3, 7, 5, 6}).array().to(dtype), randn({3, 4, 5, 6}).array().to(dtype)};
-    for (const auto& [name, op] : ops) {
-      CAPTURE(std::string(name));
+    for (const auto& entry : ops) {
+      const auto& op = entry.second;
+      CAPTURE(std::string(entry.first));
       CAPTURE(std::string(mnemo::name(dtype)));
       const Values row_major = values_of(op, inputs, false), last = values_of(op, inputs, true);
       CHECK(row_major.y.is_contiguous());
