@@ -4,6 +4,7 @@
 #include <cmath>
 #include <functional>
 
+#include <mnemo/autograd/autocast.h>
 #include <mnemo/autograd/ops.h>
 #include <mnemo/core/random.h>
 
@@ -156,6 +157,30 @@ TEST_CASE("channels last: a loss of logits, and the gradient behind a mean over 
   const Values row_major = values_of(head, {logits}, false), last = values_of(head, {logits}, true);
   CHECK(last.gradients[0].is_channels_last());
   CHECK(last.gradients[0].values<double>() == row_major.gradients[0].values<double>());
+}
+
+TEST_CASE("channels last: under autocast a convolution's operands are cast once, into the layout of their device") {
+  const auto casts = [](const char* device, bool last) {
+    const TensorOptions options{.device = Device::open(device)};
+    Tensor weight = ones({8, 4, 3, 3}, options);
+    weight.set_requires_grad(true);
+    const Tensor x = ones({2, 4, 6, 6}, options), bias = ones({8}, options);
+    const AutocastScope half(DType::bfloat16);
+    const OperandCast cast("conv2d", {&x, &weight, &bias});
+    REQUIRE(cast);
+    const Tensor kept = cast.for_conv(weight), images = cast.for_conv(x);
+    CHECK(kept.dtype() == DType::bfloat16);
+    CHECK(kept.array().is_channels_last() == last);
+    CHECK(images.array().is_channels_last() == last);
+    CHECK(cast.for_conv(weight).array().storage() == kept.array().storage());
+    CHECK(cast.for_conv(bias).array().is_contiguous());
+    sum(conv2d(x, weight, bias)).backward();
+    CHECK(weight.grad().array().is_contiguous());
+    CHECK(weight.grad().dtype() == DType::float32);
+  };
+  casts("cpu", false);
+  casts("virtual:cpu", false);
+  casts("virtual:h200", true);
 }
 
 TEST_CASE("channels last: an array is copied once, and a size of 1 fits both layouts") {
