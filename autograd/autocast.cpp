@@ -9,7 +9,7 @@
 #include <mnemo/autograd/record.h>
 #include <mnemo/autograd/region.h>
 #include <mnemo/core/error.h>
-#include <mnemo/core/families/conv_run.h>
+#include <mnemo/core/families/layout.h>
 
 namespace mnemo {
 

@@ -128,6 +128,9 @@ Tensor max_pool3d(const Tensor& x, const PoolOptions& options);
 Tensor avg_pool1d(const Tensor& x, const PoolOptions& options);
 Tensor avg_pool2d(const Tensor& x, const PoolOptions& options);
 Tensor avg_pool3d(const Tensor& x, const PoolOptions& options);
+/// x (N, C, sizes...) -> (N, C, sizes * scale...): every element `scale` times along each of 1 to 3 sizes; a whole
+/// number for each of them, or one for all. Keeps nothing.
+Tensor upsample_nearest(const Tensor& x, const Extent& scale);
 
 // Normalization and regularization (ops_normalize.cpp).
 struct BatchNormOptions {

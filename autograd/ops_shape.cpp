@@ -5,6 +5,7 @@
 #include <mnemo/core/error.h>
 #include <mnemo/core/families.h>
 #include <mnemo/core/families/check.h>
+#include <mnemo/core/families/layout.h>
 
 namespace mnemo {
 
@@ -111,7 +112,7 @@ Tensor concat(std::span<const Tensor> parts, int axis) {
       const Array part = back.grad().slice(along, at, at + sizes[i]);
       at += sizes[i];
       if (!back.needs(i)) continue;
-      const Array dx(part.shape(), dtypes[i], part.device());
+      const Array dx = new_array(part.shape(), dtypes[i], part.device(), layout_of(back.grad()));
       copy_into(part, dx);
       back.give(i, dx);
     }

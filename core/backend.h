@@ -50,10 +50,11 @@ struct ConvCall {
   Array workspace;    ///< uint8 of plan.workspace bytes, or undefined when that is 0
 };
 
-/// Pooling over windows; three-dimensional like ConvProblem. Row-major arrays.
+/// Pooling over windows; three-dimensional like ConvProblem. Arrays are (planes, sizes, inner) without gaps: row-major
+/// images are batch * channels planes, channels-last ones `batch` planes with `inner` channels at every place.
 struct PoolProblem {
   enum class Kind : std::uint8_t { max, average } kind = Kind::max;
-  std::int64_t planes = 1;  ///< batch * channels
+  std::int64_t planes = 1, inner = 1;
   Size3 in{1, 1, 1};
   Size3 kernel{1, 1, 1};
   Size3 out{1, 1, 1};

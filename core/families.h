@@ -60,7 +60,7 @@ Array conv(const ConvProblem& problem, const Array& x, const Array& w, const Arr
 Array conv_data_gradient(const ConvProblem& problem, const Array& grad, const Array& w);
 Array conv_weight_gradient(const ConvProblem& problem, const Array& x, const Array& grad);
 
-// pool. x (N, C, spatial...) or (C, spatial...).
+// pool. x (N, C, spatial...) or (C, spatial...); results of channels-last images are channels-last.
 PoolProblem pool_problem(const char* op, PoolProblem::Kind kind, const Array& x, int spatial_rank,
                          const PoolOptions& options);
 /// Output, and for a maximum its places in their windows where `want_offsets` (undefined otherwise).
@@ -69,6 +69,13 @@ struct Pooled {
 };
 Pooled pool(const PoolProblem& problem, const Array& x, int spatial_rank, bool want_offsets);
 Array pool_gradient(const PoolProblem& problem, const Array& grad, const Array& offsets, const Shape& x_shape);
+
+/// Throws ShapeError unless x is (N, C, 1 to 3 sizes) and `scale` at least 1.
+void check_upsample(const Array& x, const Extent& scale);
+/// Every element of x (N, C, sizes...) `scale` times along each size, in x's layout.
+Array upsample_nearest(const Array& x, const Extent& scale);
+/// The sum over the places that got an element.
+Array upsample_nearest_gradient(const Array& grad, const Shape& x_shape, const Extent& scale);
 
 /// Batch normalization; fills call.y and, in training, call.mean and call.inverse_deviation. REQUIRES: checked arrays
 /// in `call`.

@@ -20,26 +20,6 @@ struct Piece {
   std::int32_t places[kPiece];
 };
 
-/// Takes element x[j * stride] into output j where it is larger; the first element wins at first, so that a window of
-/// minus infinities has an offset inside the input, and NaN wins.
-template <class T, class E>
-void take_larger(const E* x, std::int64_t stride, std::int64_t count, std::int32_t tap, T* values,
-                 std::int32_t* places) {
-  const auto take = [&](std::int64_t j, T value) {
-    const bool larger = (value > values[j]) | (places[j] < 0) | ((value != value) & (values[j] == values[j]));
-    values[j] = larger ? value : values[j];
-    places[j] = larger ? tap : places[j];
-  };
-  // A stride that the compiler knows makes vector loads.
-  if (stride == 1) {
-    for (std::int64_t j = 0; j < count; ++j) take(j, cast<T>(x[j]));
-  } else if (stride == 2) {
-    for (std::int64_t j = 0; j < count; ++j) take(j, cast<T>(x[2 * j]));
-  } else {
-    for (std::int64_t j = 0; j < count; ++j) take(j, cast<T>(x[j * stride]));
-  }
-}
-
 template <class E, class Offset>
 void pool_plane(const PoolProblem& p, const E* x, E* y, Offset* offsets) {
   using T = compute_type<E>;
@@ -87,6 +67,7 @@ void pool_plane(const PoolProblem& p, const E* x, E* y, Offset* offsets) {
 }  // namespace
 
 void CpuBackend::pool(const PoolProblem& problem, const Array& x, const Array& y, const Array& offsets) {
+  if (problem.inner > 1) return pool_innermost(problem, x, y, offsets);
   const std::int64_t in = problem.in[0] * problem.in[1] * problem.in[2];
   const std::int64_t out = problem.out[0] * problem.out[1] * problem.out[2];
   for_each_plane(problem, x.dtype(), [&](auto zero, auto offset, std::int64_t plane) {

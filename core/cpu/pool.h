@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 
 #include <mnemo/core/backend.h>
 #include <mnemo/core/cpu/floating.h>
@@ -46,6 +47,30 @@ inline Reach reach(const PoolProblem& p, std::size_t d, std::int64_t tap) {
   result.begin = std::min(result.begin, result.end);
   return result;
 }
+
+/// Takes element x[j * stride] into output j where it is larger; the first element wins at first, so that a window of
+/// minus infinities has an offset inside the input, and NaN wins.
+template <class T, class E>
+void take_larger(const E* x, std::int64_t stride, std::int64_t count, std::int32_t tap, T* values,
+                 std::int32_t* places) {
+  const auto take = [&](std::int64_t j, T value) {
+    const bool larger = (value > values[j]) | (places[j] < 0) | ((value != value) & (values[j] == values[j]));
+    values[j] = larger ? value : values[j];
+    places[j] = larger ? tap : places[j];
+  };
+  // A stride that the compiler knows makes vector loads.
+  if (stride == 1) {
+    for (std::int64_t j = 0; j < count; ++j) take(j, cast<T>(x[j]));
+  } else if (stride == 2) {
+    for (std::int64_t j = 0; j < count; ++j) take(j, cast<T>(x[2 * j]));
+  } else {
+    for (std::int64_t j = 0; j < count; ++j) take(j, cast<T>(x[j * stride]));
+  }
+}
+
+/// The same where places have several elements: problem.inner > 1.
+void pool_innermost(const PoolProblem& problem, const Array& x, const Array& y, const Array& offsets);
+void pool_innermost_gradient(const PoolProblem& problem, const Array& grad, const Array& offsets, const Array& dx);
 
 /// Calls body(zero of the element type, zero of the offset type, plane) on several threads.
 template <class Body>

@@ -140,6 +140,7 @@ class PoolGradient {
 }  // namespace
 
 void CpuBackend::pool_gradient(const PoolProblem& problem, const Array& grad, const Array& offsets, const Array& dx) {
+  if (problem.inner > 1) return pool_innermost_gradient(problem, grad, offsets, dx);
   const std::int64_t in = problem.in[0] * problem.in[1] * problem.in[2];
   const std::int64_t out = problem.out[0] * problem.out[1] * problem.out[2];
   const Geometry geometry(problem);

@@ -107,8 +107,8 @@ Array conv(const ConvProblem& problem, const Array& x, const Array& w, const Arr
   call.x = in_layout(x, call.layout);
   call.w = in_layout(w, call.layout);
   if (bias.defined()) call.bias = bias.contiguous();
-  call.y = new_operand(outer_shape(problem.batch, problem.out_channels, problem.out, problem.spatial_rank), call.layout,
-                       problem.dtype, x.device());
+  call.y = new_array(outer_shape(problem.batch, problem.out_channels, problem.out, problem.spatial_rank), problem.dtype,
+                     x.device(), call.layout);
   run_conv(call, x.device());
   return call.y;
 }
@@ -117,8 +117,8 @@ Array conv_data_gradient(const ConvProblem& problem, const Array& grad, const Ar
   ConvCall call = new_call(problem, ConvPass::data_gradient, grad);
   call.w = in_layout(w, call.layout);
   call.y = in_layout(grad, call.layout);
-  call.x = new_operand(outer_shape(problem.batch, problem.in_channels, problem.in, problem.spatial_rank), call.layout,
-                       problem.dtype, grad.device());
+  call.x = new_array(outer_shape(problem.batch, problem.in_channels, problem.in, problem.spatial_rank), problem.dtype,
+                     grad.device(), call.layout);
   run_conv(call, grad.device());
   return call.x;
 }
@@ -127,9 +127,9 @@ Array conv_weight_gradient(const ConvProblem& problem, const Array& x, const Arr
   ConvCall call = new_call(problem, ConvPass::weight_gradient, grad);
   call.x = in_layout(x, call.layout);
   call.y = in_layout(grad, call.layout);
-  call.w = new_operand(
+  call.w = new_array(
       outer_shape(problem.out_channels, problem.in_channels / problem.groups, problem.kernel, problem.spatial_rank),
-      call.layout, problem.dtype, grad.device());
+      problem.dtype, grad.device(), call.layout);
   run_conv(call, grad.device());
   return call.w;
 }

@@ -1,6 +1,9 @@
+#include <algorithm>
+
 #include <mnemo/core/capture.h>
 #include <mnemo/core/families.h>
 #include <mnemo/core/families/check.h>
+#include <mnemo/core/families/layout.h>
 #include <mnemo/core/random.h>
 #include <mnemo/core/work.h>
 
@@ -68,8 +71,9 @@ Array map(UnaryOp op, const Array& x, const Scalars& scalars) {
 }
 
 Array map_gradient(UnaryOp op, Array grad, const Array& saved, const Scalars& scalars) {
-  const bool reuse = grad.storage().is_unique() && grad.layout().is_dense();
-  const Array out = reuse ? grad : Array::like(grad);
+  const bool dense = grad.layout().is_dense(), reuse = dense && grad.storage().is_unique();
+  // What is expanded (behind a mean) gives no layout: the images of the forward pass do.
+  const Array out = reuse ? grad : Array::like(dense || !saved.defined() ? grad : saved, grad.dtype());
   count_operations(out.numel());
   grad.device().backend().unary_gradient(op, scalars, grad, saves(op) == Saves::nothing ? grad : saved, out);
   return out;
@@ -84,12 +88,7 @@ Array sign_bits(const Array& x) {
 }
 
 Array keep_bits(Array x, const Array& bits, const Layout& layout) {
-  if (!(x.strides() == layout.strides)) {
-    const Array moved(StorageRef(new Storage(x.device(), x.bytes())), Layout{layout.shape, layout.strides, 0},
-                      x.dtype());
-    copy_into(x, moved);
-    x = moved;
-  }
+  x = with_strides(x, layout.strides);
   const Array out = x.storage().is_unique() ? x : Array::like(x);
   count_operations(out.numel());
   x.device().backend().keep_bits(x, bits, out);
@@ -223,7 +222,9 @@ Array concat(std::span<const Array> parts, int axis) {
     }
     dtype = promote(dtype, part.dtype());
   }
-  const Array out(first.shape().with(axis, total), dtype, first.device());
+  const Array& largest = *std::max_element(parts.begin(), parts.end(),
+                                           [](const Array& a, const Array& b) { return a.numel() < b.numel(); });
+  const Array out = new_array(first.shape().with(axis, total), dtype, first.device(), layout_of(largest));
   std::int64_t at = 0;
   for (const Array& part : parts) {
     count_operations(part.numel());

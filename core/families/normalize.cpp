@@ -3,6 +3,7 @@
 
 #include <mnemo/core/families.h>
 #include <mnemo/core/families/check.h>
+#include <mnemo/core/families/layout.h>
 #include <mnemo/core/work.h>
 
 namespace mnemo {
@@ -11,8 +12,14 @@ namespace {
 
 DType statistics_dtype(const Array& x) { return x.dtype() == DType::float64 ? DType::float64 : DType::float32; }
 
+// REQUIRES: x dense.
 SoftmaxCall softmax_call(const Array& x, int axis, bool logarithm) {
   SoftmaxCall call{1, x.size(axis), 1, logarithm};
+  if (!x.is_contiguous() && call.size > 1) {  // what has smaller strides than the axis lies inside of it
+    call.inner = x.strides()[axis];
+    call.outer = x.numel() / (call.size * call.inner);
+    return call;
+  }
   for (int i = 0; i < axis; ++i) call.outer *= x.size(i);
   for (int i = axis + 1; i < x.rank(); ++i) call.inner *= x.size(i);
   return call;
@@ -21,6 +28,11 @@ SoftmaxCall softmax_call(const Array& x, int axis, bool logarithm) {
 }  // namespace
 
 namespace {
+
+/// Row-major, or with the channels innermost, as x is.
+Array in_layout_of(const Array& x, const Array& array) {
+  return x.is_contiguous() || !x.is_channels_last() ? array.contiguous() : array.channels_last();
+}
 
 /// With the channels innermost, all voxels of all images are one batch of points.
 template <class Call>
@@ -40,15 +52,16 @@ void normalize(NormalizeCall& call) {
   const Array running_mean = call.running_mean, running_variance = call.running_variance;
   if (running_mean.defined()) call.running_mean = running_mean.contiguous();
   if (running_variance.defined()) call.running_variance = running_variance.contiguous();
+  if (call.residual.defined()) call.residual = in_layout_of(call.x, call.residual);
   call.y = Array::like(call.x);
   count_points(call, call.x);
-  if (call.training) {
+  if (call.training && !call.given) {
     call.mean = Array(Shape{call.channels}, statistics_dtype(call.x), call.x.device());
     call.inverse_deviation = Array(Shape{call.channels}, statistics_dtype(call.x), call.x.device());
   }
   count_operations(call.x.numel());
   call.x.device().backend().normalize(call);
-  if (!call.training) return;
+  if (!call.training || call.given) return;
   for (const auto& [from, to] :
        {std::pair(call.running_mean, running_mean), std::pair(call.running_variance, running_variance)}) {
     if (!to.defined()) continue;
@@ -60,9 +73,13 @@ void normalize(NormalizeCall& call) {
 }
 
 void normalize_gradient(NormalizeGradientCall& call) {
-  const bool channels_last = !call.x.is_contiguous() && call.x.is_channels_last();
-  call.grad = channels_last ? call.grad.channels_last() : call.grad.contiguous();
+  call.grad = in_layout_of(call.x, call.grad);
   if (call.weight.defined()) call.weight = call.weight.contiguous();
+  if (call.bias.defined()) call.bias = call.bias.contiguous();
+  if (call.y.defined()) {
+    call.y = in_layout_of(call.x, call.y);
+    if (!call.dresidual.defined()) call.dresidual = call.grad.storage().is_unique() ? call.grad : Array::like(call.x);
+  }
   count_points(call, call.x);
   count_operations(call.x.numel());
   call.grad.device().backend().normalize_gradient(call);
@@ -72,17 +89,16 @@ Array softmax(const Array& x, int axis, bool logarithm) {
   const char* op = logarithm ? "log_softmax" : "softmax";
   check_floating(op, x);
   axis = normalize_axis(axis, x.rank(), op);
-  const Array source = x.contiguous();
-  const Array y(x.shape(), x.dtype(), x.device());
+  const Array source = x.layout().is_dense() ? x : x.contiguous();
+  const Array y = Array::like(source);
   count_operations(x.numel());
-  x.device().backend().softmax(softmax_call(x, axis, logarithm), source, y);
+  x.device().backend().softmax(softmax_call(source, axis, logarithm), source, y);
   return y;
 }
 
 Array softmax_gradient(const Array& grad, const Array& y, int axis, bool logarithm) {
   axis = normalize_axis(axis, y.rank(), "softmax");
-  const Array source = grad.contiguous();
-  const Array dx(y.shape(), y.dtype(), y.device());
+  const Array dx = Array::like(y), source = with_strides(grad, dx.strides());
   count_operations(y.numel());
   y.device().backend().softmax_gradient(softmax_call(y, axis, logarithm), source, y, dx);
   return dx;

@@ -1,8 +1,17 @@
 #include <mnemo/core/families.h>
 #include <mnemo/core/families/check.h>
+#include <mnemo/core/families/layout.h>
 #include <mnemo/core/work.h>
 
 namespace mnemo {
+
+namespace {
+
+ConvLayout layout_of(const PoolProblem& problem) {
+  return problem.inner > 1 ? ConvLayout::channels_last : ConvLayout::contiguous;
+}
+
+}  // namespace
 
 PoolProblem pool_problem(const char* op, PoolProblem::Kind kind, const Array& x, int rank, const PoolOptions& options) {
   check_floating(op, x);
@@ -19,6 +28,7 @@ PoolProblem pool_problem(const char* op, PoolProblem::Kind kind, const Array& x,
   problem.count_include_pad = options.count_include_pad;
   const int lead = x.rank() - rank;
   for (int axis = 0; axis < lead; ++axis) problem.planes *= x.size(axis);
+  if (lead == 2 && layout_of(x) == ConvLayout::channels_last) problem.planes = x.size(0), problem.inner = x.size(1);
   for (int axis = 0; axis < rank; ++axis) {
     const auto at = static_cast<std::size_t>(axis + 3 - rank);
     const std::int64_t in = x.size(axis + lead), kernel = options.kernel[axis], padding = options.padding[axis];
@@ -53,18 +63,19 @@ Pooled pool(const PoolProblem& problem, const Array& x, int rank, bool want_offs
   Dims sizes = x.shape();
   for (int axis = 0; axis < rank; ++axis)
     sizes[x.rank() - rank + axis] = problem.out[static_cast<std::size_t>(axis + 3 - rank)];
-  const Array source = x.contiguous();
-  Pooled result{Array(Shape(sizes), x.dtype(), x.device()), {}};
+  const ConvLayout layout = layout_of(problem);
+  const Array source = in_layout(x, layout);
+  Pooled result{new_array(Shape(sizes), x.dtype(), x.device(), layout), {}};
   if (want_offsets && problem.kind == PoolProblem::Kind::max)
-    result.offsets = Array(Shape(sizes), problem.offset_dtype(), x.device());
+    result.offsets = new_array(Shape(sizes), problem.offset_dtype(), x.device(), layout);
   count_operations(x.numel());
   x.device().backend().pool(problem, source, result.y, result.offsets);
   return result;
 }
 
 Array pool_gradient(const PoolProblem& problem, const Array& grad, const Array& offsets, const Shape& x_shape) {
-  const Array source = grad.contiguous();
-  const Array dx(x_shape, grad.dtype(), grad.device());
+  const ConvLayout layout = layout_of(problem);
+  const Array source = in_layout(grad, layout), dx = new_array(x_shape, grad.dtype(), grad.device(), layout);
   count_operations(dx.numel());
   grad.device().backend().pool_gradient(problem, source, offsets, dx);
   return dx;

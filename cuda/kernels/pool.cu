@@ -1,31 +1,10 @@
 // pool: a thread for each output looks at its window; of a large window, a warp.
-#include <limits>
-
 #include <mnemo/cuda/kernels/groups.h>
 #include <mnemo/cuda/kernels/pool.h>
 
 namespace mnemo::cuda {
 
 namespace {
-
-/// The largest so far and its place in the window; the first of equals, and the first NaN, win.
-template <class T, class I>
-struct Largest {
-  T value = -std::numeric_limits<T>::infinity();
-  I place = -1;
-
-  __device__ void take(T other, I at) {
-    if (other > value || place < 0 || (other != other && value == value)) value = other, place = at;
-  }
-  /// As if its elements had been taken in the order of their places.
-  __device__ void join(T other, I at) {
-    if (at < 0) return;
-    const bool nan = value != value, other_nan = other != other;
-    const bool wins = place < 0 || (nan || other_nan ? (nan ? other_nan && at < place : true)
-                                                     : other > value || (other == value && at < place));
-    if (wins) value = other, place = at;
-  }
-};
 
 /// body(element, place in the window) for the taps inside the input, of which each of `group` threads takes some.
 template <class E, class I, class Body>
@@ -99,6 +78,7 @@ void pool_with(const CudaBackend& backend, const PoolProblem& problem, const Poo
 
 void CudaBackend::pool(const PoolProblem& problem, const Array& x, const Array& y, const Array& offsets) {
   if (y.numel() == 0) return;
+  if (problem.inner > 1) return pool_innermost(*this, problem, x, y, offsets);
   visit_floating(x.dtype(), [&](auto zero) {
     with_shape(problem, [&](const auto& shape) {
       // A warp takes a line of the window at a time.

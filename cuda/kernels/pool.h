@@ -1,6 +1,8 @@
 // What the two directions of pooling share: windows, and which of the places in one a row-major number means. Private.
 #pragma once
 
+#include <limits>
+
 #include <mnemo/core/backend.h>
 #include <mnemo/cuda/kernels/elements.h>
 #include <mnemo/cuda/kernels/launch.h>
@@ -24,11 +26,11 @@ struct PoolShape {
   }
 };
 
-/// Calls f(PoolShape) with int32 if no number of the problem is beyond it.
+/// Calls f(PoolShape) with int32 if no number of the problem is beyond it; places count `groups` times.
 template <class F>
-void with_shape(const PoolProblem& p, const F& f) {
+void with_shape(const PoolProblem& p, const F& f, std::int64_t groups = 1) {
   constexpr std::int64_t kMost = std::int64_t{1} << 29;
-  std::int64_t inputs = p.planes, outputs = p.planes;
+  std::int64_t inputs = p.planes * groups, outputs = inputs;
   bool narrow = true;
   for (std::size_t d = 0; d < 3; ++d) {
     inputs *= p.in[d], outputs *= p.out[d];
@@ -85,5 +87,52 @@ struct Window {
     return taps < p.kernel[d] ? taps : p.kernel[d];
   }
 };
+
+/// The outputs [from, until) along an axis whose windows reach to element i.
+template <class I>
+struct Reach {
+  I from, until;
+
+  __device__ Reach(const PoolShape<I>& p, int d, I i) {
+    const I first = i + p.padding[d] - (p.kernel[d] - 1) * p.dilation[d];
+    from = first <= 0 ? 0 : quotient(first + p.stride[d] - 1, p.stride[d]);
+    until = quotient(i + p.padding[d], p.stride[d]) + 1;
+    if (until > p.out[d]) until = p.out[d];
+  }
+};
+
+/// The tap with which output `o` has element i, or -1.
+template <class I>
+__device__ I tap_of(const PoolShape<I>& p, int d, I i, I o) {
+  const I distance = i + p.padding[d] - o * p.stride[d];
+  if (p.dilation[d] == 1) return distance;
+  const I tap = quotient(distance, p.dilation[d]);
+  return tap * p.dilation[d] == distance ? tap : -1;
+}
+
+/// The largest so far and its place in the window; the first of equals, and the first NaN, win.
+template <class T, class I>
+struct Largest {
+  T value = -std::numeric_limits<T>::infinity();
+  I place = -1;
+
+  __device__ void take(T other, I at) {
+    if (other > value || place < 0 || (other != other && value == value)) value = other, place = at;
+  }
+  /// As if its elements had been taken in the order of their places.
+  __device__ void join(T other, I at) {
+    if (at < 0) return;
+    const bool nan = value != value, other_nan = other != other;
+    const bool wins = place < 0 || (nan || other_nan ? (nan ? other_nan && at < place : true)
+                                                     : other > value || (other == value && at < place));
+    if (wins) value = other, place = at;
+  }
+};
+
+/// The same where places have several elements: problem.inner > 1.
+void pool_innermost(const CudaBackend& backend, const PoolProblem& problem, const Array& x, const Array& y,
+                    const Array& offsets);
+void pool_innermost_gradient(const CudaBackend& backend, const PoolProblem& problem, const Array& grad,
+                             const Array& offsets, const Array& dx);
 
 }  // namespace mnemo::cuda

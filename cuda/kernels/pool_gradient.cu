@@ -6,28 +6,6 @@ namespace mnemo::cuda {
 
 namespace {
 
-/// The outputs [from, until) along an axis whose windows reach to element i.
-template <class I>
-struct Reach {
-  I from, until;
-
-  __device__ Reach(const PoolShape<I>& p, int d, I i) {
-    const I first = i + p.padding[d] - (p.kernel[d] - 1) * p.dilation[d];
-    from = first <= 0 ? 0 : quotient(first + p.stride[d] - 1, p.stride[d]);
-    until = quotient(i + p.padding[d], p.stride[d]) + 1;
-    if (until > p.out[d]) until = p.out[d];
-  }
-};
-
-/// The tap with which output `o` has element i, or -1.
-template <class I>
-__device__ I tap_of(const PoolShape<I>& p, int d, I i, I o) {
-  const I distance = i + p.padding[d] - o * p.stride[d];
-  if (p.dilation[d] == 1) return distance;
-  const I tap = quotient(distance, p.dilation[d]);
-  return tap * p.dilation[d] == distance ? tap : -1;
-}
-
 /// Offset: of the maximum; void: an average.
 template <class E, class Offset, class I>
 __global__ void gather_gradient(PoolShape<I> p, I inputs, const E* grad, const Offset* offsets, E* dx) {
@@ -67,6 +45,7 @@ __global__ void gather_gradient(PoolShape<I> p, I inputs, const E* grad, const O
 
 void CudaBackend::pool_gradient(const PoolProblem& problem, const Array& grad, const Array& offsets, const Array& dx) {
   if (dx.numel() == 0) return;
+  if (problem.inner > 1) return pool_innermost_gradient(*this, problem, grad, offsets, dx);
   visit_floating(grad.dtype(), [&](auto zero) {
     using E = decltype(zero);
     with_shape(problem, [&]<class I>(const PoolShape<I>& shape) {

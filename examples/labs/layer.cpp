@@ -79,16 +79,15 @@ Moment LayerFormula::step_peak() const {
   const Bytes forward = parameters() + input() + output();
   const Bytes backward =
       forward + number + gradient;  // with the loss; the gradient of the squares has the output's size
-  // Parameters, data and the gradient of the squares are made row-major: with the channels innermost a convolution
-  // works on copies of them, and the weight's gradient is copied back for the update.
+  // Parameters and data are made row-major: with the channels innermost a convolution works on copies of them, and the
+  // weight's gradient is copied back for the update.
   const bool copies = device_.backend().decisions().conv_layout(case_.dtype, case_.policy) == ConvLayout::channels_last;
-  const Bytes input_copy = copies ? input() : 0, weight_copy = copies ? weight() : 0,
-              gradient_copy = copies ? gradient : 0;
+  const Bytes input_copy = copies ? input() : 0, weight_copy = copies ? weight() : 0;
   const Bytes forward_space = workspace(ConvPass::forward), weight_space = workspace(ConvPass::weight_gradient);
   return highest({{"the batch is there, the gradients of the step before still are", 2 * parameters() + input(), 0},
                   {"forward", forward + input_copy + weight_copy + forward_space, forward_space},
                   {"backward of the loss", backward + number, 0},
-                  {"weight gradient", backward + input_copy + gradient_copy + weight() + weight_space, weight_space},
+                  {"weight gradient", backward + input_copy + weight() + weight_space, weight_space},
                   {"end of backward", backward + parameters(), 0},
                   {"update", forward + number + parameters() + weight_copy, 0}});
 }

@@ -8,18 +8,19 @@ DoubleConv3d::DoubleConv3d(std::int64_t in, std::int64_t out)
       bn1({.channels = out}),
       bn2({.channels = out}) {}
 
-Tensor upsample_nearest(const Tensor& x) {
-  const std::int64_t n = x.size(0), c = x.size(1), d = x.size(2), h = x.size(3), w = x.size(4);
-  const Tensor each_twice = expand(reshape(x, {n, c, d, 1, h, 1, w, 1}), {n, c, d, 2, h, 2, w, 2});
-  return reshape(each_twice, {n, c, 2 * d, 2 * h, 2 * w});
-}
+namespace {
+
+/// A function of its own: what is upsampled is gone when it ends, before the decoder begins.
+Tensor join(const Tensor& below, const Tensor& skip) { return concat({upsample_nearest(below, 2), skip}, 1); }
+
+}  // namespace
 
 Tensor UNet3d::forward(const Tensor& x) {                           // (N, 1, S, S, S)
   const Tensor fine = encoder1(x);                                  // (N, 16, S, S, S)
   const Tensor middle = encoder2(max_pool3d(fine, {.kernel = 2}));  // (N, 32, S/2, S/2, S/2)
   Tensor y = bottom(max_pool3d(middle, {.kernel = 2}));             // (N, 64, S/4, S/4, S/4)
-  y = decoder2(concat({upsample_nearest(y), middle}, 1));           // (N, 32, S/2, S/2, S/2)
-  y = decoder1(concat({upsample_nearest(y), fine}, 1));             // (N, 16, S, S, S)
+  y = decoder2(join(y, middle));                                    // (N, 32, S/2, S/2, S/2)
+  y = decoder1(join(y, fine));                                      // (N, 16, S, S, S)
   return head(y);                                                   // (N, 3, S, S, S)
 }
 
@@ -45,18 +46,16 @@ std::vector<Stage> UNet3d::stages() {
       return {y, max_pool3d(y, {.kernel = 2})};
     };
   };
-  const auto join = [&list] {
+  const auto add_join = [&list] {
     list.push_back({.name = "join",
-                    .run = [](std::span<const Tensor> x) -> std::vector<Tensor> {
-                      return {concat({upsample_nearest(x[1]), x[0]}, 1)};
-                    },
+                    .run = [](std::span<const Tensor> x) -> std::vector<Tensor> { return {join(x[1], x[0])}; },
                     .takes = 2});
   };
   add(encoder1), pool();
   add(encoder2), pool();
   add(bottom);
-  join(), add(decoder2);
-  join(), add(decoder1);
+  add_join(), add(decoder2);
+  add_join(), add(decoder1);
   list.push_back(make_stage("head", [this](const Tensor& x) { return head(x); }));
   return list;
 }

@@ -30,7 +30,4 @@ struct UNet3d : nn::Module<UNet3d> {
   void visit(nn::Visitor& v);
 };
 
-/// Every voxel becomes 2 x 2 x 2 equal ones. (N, C, D, H, W) -> (N, C, 2D, 2H, 2W)
-Tensor upsample_nearest(const Tensor& x);
-
 }  // namespace mnemo::models

@@ -87,6 +87,7 @@ TEST_CASE("an undefined tensor is an error in every op and every property, never
       [&] { (void)conv1d(none, x); }, [&] { (void)conv1d(x, none); }, [&] { (void)conv2d(none, x); }, [&] { (void)conv3d(none, none); },
       [&] { (void)max_pool1d(none, {}); }, [&] { (void)max_pool2d(none, {}); }, [&] { (void)max_pool3d(none, {}); },
       [&] { (void)avg_pool1d(none, {}); }, [&] { (void)avg_pool2d(none, {}); }, [&] { (void)avg_pool3d(none, {}); },
+      [&] { (void)upsample_nearest(none, 2); },
       [&] { (void)batch_norm(none, {}, {}, {}, {}); }, [&] { (void)batch_norm(none, v, v, v, v, {.training = false}); },
       [&] { (void)dropout(none); }, [&] { (void)dropout(none, 0.5, false); }, [&] { (void)dropout(none, 0); },
       [&] { (void)softmax(none, 0); }, [&] { (void)log_softmax(none, 0); }, [&] { (void)cross_entropy(none, i); },
@@ -237,6 +238,9 @@ TEST_CASE("convolutions and pools that do not exist") {
       {"max_pool2d", pool(x, {.kernel = {1, 2, 3}}), {"3 numbers"}},
       {"avg_pool1d", [] { (void)avg_pool1d(of({2, 3, 0}), {}); }, {"(2, 3, 0)"}},
       {"avg_pool3d", [] { (void)avg_pool3d(of({2, 3}), {}); }, {"(2, 3)"}},
+      {"upsample_nearest", [] { (void)upsample_nearest(of({4, 8}), 2); }, {"(4, 8)", "(N, C, 1 to 3 sizes)"}},
+      {"upsample_nearest", [=] { (void)upsample_nearest(of(x), 0); }, {"scale is 0"}},
+      {"upsample_nearest", [=] { (void)upsample_nearest(of(x), {2, 2, 2}); }, {"3 numbers given for scale"}},
   });
 }
 

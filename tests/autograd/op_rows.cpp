@@ -22,10 +22,10 @@ using mnemo::Dims;
 
 namespace {
 
-enum class Form { contiguous, transposed, sliced, expanded };
-constexpr Form kForms[] = {Form::contiguous, Form::transposed, Form::sliced, Form::expanded};
+enum class Form { contiguous, transposed, channels_last, sliced, expanded };
+constexpr Form kForms[] = {Form::contiguous, Form::transposed, Form::channels_last, Form::sliced, Form::expanded};
 const char* name(Form form) {
-  constexpr const char* names[] = {"contiguous", "transposed", "sliced", "expanded"};
+  constexpr const char* names[] = {"contiguous", "transposed", "channels-last", "sliced", "expanded"};
   return names[static_cast<int>(form)];
 }
 
@@ -37,6 +37,7 @@ Plain plain(const Array& x) { return {sizes_of(x.shape()), x.values<double>()}; 
 Array in_form(const Array& x, Form form) {
   if (form == Form::contiguous || x.rank() == 0) return x;
   if (form == Form::expanded) return x.size(0) == 0 ? x : x.slice(0, 0, 1).contiguous().expand(x.shape());
+  if (form == Form::channels_last) return x.channels_last();
   if (form == Form::transposed) {
     Dims reversed = x.shape();
     for (int axis = 0; axis < x.rank(); ++axis) reversed[axis] = x.rank() - 1 - axis;
@@ -196,15 +197,23 @@ std::vector<std::vector<double>> numeric_gradients(const OpRow& row, const Sampl
   return result;
 }
 
+/// Whether no input looks different in this form.
+bool is_idle(const OpRow& row, Form form) {
+  bool idle = form == Form::channels_last;
+  for (const Input& input : row.inputs) idle = idle && input.shape.rank() < 3;
+  return idle;
+}
+
 void check_forms(const OpRow& row) {
   const Sample base = sample(row, row.inputs, "cpu");
   std::vector<std::vector<double>> numeric;
   for (const Form form : kForms) {
+    if (is_idle(row, form)) continue;
     CAPTURE(name(form));
     const Sample inputs = changed(base, [&](const Array& x) { return in_form(x, form); });
     const Run result = run(row, inputs);
     check_values(row, inputs, result);
-    // Transposed and sliced inputs have the values of the contiguous ones, and so their gradient.
+    // Transposed, channels-last and sliced inputs have the values of the contiguous ones, and so their gradient.
     if (form == Form::contiguous || form == Form::expanded) numeric = numeric_gradients(row, inputs, result);
     if (form != Form::expanded || row.smooth_expanded) check_gradients(inputs, result, numeric);
     CHECK(same_bits(result, run(row, inputs)));
@@ -284,6 +293,7 @@ Footprint footprint(const OpRow& row, const char* device_name, Form form, DType 
 
 void check_footprint(const OpRow& row) {
   for (const Form form : kForms) {
+    if (is_idle(row, form)) continue;
     CAPTURE(name(form));
     for (const DType dtype : {DType::float64, DType::float16}) {
       const Footprint real = footprint(row, "cpu", form, dtype), imitated = footprint(row, "virtual:cpu", form, dtype);
@@ -308,6 +318,7 @@ void check_cuda(const OpRow& row, const Device& device) {
   for (const Allowed& type : {Allowed{DType::float64, 1e-12}, Allowed{DType::float32, 2e-6},
                               Allowed{DType::float16, 2e-3}, Allowed{DType::bfloat16, 2e-2}}) {
     for (const Form form : kForms) {
+      if (is_idle(row, form)) continue;
       CAPTURE(std::string(mnemo::name(type.dtype)));
       CAPTURE(name(form));
       const auto inputs = [&](const Device& on) {

@@ -105,6 +105,32 @@ TEST_CASE("op rows: pooling") {
   check(rows);
 }
 
+TEST_CASE("op rows: nearest upsampling") {
+  std::vector<OpRow> rows;
+  const auto add = [&](const char* name, Shape x, Index scale) {
+    const auto reference = [=](const Plains& t) {
+      Index sizes = t[0].sizes;
+      for (std::size_t d = 0; d < scale.size(); ++d) sizes[d + 2] *= scale[d];
+      return filled(sizes, [&](Index index) {
+        for (std::size_t d = 0; d < scale.size(); ++d) index[d + 2] /= scale[d];
+        return t[0].at(index);
+      });
+    };
+    rows.push_back({name, {{x}}, [=](const Tensors& t) { return upsample_nearest(t[0], extent(scale)); }, reference});
+  };
+  add("1d", {2, 3, 4}, {2});
+  add("1d by one", {2, 3, 4}, {1});
+  add("1d without images", {0, 3, 4}, {2});
+  add("2d", {2, 3, 4, 2}, {3, 2});
+  add("2d along one axis", {2, 3, 1, 2}, {1, 5});
+  add("3d", {2, 3, 2, 3, 2}, {2, 2, 2});
+  add("3d of one channel", {2, 1, 2, 1, 3}, {1, 3, 2});
+  rows[5].large = {{{2, 9, 8, 9, 10}}};
+  check(rows);
+  const Tensor x = ones({1, 2, 3, 4});
+  CHECK(upsample_nearest(x, 2).shape() == Shape{1, 2, 6, 8});
+}
+
 TEST_CASE("max pooling keeps one byte per output, and gives a tie to its first place") {
   const Device device = Device::open("virtual:cpu");
   const auto saved = [&] {

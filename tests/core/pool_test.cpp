@@ -139,6 +139,47 @@ TEST_CASE("pool: random problems agree with the definition, with the same bits o
   }
 }
 
+TEST_CASE("pool: the channels innermost give the same bits, whatever their number") {
+  Generator random(2);
+  for (int i = 0; i < 300; ++i) {
+    PoolProblem p = random_problem(random), last = p;
+    const std::int64_t channels = random.one_of({2, 3, 7, 8, 16, i % 10 == 0 ? 300 : 5});
+    last.inner = channels, p.planes *= channels;
+    const DType dtype = random.one_of(kFloating);
+    CAPTURE(i);
+    CAPTURE(std::string(name(dtype)));
+    CAPTURE(static_cast<int>(p.kind));
+    const std::int64_t in = p.in[0] * p.in[1] * p.in[2], out = p.out[0] * p.out[1] * p.out[2];
+    const Shape in_shape{last.planes, channels, in}, out_shape{last.planes, channels, out};
+    Array x = random.array(in_shape, dtype);
+    if (i % 3 == 0) {  // many ties, and NaN
+      auto values = x.values<double>();
+      for (double& value : values) value = std::round(2 * value);
+      if (i % 2 == 0 && !values.empty()) values[values.size() / 2] = std::numeric_limits<double>::quiet_NaN();
+      x = Array::from<double>(values, x.shape(), "cpu").to(dtype);
+    }
+    const Array grad = random.array(out_shape, dtype);
+    const bool keeps = p.kind == Kind::max;
+    const auto swapped = [](const Array& a) { return a.permute({0, 2, 1}).contiguous(); };
+    Backend& backend = Device("cpu").backend();
+    const Array y = unwritten(out_shape, dtype), dx = unwritten(in_shape, dtype);
+    const Array offsets = keeps ? unwritten(out_shape, p.offset_dtype()) : Array();
+    backend.pool(p, x, y, offsets);
+    backend.pool_gradient(p, grad, offsets, dx);
+    const Shape in_last{last.planes, in, channels}, out_last{last.planes, out, channels};
+    for (const int threads : {1, 3}) {
+      const Threads scope(threads);
+      const Array y_last = unwritten(out_last, dtype), dx_last = unwritten(in_last, dtype);
+      const Array offsets_last = keeps ? unwritten(out_last, p.offset_dtype()) : Array();
+      backend.pool(last, swapped(x), y_last, offsets_last);
+      backend.pool_gradient(last, swapped(grad), offsets_last, dx_last);
+      CHECK(same_bits(swapped(y_last), y));
+      CHECK(same_bits(swapped(dx_last), dx));
+      if (keeps) CHECK(same_bits(swapped(offsets_last), offsets));
+    }
+  }
+}
+
 TEST_CASE("pool: a window of minus infinities has its first place, and no offsets are needed without a gradient") {
   PoolProblem p{
       .planes = 1, .in = {1, 2, 2}, .kernel = {1, 2, 2}, .out = {1, 2, 2}, .stride = {1, 2, 2}, .padding = {0, 1, 1}};

@@ -165,13 +165,13 @@ TEST_CASE("the resolution lab: pairs where the whole step peaks higher at the lo
     const char* pair;
   };
   const Found found[] = {{"virtual:h200", "conv2d 256->256 k7 p3, batch 1, float32 channels-last",
-                          "290.94 MiB at 56^2 (eng46, eng34) against 64.75 MiB at 64^2"},
+                          "287.88 MiB at 56^2 (eng46, eng34) against 60.75 MiB at 64^2"},
                          {"virtual:a100-80gb", "conv3d 16->32 k7 p3, batch 1, float16 channels-last",
-                          "9.74 MiB at 16^3 (eng22, eng10) against 8.75 MiB at 24^3"},
+                          "9.49 MiB at 16^3 (eng22, eng10) against 7.91 MiB at 24^3"},
                          {"virtual:rtx4090", "conv3d 128->128 k7 p3, batch 16, float32 channels-last",
-                          "994.91 MiB at 20^3 (eng55, eng58) against 820.32 MiB at 24^3"},
+                          "932.41 MiB at 20^3 (eng55, eng58) against 712.32 MiB at 24^3"},
                          {"virtual:t4", "conv3d 16->32 k7 p3, batch 1, float16 channels-last",
-                          "15.79 MiB at 16^3 (eng50, eng54) against 7.48 MiB at 24^3"}};
+                          "15.54 MiB at 16^3 (eng50, eng54) against 6.64 MiB at 24^3"}};
   for (const auto& [device, layer, pair] : found) {
     const json object = lab("resolution", device);
     const json& row = row_of(object, "A4");
