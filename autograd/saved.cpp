@@ -20,6 +20,20 @@ std::shared_ptr<StandIn> stand_in_for(const Array& array) {
 
 }  // namespace
 
+StorageRef StandIn::acquire() {
+  if (readers_ == 0) {
+    contents_ = restore();
+    // As the storage was: a region that runs again compares what its operations read.
+    while (contents_->version() < version) contents_->changed_in_place();
+  }
+  ++readers_;
+  return contents_;
+}
+
+void StandIn::release() noexcept {
+  if (--readers_ == 0) contents_ = {};
+}
+
 Saved::Saved(Array array, Itself) {
   stand_in_ = stand_in_for(array);
   if (stand_in_) {
@@ -56,7 +70,12 @@ Saved& Saved::operator=(Saved&& other) noexcept {
 }
 
 Saved::~Saved() {
-  if (array_.defined() && !stand_in_) array_.storage()->release_from_backward();
+  if (array_.defined() && stand_in_) {
+    array_ = {};
+    stand_in_->release();
+  } else if (array_.defined()) {
+    array_.storage()->release_from_backward();
+  }
   if (region_) region_->drop(place_);
 }
 
@@ -66,13 +85,13 @@ bool Saved::is_current() const {
   return array_.defined() && array_.storage()->version() == version_;
 }
 
+int Saved::depth() const { return stand_in_ ? stand_in_->depth() : 0; }
+
 const Array& Saved::get() const {
   if (region_) return region_->get(place_);
   if (stand_in_) {
     if (array_.defined()) return array_;
-    array_ = Array(stand_in_->restore(), layout_, dtype_);
-    // As the storage was: a region that runs again compares what its operations read.
-    while (array_.storage()->version() < stand_in_->version) array_.storage()->changed_in_place();
+    array_ = Array(stand_in_->acquire(), layout_, dtype_);
     return array_;
   }
   if (array_.defined() && array_.storage()->version() != version_) {

@@ -69,9 +69,10 @@ struct Pooled {
 Pooled pool(const PoolProblem& problem, const Array& x, int spatial_rank, bool want_offsets);
 Array pool_gradient(const PoolProblem& problem, const Array& grad, const Array& offsets, const Shape& x_shape);
 
-/// Batch normalization; fills call.y and, in training, call.mean and call.inverse_deviation. REQUIRES: checked arrays
-/// in `call`.
+/// Batch normalization; fills call.y and, in training, call.mean and call.inverse_deviation, unless those are given. In
+/// evaluation it fills those two where they are defined. REQUIRES: checked arrays in `call`.
 void normalize(NormalizeCall& call);
+/// With `y` it also makes dresidual where that is undefined: in the memory of `grad` where nobody else holds it.
 void normalize_gradient(NormalizeGradientCall& call);
 
 Array softmax(const Array& x, int axis, bool logarithm);

@@ -20,6 +20,11 @@ SoftmaxCall softmax_call(const Array& x, int axis, bool logarithm) {
 
 namespace {
 
+/// Row-major, or with the channels innermost, as x is.
+Array in_layout_of(const Array& x, const Array& array) {
+  return x.is_contiguous() || !x.is_channels_last() ? array.contiguous() : array.channels_last();
+}
+
 /// With the channels innermost, all voxels of all images are one batch of points.
 template <class Call>
 void count_points(Call& call, const Array& x) {
@@ -38,15 +43,16 @@ void normalize(NormalizeCall& call) {
   const Array running_mean = call.running_mean, running_variance = call.running_variance;
   if (running_mean.defined()) call.running_mean = running_mean.contiguous();
   if (running_variance.defined()) call.running_variance = running_variance.contiguous();
+  if (call.residual.defined()) call.residual = in_layout_of(call.x, call.residual);
   call.y = Array::like(call.x);
   count_points(call, call.x);
-  if (call.training) {
+  if (call.training && !call.given) {
     call.mean = Array(Shape{call.channels}, statistics_dtype(call.x), call.x.device());
     call.inverse_deviation = Array(Shape{call.channels}, statistics_dtype(call.x), call.x.device());
   }
   count_operations(call.x.numel());
   call.x.device().backend().normalize(call);
-  if (!call.training) return;
+  if (!call.training || call.given) return;
   for (const auto& [from, to] :
        {std::pair(call.running_mean, running_mean), std::pair(call.running_variance, running_variance)}) {
     if (!to.defined()) continue;
@@ -58,9 +64,13 @@ void normalize(NormalizeCall& call) {
 }
 
 void normalize_gradient(NormalizeGradientCall& call) {
-  const bool channels_last = !call.x.is_contiguous() && call.x.is_channels_last();
-  call.grad = channels_last ? call.grad.channels_last() : call.grad.contiguous();
+  call.grad = in_layout_of(call.x, call.grad);
   if (call.weight.defined()) call.weight = call.weight.contiguous();
+  if (call.bias.defined()) call.bias = call.bias.contiguous();
+  if (call.y.defined()) {
+    call.y = in_layout_of(call.x, call.y);
+    if (!call.dresidual.defined()) call.dresidual = call.grad.storage().is_unique() ? call.grad : Array::like(call.x);
+  }
   count_points(call, call.x);
   count_operations(call.x.numel());
   call.grad.device().backend().normalize_gradient(call);
