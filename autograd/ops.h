@@ -138,11 +138,11 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, con
 /// the two operations, bit for bit.
 Tensor batch_norm_relu(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean,
                        const Tensor& running_variance, const BatchNormOptions& options = {});
-/// relu(batch_norm(x, ...) + residual) in the same way, for a residual of x's shape: it keeps x, and for the result what
-/// gives the residual again. Where that is such a result itself, a chain of kMostDepth computations (StandIn::depth) is
-/// the longest; the result that would be behind it is kept. Each is computed again once, and stays from then on until
-/// its own gradient is taken: backward holds as many of them as the chain is long. With a residual of another dtype these
-/// are operations of their own.
+/// relu(batch_norm(x, ...) + residual) in the same way, for a residual of x's shape: it keeps x, and for the result
+/// what gives the residual again. Where that is such a result itself, a chain of kMostDepth computations
+/// (StandIn::depth) is the longest; the result that would be behind it is kept. Each is computed again once, and stays
+/// from then on until its own gradient is taken: backward holds as many of them as the chain is long. With a residual
+/// of another dtype these are operations of their own.
 Tensor batch_norm_add_relu(const Tensor& x, const Tensor& residual, const Tensor& weight, const Tensor& bias,
                            const Tensor& running_mean, const Tensor& running_variance,
                            const BatchNormOptions& options = {});
