@@ -39,7 +39,7 @@ inline constexpr float kRoundsToZero<bfloat16> = 0x1p-134F;
 template <class E>
 MNEMO_HOST_DEVICE compute_type<E> rounded(compute_type<E> value) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
-  if constexpr (std::is_same_v<E, bfloat16>) {  // two are converted at once in a quarter of the time that one takes
+  if constexpr (std::is_same_v<E, bfloat16>) {  // with 0 below it: what comes is the float already
     std::uint32_t bits;
     asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(value), "f"(0.0F));
     return std::bit_cast<float>(bits);
