@@ -76,12 +76,11 @@ NormalizeCall batch_norm_call(const char* op, const Tensor& x, const Tensor& wei
   return call;
 }
 
-void copy_running_statistics(NormalizeCall& call) {
+void keep_statistics(NormalizeCall& call) {
+  if (call.training) return;  // then it does so anyway
   const DType dtype = call.x.dtype() == DType::float64 ? DType::float64 : DType::float32;
   call.mean = Array(Shape{call.channels}, dtype, call.x.device());
-  copy_into(call.running_mean, call.mean);
-  const Array shifted = map(UnaryOp::affine, call.running_variance.to(dtype), {1, call.epsilon});
-  call.inverse_deviation = map(UnaryOp::reciprocal, map(UnaryOp::sqrt, shifted), {1, 0});
+  call.inverse_deviation = Array(Shape{call.channels}, dtype, call.x.device());
 }
 
 NormalizeGradientCall gradient_of(const NormalizeCall& call) {
@@ -90,6 +89,7 @@ NormalizeGradientCall gradient_of(const NormalizeCall& call) {
   gradient.channels = call.channels;
   gradient.inner = call.inner;
   gradient.training = call.training;
+  gradient.relu = call.relu;
   return gradient;
 }
 

@@ -26,13 +26,14 @@ class HostCopy final : public StandIn {
     copy_ = bytes_of(storage).to(host);
     version = storage->version();
   }
+
+ private:
   StorageRef restore() override {
     const memory::OpScope op("offload");
     count_operations(copy_.bytes());
     return copy_.to(device_).storage();
   }
 
- private:
   Device device_;
   Array copy_;
 };

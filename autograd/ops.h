@@ -132,21 +132,32 @@ Tensor avg_pool3d(const Tensor& x, const PoolOptions& options);
 /// number for each of them, or one for all. Keeps nothing.
 Tensor upsample_nearest(const Tensor& x, const Extent& scale);
 
-// Normalization and regularization (ops_normalize.cpp).
+// Normalization and regularization (ops_batch_norm.cpp, ops_normalize*.cpp).
 struct BatchNormOptions {
   bool training = true;
   double momentum = 0.1;
   double epsilon = 1e-5;
+  /// The result is not kept either where a later operation would keep it, but computed again in backward (StandIn).
+  bool lean = false;
 };
 /// x (N, C) or (N, C, sizes...): per channel to mean 0 and variance 1, then * weight + bias (each may be undefined). In
 /// training the running statistics are updated in place. Keeps x, the weight and two numbers per channel.
 Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean,
                   const Tensor& running_variance, const BatchNormOptions& options = {});
-/// relu(batch_norm(x, ...)) that keeps x and two numbers per channel, and not its result: where a later operation would
-/// keep that (a convolution), it is computed again from x when backward reads it, statistics included. One activation
-/// less per block of convolution, normalization and relu; gradients are those of the two operations, bit for bit.
+/// relu(batch_norm(x, ...)) in one pass behind the statistics, which keeps x and two numbers per channel, and not its
+/// result: where a later operation would keep that (a convolution), it is computed again from x when backward reads it,
+/// in one pass. One activation less per block of convolution, normalization and relu; values and gradients are those of
+/// the two operations, bit for bit.
 Tensor batch_norm_relu(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean,
                        const Tensor& running_variance, const BatchNormOptions& options = {});
+/// relu(batch_norm(x, ...) + residual) in the same way, for a residual of x's shape: it keeps x, and for the result
+/// what gives the residual again. Where that is such a result itself, a chain of kMostDepth computations
+/// (StandIn::depth) is the longest; the result that would be behind it is kept. Each is computed again once, and stays
+/// from then on until its own gradient is taken: backward holds as many of them as the chain is long. With a residual
+/// of another dtype these are operations of their own.
+Tensor batch_norm_add_relu(const Tensor& x, const Tensor& residual, const Tensor& weight, const Tensor& bias,
+                           const Tensor& running_mean, const Tensor& running_variance,
+                           const BatchNormOptions& options = {});
 struct InvertedOptions {
   BatchNormOptions norm = {};
   double slope = 0.01;          ///< of the leaky relu, more than 0

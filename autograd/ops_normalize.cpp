@@ -2,7 +2,6 @@
 
 #include <mnemo/autograd/autocast.h>
 #include <mnemo/autograd/ops.h>
-#include <mnemo/autograd/ops_normalize.h>
 #include <mnemo/autograd/record.h>
 #include <mnemo/autograd/region.h>
 #include <mnemo/core/error.h>
@@ -10,28 +9,6 @@
 #include <mnemo/core/families/check.h>
 
 namespace mnemo {
-
-Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean,
-                  const Tensor& running_variance, const BatchNormOptions& options) {
-  const Operation operation("batch_norm");
-  NormalizeCall call = batch_norm_call("batch_norm", x, weight, bias, running_mean, running_variance, options);
-  const NormalizeGradientCall gradient = gradient_of(call);
-  normalize(call);
-  const bool wanted = needs_grad(x) || needs_grad(weight) || needs_grad(bias);
-  if (wanted && !call.training) copy_running_statistics(call);
-  return record({&x, &weight, &bias}, call.y,
-                [gradient, bias_dtype = bias.array().dtype(), x = save_if(wanted, call.x),
-                 weight = save_if(wanted, weight.array()), mean = save_if(wanted, call.mean),
-                 inverse_deviation = save_if(wanted, call.inverse_deviation)](Backward& back) {
-                  NormalizeGradientCall run = gradient;
-                  run.grad = back.take_grad();
-                  run.x = x.get();
-                  run.weight = weight.get();
-                  run.mean = mean.get();
-                  run.inverse_deviation = inverse_deviation.get();
-                  give_gradients(back, run, run.weight.dtype(), bias_dtype);
-                });
-}
 
 Tensor dropout(const Tensor& x, double p, bool training) {
   const Operation operation("dropout");

@@ -12,9 +12,9 @@ namespace mnemo {
 NormalizeCall batch_norm_call(const char* op, const Tensor& x, const Tensor& weight, const Tensor& bias,
                               const Tensor& running_mean, const Tensor& running_variance,
                               const BatchNormOptions& options);
-/// The statistics that evaluation used, as the gradient needs them. Copies: the running ones may move on before
-/// backward.
-void copy_running_statistics(NormalizeCall& call);
+/// Has `normalize` write down the statistics that it uses in evaluation too, as the gradient needs them: the running
+/// ones may move on before backward. To be called before it.
+void keep_statistics(NormalizeCall& call);
 /// The gradient's sizes; arrays are still to be filled in. To be taken before `normalize`.
 NormalizeGradientCall gradient_of(const NormalizeCall& call);
 /// Computes the gradients that are needed of x (input 0), weight (1) and bias (2), and gives them.

@@ -20,6 +20,20 @@ std::shared_ptr<StandIn> stand_in_for(const Array& array) {
 
 }  // namespace
 
+StorageRef StandIn::acquire() {
+  if (readers_ == 0) {
+    contents_ = restore();
+    // As the storage was: a region that runs again compares what its operations read.
+    while (contents_->version() < version) contents_->changed_in_place();
+  }
+  ++readers_;
+  return contents_;
+}
+
+void StandIn::release() noexcept {
+  if (--readers_ == 0) contents_ = {};
+}
+
 void Saved::keep(Array array) {
   if (std::shared_ptr<StandIn> stand_in = stand_in_for(array)) {
     elsewhere_ = std::make_unique<Elsewhere>();
@@ -57,8 +71,14 @@ Saved& Saved::operator=(Saved&& other) noexcept {
 }
 
 Saved::~Saved() {
-  if (array_.defined() && !elsewhere_) array_.storage()->release_from_backward();
-  if (elsewhere_ && elsewhere_->region) elsewhere_->region->drop(elsewhere_->place);
+  if (!elsewhere_) {
+    if (array_.defined()) array_.storage()->release_from_backward();
+  } else if (elsewhere_->region) {
+    elsewhere_->region->drop(elsewhere_->place);
+  } else if (array_.defined()) {
+    array_ = {};
+    elsewhere_->stand_in->release();
+  }
 }
 
 bool Saved::is_current() const {
@@ -67,13 +87,13 @@ bool Saved::is_current() const {
   return array_.defined() && array_.storage()->version() == version_;
 }
 
+int Saved::depth() const { return is_restored() ? elsewhere_->stand_in->depth() : 0; }
+
 const Array& Saved::get() const {
   if (elsewhere_ && elsewhere_->region) return elsewhere_->region->get(elsewhere_->place);
   if (elsewhere_) {
     if (array_.defined()) return array_;
-    array_ = Array(elsewhere_->stand_in->restore(), elsewhere_->layout, elsewhere_->dtype);
-    // As the storage was: a region that runs again compares what its operations read.
-    while (array_.storage()->version() < elsewhere_->stand_in->version) array_.storage()->changed_in_place();
+    array_ = Array(elsewhere_->stand_in->acquire(), elsewhere_->layout, elsewhere_->dtype);
     return array_;
   }
   if (array_.defined() && array_.storage()->version() != version_) {

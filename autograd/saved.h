@@ -26,6 +26,8 @@ class Saved {
   const Array& get() const;
   /// Whether `get` would find the contents unchanged.
   bool is_current() const;
+  /// How many computations `get` needs behind one another (StandIn::depth); 0 where the array is kept.
+  int depth() const;
 
  private:
   friend class Region;

@@ -68,25 +68,34 @@ struct PoolProblem {
 };
 
 /// Batch normalization over (N, C, inner), row-major (channels-last arrays are N * sizes points of C); statistics,
-/// weight and bias have C elements, float64 for float64 x and float32 otherwise.
+/// weight and bias have C elements, float64 for float64 x and float32 otherwise. y follows from the mean and the
+/// inverse deviation as they are when rounded to that dtype, so that normalizing once more with given ones gives the
+/// same bits. With a residual and relu, y is what separate operations would give: each result is rounded to the dtype
+/// of x.
 struct NormalizeCall {
   std::int64_t batch = 1, channels = 1, inner = 1;
   double epsilon = 1e-5;
   double momentum = 0.1;
-  bool training = true;                  ///< statistics of this batch (and running ones updated), or the running ones
-  Array x, weight, bias;                 ///< weight and bias may be undefined
-  Array running_mean, running_variance;  ///< may be undefined when training
+  bool training = true;   ///< statistics of this batch (and running ones updated), or the running ones
+  bool given = false;     ///< statistics are `mean` and `inverse_deviation` instead; running ones are not touched
+  bool relu = false;      ///< what would be below 0 is 0
+  Array x, weight, bias;  ///< weight and bias may be undefined
+  Array residual = {};    ///< like x: is added to what is normalized; or undefined
+  Array running_mean, running_variance;  ///< may be undefined when training or given
   Array y;
-  Array mean, inverse_deviation;  ///< written in training: what the gradient needs
+  Array mean, inverse_deviation;  ///< what the gradient needs; written unless given (in evaluation: where defined)
 };
 
 /// Gradient of NormalizeCall: from `grad` (N, C, inner) to dx, dweight, dbias (each may be undefined: not wanted).
 struct NormalizeGradientCall {
   std::int64_t batch = 1, channels = 1, inner = 1;
   bool training = true;
-  Array grad, x, weight;          ///< weight may be undefined
-  Array mean, inverse_deviation;  ///< as saved; in evaluation those of the running statistics
+  bool relu = false;  ///< grad counts where y was above 0: found again from x, weight and bias, or in `y`
+  Array grad, x, weight, bias = {};  ///< weight and bias may be undefined; bias is read with relu alone
+  Array mean, inverse_deviation;     ///< as saved; in evaluation those of the running statistics
+  Array y = {};                      ///< with relu after a residual was added: the result
   Array dx, dweight, dbias;
+  Array dresidual = {};  ///< grad where it counts, and maybe the memory of grad. Defined where y is.
 };
 
 /// Softmax over the middle of (outer, size, inner), or its logarithm.

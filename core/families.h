@@ -77,9 +77,10 @@ Array upsample_nearest(const Array& x, const Extent& scale);
 /// The sum over the places that got an element.
 Array upsample_nearest_gradient(const Array& grad, const Shape& x_shape, const Extent& scale);
 
-/// Batch normalization; fills call.y and, in training, call.mean and call.inverse_deviation. REQUIRES: checked arrays
-/// in `call`.
+/// Batch normalization; fills call.y and, in training, call.mean and call.inverse_deviation, unless those are given. In
+/// evaluation it fills those two where they are defined. REQUIRES: checked arrays in `call`.
 void normalize(NormalizeCall& call);
+/// With `y` it also makes dresidual where that is undefined: in the memory of `grad` where nobody else holds it.
 void normalize_gradient(NormalizeGradientCall& call);
 
 Array softmax(const Array& x, int axis, bool logarithm);

@@ -122,7 +122,8 @@ template <int rank>
 BatchNormOptions BatchNorm<rank>::call_options() const {
   return {.training = this->training || !options.track_running_stats,
           .momentum = options.momentum,
-          .epsilon = options.epsilon};
+          .epsilon = options.epsilon,
+          .lean = this->in_place};
 }
 
 template <int rank>
@@ -137,6 +138,14 @@ Tensor BatchNorm<rank>::with_relu(const Tensor& x) {
   const memory::ModuleScope scope(*this->path ? this->path : memory::current_tag().module);
   check_rank(x);
   return batch_norm_relu(x, weight, bias, running_mean, running_variance, call_options());
+}
+
+template <int rank>
+Tensor BatchNorm<rank>::with_add_relu(const Tensor& x, const Tensor& residual) {
+  if (!this->in_place) return relu((*this)(x) + residual);
+  const memory::ModuleScope scope(*this->path ? this->path : memory::current_tag().module);
+  check_rank(x);
+  return batch_norm_add_relu(x, residual, weight, bias, running_mean, running_variance, call_options());
 }
 
 Dropout::Dropout(double probability) : p(probability) {

@@ -71,9 +71,12 @@ struct BatchNorm : Module<BatchNorm<rank>> {
   Tensor running_mean, running_variance;  // (channels), or undefined
 
   explicit BatchNorm(BatchNormLayerOptions layer_options);
+  /// While the model works in place, the result is computed again rather than kept (BatchNormOptions::lean).
   Tensor forward(const Tensor& x);
   /// relu of that; while the model works in place, in one operation that keeps x alone.
   Tensor with_relu(const Tensor& x);
+  /// relu of that and `residual` added; while the model works in place, in one operation (batch_norm_add_relu).
+  Tensor with_add_relu(const Tensor& x, const Tensor& residual);
   void visit(Visitor& v) {
     v.parameter("weight", weight), v.parameter("bias", bias);
     v.buffer("running_mean", running_mean), v.buffer("running_var", running_variance);

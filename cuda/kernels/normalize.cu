@@ -2,34 +2,42 @@
 // elements.
 #include <cmath>
 
+#include <mnemo/core/normalize_lines.h>
 #include <mnemo/cuda/kernels/normalize.h>
 
 namespace mnemo::cuda {
 
 namespace {
 
-template <class E>
+/// kAdds: a residual.
+template <class E, bool kAdds>
 struct Forward {
   using Element = E;
   using Real = compute_type<E>;
-  static constexpr int kInputs = 1;
+  static constexpr int kSums = 1, kInputs = kAdds ? 2 : 1;
+  static constexpr bool kKeeps = false;
 
-  const E* inputs[kInputs];
+  const E* sum_inputs[kSums];  ///< x
+  const E* inputs[kInputs];    ///< x, and the residual
   E* output;
   ChannelNumbers weight, bias, running_mean, running_variance, mean, inverse_deviation;
   std::int64_t count, inner;
   double epsilon, momentum;
+  bool given;
+  NormalizeResult<E> result{false};
 
   /// Sums are over distances from the channel's first element: however far from 0 the values lie, nothing cancels.
-  __device__ Real reference(std::int64_t channel) const {
+  using Context = Real;
+  __device__ Context context(std::int64_t channel) const {
     if (count == 0) return Real{0};
-    const Real value = cast<Real>(inputs[0][channel * inner]);
+    const Real value = cast<Real>(sum_inputs[0][channel * inner]);
     return value - value == Real{0} ? value : Real{0};
   }
-  __device__ static void add(Pair& sums, Real reference, const Real (&values)[kInputs]) {
-    const auto distance = static_cast<double>(values[0] - reference);
-    sums.first += distance;
-    sums.second += distance * distance;
+  template <class P>
+  __device__ static void add(P& first, P& second, Context reference, const Real (&values)[kSums]) {
+    const auto distance = static_cast<P>(values[0] - reference);
+    first += distance;
+    second += distance * distance;
   }
   /// The mean and the inverse deviation.
   __device__ Pair finish(std::int64_t channel, const Pair& sums) const {
@@ -37,7 +45,7 @@ struct Forward {
     if (count > 0) {
       const auto n = static_cast<double>(count);
       const double distance = sums.first / n;
-      statistics.first = static_cast<double>(reference(channel)) + distance;
+      statistics.first = static_cast<double>(context(channel)) + distance;
       const double squares = sums.second - sums.first * distance;
       statistics.second = squares < 0 ? 0 : squares / n;
       update(running_mean, channel, statistics.first);
@@ -46,31 +54,54 @@ struct Forward {
     return saved(channel, statistics, true);
   }
   __device__ Pair still(std::int64_t channel, bool record) const {
+    if (given) return {mean.get(channel, 0), inverse_deviation.get(channel, 1)};
     return saved(channel, {running_mean.get(channel, 0), running_variance.get(channel, 0)}, record);
   }
 
-  struct Line {
-    Real mean, scale, shift;
-    __device__ Real operator()(const Real (&values)[kInputs]) const { return (values[0] - mean) * scale + shift; }
-  };
+  using Line = NormalizeLine<Real>;
   __device__ Line line(std::int64_t channel, const Pair& numbers) const {
     return {static_cast<Real>(numbers.first), static_cast<Real>(numbers.second * weight.get(channel, 1)),
             static_cast<Real>(bias.get(channel, 0))};
+  }
+  __device__ E element(const Line& line, const Real (&values)[kInputs]) const {
+    if constexpr (kAdds)
+      return result(line(values[0]), values[1]);
+    else
+      return result(line(values[0]));
   }
 
  private:
   __device__ void update(const ChannelNumbers& running, std::int64_t channel, double value) const {
     running.set(channel, (1 - momentum) * running.get(channel, 0) + momentum * value);
   }
+  /// Rounded as they are kept, whether they are or not.
   __device__ Pair saved(std::int64_t channel, const Pair& statistics, bool record) const {
-    const Pair result{statistics.first, 1 / std::sqrt(statistics.second + epsilon)};
+    const Pair kept{static_cast<double>(static_cast<Real>(statistics.first)),
+                    static_cast<double>(static_cast<Real>(1 / std::sqrt(statistics.second + epsilon)))};
     if (record) {
-      mean.set(channel, result.first);
-      inverse_deviation.set(channel, result.second);
+      mean.set(channel, kept.first);
+      inverse_deviation.set(channel, kept.second);
     }
-    return result;
+    return kept;
   }
 };
+
+template <class E, bool kAdds>
+void normalize_elements(const CudaBackend& backend, const NormalizeCall& call) {
+  Forward<E, kAdds> op{};
+  op.result = NormalizeResult<E>(call.relu);
+  op.sum_inputs[0] = op.inputs[0] = elements<E>(call.x);
+  if constexpr (kAdds) op.inputs[1] = elements<E>(call.residual);
+  op.output = elements<E>(call.y);
+  op.weight = ChannelNumbers(call.weight), op.bias = ChannelNumbers(call.bias);
+  op.running_mean = ChannelNumbers(call.running_mean), op.running_variance = ChannelNumbers(call.running_variance);
+  op.mean = ChannelNumbers(call.mean), op.inverse_deviation = ChannelNumbers(call.inverse_deviation);
+  op.count = call.batch * call.inner, op.inner = call.inner;
+  op.epsilon = call.epsilon, op.momentum = call.momentum, op.given = call.given;
+  Division division;
+  division.batch = call.batch, division.channels = call.channels, division.inner = call.inner;
+  normalize_any(backend, op, division, call.training && !call.given, true);
+}
 
 }  // namespace
 
@@ -79,17 +110,10 @@ void CudaBackend::normalize(const NormalizeCall& call) {
   if (call.channels == 0) return;
   visit_floating(call.x.dtype(), [&](auto zero) {
     using E = decltype(zero);
-    Forward<E> op{};
-    op.inputs[0] = elements<E>(call.x);
-    op.output = elements<E>(call.y);
-    op.weight = ChannelNumbers(call.weight), op.bias = ChannelNumbers(call.bias);
-    op.running_mean = ChannelNumbers(call.running_mean), op.running_variance = ChannelNumbers(call.running_variance);
-    op.mean = ChannelNumbers(call.mean), op.inverse_deviation = ChannelNumbers(call.inverse_deviation);
-    op.count = call.batch * call.inner, op.inner = call.inner;
-    op.epsilon = call.epsilon, op.momentum = call.momentum;
-    Division division;
-    division.batch = call.batch, division.channels = call.channels, division.inner = call.inner;
-    normalize_any(*this, op, division, call.training, true);
+    if (call.residual.defined())
+      normalize_elements<E, true>(*this, call);
+    else
+      normalize_elements<E, false>(*this, call);
   });
 }
 

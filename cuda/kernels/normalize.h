@@ -30,9 +30,9 @@ void normalize_with(const CudaBackend& backend, const Op& op, Division d, bool s
   }
   // Enough blocks to fill the device several times, each with enough to do for several packs under way.
   const std::int64_t wanted = std::int64_t{2048} / kThreads * backend.multiprocessors() * 2;
-  std::int64_t splits = std::min((wanted + d.units - 1) / d.units, (items + kUnderWay - 1) / kUnderWay);
+  std::int64_t splits = std::min((wanted + d.units - 1) / d.units, (items + kLeastPacks - 1) / kLeastPacks);
   splits = std::max<std::int64_t>(splits, 1);
-  const bool once = sums && elements && (splits == 1 || items <= 4 * kUnderWay);
+  const bool once = sums && elements && (splits == 1 || items <= 4 * kLeastPacks);
   const bool possible = d.units <= Scratch::kCounters && d.channels <= kMostNumbers;
   d.splits =
       static_cast<int>(once || !possible ? 1 : std::max<std::int64_t>(1, std::min(splits, kMostPartials / d.channels)));
@@ -63,6 +63,7 @@ void normalize_any(const CudaBackend& backend, const Op& op, const Division& div
   constexpr int kVector = sizeof(E) == 8 ? 1 : kPerVector<E>;  // 8 bytes for each thread do as well
   bool aligned = (division.inner == 1 ? division.channels : division.inner) % kVector == 0 && is_aligned(op.output);
   for (const E* input : op.inputs) aligned = aligned && is_aligned(input);
+  for (const E* input : op.sum_inputs) aligned = aligned && is_aligned(input);
   if (kVector > 1 && aligned)
     normalize_with<kVector>(backend, op, division, sums, elements);
   else

@@ -58,11 +58,9 @@ struct Division {
   unsigned* counters = nullptr;  ///< one per unit
 };
 
-inline constexpr int kChannelTile = 128;    ///< channels of a unit of points, at most
-inline constexpr int kUnderWay = 4;  ///< packs that a thread is loading, those of all inputs together
-/// Blocks on a multiprocessor at once, at least: as many as there are registers for.
-template <int V>
-inline constexpr int kNormalizeBlocks = V > 4 ? 2 : 3;
+inline constexpr int kChannelTile = 128;  ///< channels of a unit of points, at most
+/// Below this many packs for each thread there is no use in more blocks.
+inline constexpr int kLeastPacks = 4;
 inline constexpr std::int64_t kMostNumbers = 65536;
 inline constexpr std::int64_t kMostPartials = (std::int64_t{Scratch::kBytes} / sizeof(Pair)) - kMostNumbers;
 
@@ -73,11 +71,25 @@ __device__ inline unsigned block_of(const Division& d) {
 }
 
 /// Elements `j` of the packs of all inputs, as they are computed in.
-template <class Op, int V>
-__device__ void take(const Pack<typename Op::Element, V> (&packs)[Op::kInputs], int j,
-                     typename Op::Real (&values)[Op::kInputs]) {
+template <class T, class E, int V, int K>
+__device__ void take(const Pack<E, V> (&packs)[K], int j, T (&values)[K]) {
 #pragma unroll
-  for (int k = 0; k < Op::kInputs; ++k) values[k] = cast<typename Op::Real>(packs[k].values[j]);
+  for (int k = 0; k < K; ++k) values[k] = cast<T>(packs[k].values[j]);
+}
+
+/// What a few terms are summed in before they go to a double: conversions to double are slow, and a few products of
+/// half numbers lose next to nothing in a float.
+template <class E>
+using Partial = std::conditional_t<sizeof(E) == 2, float, double>;
+
+/// The terms of element `j` of a pack go to `first` and `second`, and what counts of it to `kept`.
+template <class Op, int V, class P>
+__device__ void add_terms(const typename Op::Context& context, const Pack<typename Op::Element, V> (&packs)[Op::kSums],
+                          int j, P& first, P& second, Pack<typename Op::Element, V>& kept) {
+  typename Op::Real values[Op::kSums];
+  take(packs, j, values);
+  Op::add(first, second, context, values);
+  if constexpr (Op::kKeeps) kept.values[j] = cast<typename Op::Element>(values[0]);
 }
 
 }  // namespace mnemo::cuda

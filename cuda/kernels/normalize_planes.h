@@ -5,12 +5,19 @@
 
 namespace mnemo::cuda {
 
+/// Blocks on a multiprocessor at once, at least, and packs of all inputs together that a thread is loading: as many as
+/// there are registers for.
+template <int V>
+inline constexpr int kPlaneBlocks = V > 4 ? 3 : 4;
+inline constexpr int kPlanePacks = 4;
+
 /// The packs of one channel of row-major (batch, channels, inner) that this thread has: body(place, packs of the
 /// inputs).
-template <class Op, int V, class Body>
-__device__ void visit_plane(const Op& op, const Division& d, std::int64_t channel, int split, const Body& body) {
-  using P = Pack<typename Op::Element, V>;
-  constexpr int kUnroll = kUnderWay / Op::kInputs;
+template <int V, class E, int K, class Body>
+__device__ void visit_plane(const E* const (&inputs)[K], const Division& d, std::int64_t channel, int split,
+                            const Body& body) {
+  using P = Pack<E, V>;
+  constexpr int kUnroll = (kPlanePacks + K - 1) / K;
   const std::int64_t row = d.inner / V, count = d.batch * row;
   const std::int64_t step = static_cast<std::int64_t>(d.splits) * kThreads;
   const std::int64_t first = static_cast<std::int64_t>(split) * kThreads + threadIdx.x;
@@ -24,14 +31,14 @@ __device__ void visit_plane(const Op& op, const Division& d, std::int64_t channe
   const std::int64_t step_rows = rows_in(step), step_rest = step - step_rows * row;
   std::int64_t n = rows_in(first), i = first - n * row;
   for (std::int64_t at = first; at < count;) {
-    P packs[kUnroll][Op::kInputs] = {};
+    P packs[kUnroll][K] = {};
     std::int64_t places[kUnroll];
 #pragma unroll
     for (int u = 0; u < kUnroll; ++u) {
       places[u] = at < count ? (n * d.channels + channel) * row + i : -1;
       if (places[u] >= 0) {
 #pragma unroll
-        for (int k = 0; k < Op::kInputs; ++k) packs[u][k] = reinterpret_cast<const P*>(op.inputs[k])[places[u]];
+        for (int k = 0; k < K; ++k) packs[u][k] = reinterpret_cast<const P*>(inputs[k])[places[u]];
       }
       at += step, n += step_rows, i += step_rest;
       if (i >= row) i -= row, ++n;
@@ -44,23 +51,24 @@ __device__ void visit_plane(const Op& op, const Division& d, std::int64_t channe
 }
 
 template <class Op, int V>
-__global__ void __launch_bounds__(kThreads, kNormalizeBlocks<V>) normalize_planes(Op op, Division d) {
-  using T = typename Op::Real;
-  using P = Pack<typename Op::Element, V>;
+__global__ void __launch_bounds__(kThreads, kPlaneBlocks<V>) normalize_planes(Op op, Division d) {
+  using E = typename Op::Element;
+  using P = Pack<E, V>;
   __shared__ Pair shared;
   const unsigned block = block_of(d), splits = static_cast<unsigned>(d.splits);
   const std::int64_t channel = block / splits;
   const int split = static_cast<int>(block % splits);
   if (d.sums) {
-    const T reference = op.reference(channel);
+    const typename Op::Context context = op.context(channel);
     Pair sums{};
-    visit_plane<Op, V>(op, d, channel, split, [&](std::int64_t, const P(&packs)[Op::kInputs]) {
+    visit_plane<V>(op.sum_inputs, d, channel, split, [&](std::int64_t place, const P(&packs)[Op::kSums]) {
+      Partial<E> first = 0, second = 0;
+      P kept;
 #pragma unroll
-      for (int j = 0; j < V; ++j) {
-        T values[Op::kInputs];
-        take<Op, V>(packs, j, values);
-        op.add(sums, reference, values);
-      }
+      for (int j = 0; j < V; ++j) add_terms<Op, V>(context, packs, j, first, second, kept);
+      sums.first += static_cast<double>(first);
+      sums.second += static_cast<double>(second);
+      if constexpr (Op::kKeeps) reinterpret_cast<P*>(op.kept)[place] = kept;
     });
     sums.first = group_join<kThreads, Plus>(sums.first, 0.0);
     sums.second = group_join<kThreads, Plus>(sums.second, 0.0);
@@ -89,13 +97,13 @@ __global__ void __launch_bounds__(kThreads, kNormalizeBlocks<V>) normalize_plane
   const auto line = op.line(channel, d.sums                 ? shared
                                      : d.numbers != nullptr ? d.numbers[channel]
                                                             : op.still(channel, split == 0 && threadIdx.x == 0));
-  visit_plane<Op, V>(op, d, channel, split, [&](std::int64_t place, const P(&packs)[Op::kInputs]) {
+  visit_plane<V>(op.inputs, d, channel, split, [&](std::int64_t place, const P(&packs)[Op::kInputs]) {
     P out;
 #pragma unroll
     for (int j = 0; j < V; ++j) {
-      T values[Op::kInputs];
-      take<Op, V>(packs, j, values);
-      out.values[j] = cast<typename Op::Element>(line(values));
+      typename Op::Real values[Op::kInputs];
+      take(packs, j, values);
+      out.values[j] = op.element(line, values);
     }
     reinterpret_cast<P*>(op.output)[place] = out;
   });

@@ -5,26 +5,34 @@
 
 namespace mnemo::cuda {
 
-/// The packs of a column of (batch, channels) that this thread has.
-template <class Op, int V, class Body>
-__device__ void visit_column(const Op& op, const Division& d, std::int64_t column, std::int64_t first,
-                             std::int64_t step, const Body& body) {
-  using P = Pack<typename Op::Element, V>;
-  constexpr int kUnroll = kUnderWay / Op::kInputs;
+/// As for planes; every channel of a pack has sums of its own.
+template <int V>
+inline constexpr int kPointBlocks = V > 4 ? 2 : 3;
+/// Rows of K inputs that a thread is loading; an even number.
+template <int V, int K>
+inline constexpr int kPointRows = V > 4 ? 8 - 2 * K : 4 - (K > 1 ? 2 : 0);
+
+/// The packs of a column of (batch, channels) that this thread has, and `flush()` after every two rows, whatever the
+/// number of inputs.
+template <int V, class E, int K, class Body, class Flush>
+__device__ void visit_column(const E* const (&inputs)[K], const Division& d, std::int64_t column, std::int64_t first,
+                             std::int64_t step, const Body& body, const Flush& flush) {
+  using P = Pack<E, V>;
+  constexpr int kUnroll = kPointRows<V, K>;
   const std::int64_t row = d.channels / V;
   for (std::int64_t at = first; at < d.batch;) {
-    P packs[kUnroll][Op::kInputs] = {};
+    P packs[kUnroll][K] = {};
 #pragma unroll
     for (int u = 0; u < kUnroll; ++u) {
       if (at + u * step < d.batch) {
 #pragma unroll
-        for (int k = 0; k < Op::kInputs; ++k)
-          packs[u][k] = reinterpret_cast<const P*>(op.inputs[k])[(at + u * step) * row + column];
+        for (int k = 0; k < K; ++k) packs[u][k] = reinterpret_cast<const P*>(inputs[k])[(at + u * step) * row + column];
       }
     }
 #pragma unroll
     for (int u = 0; u < kUnroll; ++u) {
       if (at < d.batch) body(at * row + column, packs[u]);
+      if (u % 2 == 1) flush();
       at += step;
     }
   }
@@ -32,9 +40,9 @@ __device__ void visit_column(const Op& op, const Division& d, std::int64_t colum
 
 /// Channels are innermost: neighbouring threads have neighbouring packs of channels, and rows side by side.
 template <class Op, int V>
-__global__ void __launch_bounds__(kThreads, kNormalizeBlocks<V>) normalize_points(Op op, Division d) {
-  using T = typename Op::Real;
-  using P = Pack<typename Op::Element, V>;
+__global__ void __launch_bounds__(kThreads, kPointBlocks<V>) normalize_points(Op op, Division d) {
+  using E = typename Op::Element;
+  using P = Pack<E, V>;
   constexpr int kWarps = kThreads / kWarp;
   __shared__ double parts[kWarps][2 * kChannelTile];
   __shared__ Pair numbers[kChannelTile];
@@ -53,17 +61,34 @@ __global__ void __launch_bounds__(kThreads, kNormalizeBlocks<V>) normalize_point
   if (d.sums) {
     Pair sums[V] = {};
     if (active) {
-      T references[V];
+      typename Op::Context contexts[V];
+      constexpr bool kFew = !std::is_same_v<Partial<E>, double>;
+      Partial<E> firsts[kFew ? V : 1] = {}, seconds[kFew ? V : 1] = {};
 #pragma unroll
-      for (int j = 0; j < V; ++j) references[j] = op.reference(own + j);
-      visit_column<Op, V>(op, d, own / V, first, step, [&](std::int64_t, const P(&packs)[Op::kInputs]) {
+      for (int j = 0; j < V; ++j) contexts[j] = op.context(own + j);
+      visit_column<V>(
+          op.sum_inputs, d, own / V, first, step,
+          [&](std::int64_t place, const P(&packs)[Op::kSums]) {
+            P kept;
 #pragma unroll
-        for (int j = 0; j < V; ++j) {
-          T values[Op::kInputs];
-          take<Op, V>(packs, j, values);
-          op.add(sums[j], references[j], values);
-        }
-      });
+            for (int j = 0; j < V; ++j) {
+              if constexpr (kFew)
+                add_terms<Op, V>(contexts[j], packs, j, firsts[j], seconds[j], kept);
+              else
+                add_terms<Op, V>(contexts[j], packs, j, sums[j].first, sums[j].second, kept);
+            }
+            if constexpr (Op::kKeeps) reinterpret_cast<P*>(op.kept)[place] = kept;
+          },
+          [&] {
+            if constexpr (kFew) {
+#pragma unroll
+              for (int j = 0; j < V; ++j) {
+                sums[j].first += static_cast<double>(firsts[j]);
+                sums[j].second += static_cast<double>(seconds[j]);
+                firsts[j] = seconds[j] = 0;
+              }
+            }
+          });
     }
     // Lanes that have the same channels, then the warps, then the splits.
 #pragma unroll
@@ -125,16 +150,19 @@ __global__ void __launch_bounds__(kThreads, kNormalizeBlocks<V>) normalize_point
                                 : d.numbers != nullptr ? d.numbers[own + j]
                                                        : op.still(own + j, records));
   }
-  visit_column<Op, V>(op, d, own / V, first, step, [&](std::int64_t place, const P(&packs)[Op::kInputs]) {
-    P out;
+  visit_column<V>(
+      op.inputs, d, own / V, first, step,
+      [&](std::int64_t place, const P(&packs)[Op::kInputs]) {
+        P out;
 #pragma unroll
-    for (int j = 0; j < V; ++j) {
-      T values[Op::kInputs];
-      take<Op, V>(packs, j, values);
-      out.values[j] = cast<typename Op::Element>(lines[j](values));
-    }
-    reinterpret_cast<P*>(op.output)[place] = out;
-  });
+        for (int j = 0; j < V; ++j) {
+          typename Op::Real values[Op::kInputs];
+          take(packs, j, values);
+          out.values[j] = op.element(lines[j], values);
+        }
+        reinterpret_cast<P*>(op.output)[place] = out;
+      },
+      [] {});
 }
 
 }  // namespace mnemo::cuda

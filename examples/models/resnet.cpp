@@ -19,6 +19,14 @@ Shortcut shortcut(std::int64_t in, std::int64_t out, std::int64_t stride) {
                         nn::BatchNorm2d({.channels = out}));
 }
 
+/// The end of a block: the two ways come together.
+Tensor joined(nn::BatchNorm2d& norm, const Tensor& y, Shortcut& way, const Tensor& x, bool in_place) {
+  const auto around = [&] { return way ? (*way)(x) : x; };
+  if (in_place) return norm.with_add_relu(y, around());
+  const Tensor normalized = norm(y);
+  return relu(normalized + around());
+}
+
 /// A block as a chain: its input lies below until the last stage takes the way around. Normalizations are stages of
 /// their own: they cost little to compute again.
 template <class Block>
@@ -38,7 +46,7 @@ std::vector<Stage> block_stages(Block& block, std::vector<nn::Conv2d*> convs, st
   list.back().takes = 2;
   list.back().run = [&block, norm = norms.back()](std::span<const Tensor> x) -> std::vector<Tensor> {
     const memory::ModuleScope module(block.path);
-    return {block.join((*norm)(x[1]), x[0])};
+    return {block.join(*norm, x[1], x[0])};
   };
   return list;
 }
@@ -56,8 +64,10 @@ struct Basic : nn::Module<Basic> {
         bn2({.channels = o.width}),
         downsample(shortcut(o.in, o.width, o.stride)) {}
 
-  Tensor forward(const Tensor& x) { return join(bn2(conv2(bn1.with_relu(conv1(x)))), x); }
-  Tensor join(const Tensor& y, const Tensor& x) { return nn::add_relu(y, downsample ? (*downsample)(x) : x, in_place); }
+  Tensor forward(const Tensor& x) { return join(bn2, conv2(bn1.with_relu(conv1(x))), x); }
+  Tensor join(nn::BatchNorm2d& norm, const Tensor& y, const Tensor& x) {
+    return joined(norm, y, downsample, x, in_place);
+  }
   std::vector<Stage> stages() { return block_stages(*this, {&conv1, &conv2}, {&bn1, &bn2}); }
   void visit(nn::Visitor& v) {
     v.child("conv1", conv1), v.child("bn1", bn1), v.child("conv2", conv2), v.child("bn2", bn2);
@@ -80,8 +90,10 @@ struct Bottleneck : nn::Module<Bottleneck> {
         bn3({.channels = o.width * expansion}),
         downsample(shortcut(o.in, o.width * expansion, o.stride)) {}
 
-  Tensor forward(const Tensor& x) { return join(bn3(conv3(bn2.with_relu(conv2(bn1.with_relu(conv1(x)))))), x); }
-  Tensor join(const Tensor& y, const Tensor& x) { return nn::add_relu(y, downsample ? (*downsample)(x) : x, in_place); }
+  Tensor forward(const Tensor& x) { return join(bn3, conv3(bn2.with_relu(conv2(bn1.with_relu(conv1(x))))), x); }
+  Tensor join(nn::BatchNorm2d& norm, const Tensor& y, const Tensor& x) {
+    return joined(norm, y, downsample, x, in_place);
+  }
   std::vector<Stage> stages() { return block_stages(*this, {&conv1, &conv2, &conv3}, {&bn1, &bn2, &bn3}); }
   void visit(nn::Visitor& v) {
     v.child("conv1", conv1), v.child("bn1", bn1), v.child("conv2", conv2), v.child("bn2", bn2);

@@ -126,6 +126,16 @@ TEST_CASE("normalize: forward and gradient agree with the definition") {
   }
 }
 
+TEST_CASE("normalize: forward and gradient of points, of fewer and more channels than work is divided by") {
+  Generator random(3);
+  for (const std::int64_t channels : {1, 2, 3, 16, 31, 32, 33, 64, 70}) {
+    for (const DType dtype : kFloating) {
+      for (const bool training : {true, false})
+        check({random.integer(2, 90), channels, 1, dtype, training, true, statistics_dtype(dtype)}, random, 0.5);
+    }
+  }
+}
+
 TEST_CASE(
     "normalize: gradients that nobody wants are not computed, the others are the same; bits do not depend on threads") {
   Generator random(2);

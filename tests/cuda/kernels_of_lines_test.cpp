@@ -103,7 +103,9 @@ void compare_normalize(std::int64_t batch, std::int64_t channels, std::int64_t i
   const double scale = 1 + (batch * inner == 1 ? 30 : 0);
   CHECK(distance(back_there.dx, back.dx, slack * scale) <= 1);
   CHECK(distance(back_there.dweight, back.dweight, slack * scale * static_cast<double>(batch * inner)) <= 1);
-  CHECK(distance(back_there.dbias, back.dbias, 1e-12 * static_cast<double>(batch * inner)) <= 1);
+  // A few half numbers are added in float before they are in double.
+  const double few = is_half(dtype) ? 8 * rounding(DType::float32) : 1e-12;
+  CHECK(distance(back_there.dbias, back.dbias, few * static_cast<double>(batch * inner)) <= 1);
 }
 
 }  // namespace

@@ -153,9 +153,9 @@ TEST_CASE(
     return step["after_forward"].get<std::int64_t>() - step["before_forward"].get<std::int64_t>();
   };
   const auto difference = [&](const std::string& model) { return forward(model, "") - forward(model, " --in-place"); };
-  // ResNet-18, 8 images: the result of the first normalization, and of the first in each of the two blocks of a stage.
+  // ResNet-18, 8 images: the result of the first normalization, and of both in each of the two blocks of a stage.
   std::int64_t expected = 8 * 64 * 112 * 112;
-  for (const std::int64_t stage : {64 * 56 * 56, 128 * 28 * 28, 256 * 14 * 14, 512 * 7 * 7}) expected += 2 * 8 * stage;
+  for (const std::int64_t stage : {64 * 56 * 56, 128 * 28 * 28, 256 * 14 * 14, 512 * 7 * 7}) expected += 4 * 8 * stage;
   CHECK(difference("resnet18") == 4 * expected);
   // U-Net, 2 volumes: both of each of the five pairs.
   expected = 2 * 2 * (2 * 16 * 32 * 32 * 32 + 2 * 32 * 16 * 16 * 16 + 64 * 8 * 8 * 8);

@@ -18,10 +18,11 @@ using memory::Category;
 
 namespace {
 
-/// A normalization with its relu, a relu before a pooling, and one whose output a linear layer keeps.
+/// A normalization with its relu, one with what is added before its relu, which is normalized too, a relu before a
+/// pooling, and one whose output a linear layer keeps.
 struct Net : Module<Net> {
   Conv2d conv1{{.in = 1, .out = 8, .kernel = 3, .padding = 1, .bias = false}};
-  BatchNorm2d norm{{.channels = 8}};
+  BatchNorm2d norm{{.channels = 8}}, join{{.channels = 8}}, around{{.channels = 8}};
   Conv2d conv2{{.in = 8, .out = 8, .kernel = 3, .padding = 1}};
   ReLU pooled{{.pooled = true}};
   MaxPool2d pool{{.kernel = 2}};
@@ -30,12 +31,14 @@ struct Net : Module<Net> {
   Linear fc2{{.in = 32, .out = 10}};
 
   Tensor forward(const Tensor& x) {
-    const Tensor y = conv2(norm.with_relu(conv1(x)));
+    const Tensor first = norm.with_relu(conv1(x));
+    const Tensor y = join.with_add_relu(conv2(first), around(conv2(first)));
     const Tensor z = pool(pooled(add_relu(conv2(y), y, in_place) - 0.1));
     return fc2(relu(fc1(flatten(z))));
   }
   void visit(Visitor& v) {
-    v.child("conv1", conv1), v.child("norm", norm), v.child("conv2", conv2), v.child("pooled", pooled);
+    v.child("conv1", conv1), v.child("norm", norm), v.child("join", join), v.child("around", around);
+    v.child("conv2", conv2), v.child("pooled", pooled);
     v.child("pool", pool), v.child("fc1", fc1), v.child("relu", relu), v.child("fc2", fc2);
   }
 };
