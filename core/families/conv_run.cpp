@@ -131,21 +131,6 @@ ConvPlan plan_of(const ConvCall& call, const Decisions& decisions) {
 
 }  // namespace
 
-Array new_operand(const Shape& shape, ConvLayout layout, DType dtype, const Device& device) {
-  if (layout == ConvLayout::contiguous) return {shape, dtype, device};
-  Dims inward{shape[0]}, outward{0, shape.rank() - 1};
-  for (int axis = 2; axis < shape.rank(); ++axis) inward.push_back(shape[axis]), outward.push_back(axis - 1);
-  inward.push_back(shape[1]);
-  return Array(Shape(inward), dtype, device).permute(outward);
-}
-
-Array in_layout(const Array& array, ConvLayout layout, DType dtype) {
-  if (array.dtype() == dtype) return in_layout(array, layout);
-  const Array result = new_operand(array.shape(), layout, dtype, array.device());
-  copy_into(array, result);
-  return result;
-}
-
 void run_conv(ConvCall& call, const Device& device) {
   Backend& backend = device.backend();
   call.plan = plan_of(call, backend.decisions());

@@ -26,6 +26,15 @@ inline Array in_layout(const Array& array, ConvLayout layout) {
   return layout == ConvLayout::channels_last ? array.channels_last() : array.contiguous();
 }
 
+/// The same in another dtype, cast and moved in one pass.
+inline Array in_layout(const Array& array, ConvLayout layout, DType dtype) {
+  if (array.dtype() == dtype) return in_layout(array, layout);
+  const Array result = new_array(array.shape(), dtype, array.device(), layout);
+  count_operations(array.numel());
+  array.device().backend().copy(array, result);
+  return result;
+}
+
 /// x where it has these strides (on axes of size 1 they do not matter), else a copy that has them. REQUIRES: they are
 /// dense for x's shape.
 inline Array with_strides(const Array& x, const Dims& strides) {
