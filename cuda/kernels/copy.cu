@@ -1,4 +1,5 @@
-// copy within one dtype, and fill: bytes in units as large as the layouts allow; transposes through tiles.
+// copy within one dtype, and fill: bytes in units as large as the layouts allow; transposes through tiles, between
+// float32 and half types too.
 #include <cstring>
 
 #include <mnemo/cuda/kernels/cast.h>
@@ -88,8 +89,17 @@ struct Transposition {
   }
 };
 
-template <class Unit>
-__global__ void __launch_bounds__(kThreads) copy_tiles(Transposition t, const Unit* from, Unit* to) {
+template <class Unit, class From>
+__device__ Unit moved(From from) {
+  if constexpr (std::is_same_v<Unit, From>)
+    return from;
+  else
+    return cast<Unit>(from);
+}
+
+/// Between words of the same size, or a cast.
+template <class Unit, class From>
+__global__ void __launch_bounds__(kThreads) copy_tiles(Transposition t, const From* from, Unit* to) {
   constexpr int kSide = kTile<Unit>, kDown = kThreads / kWarp;
   constexpr int kPad = sizeof(Unit) < 4 ? 4 / sizeof(Unit) : 1;  // so that a column lies in different banks
   __shared__ Unit tile[kSide][kSide + kPad];
@@ -108,13 +118,13 @@ __global__ void __launch_bounds__(kThreads) copy_tiles(Transposition t, const Un
     t.batch.offsets(batch, at);
     // All that a thread reads of a tile is on the way before the first of it is put down.
     Unit units[kSide / kDown][kSide / kWarp];
-    const Unit* const source = from + at[1] + (column0 + y) * t.from_column + row0 + lane;
+    const From* const source = from + at[1] + (column0 + y) * t.from_column + row0 + lane;
     MNEMO_UNROLL
     for (int i = 0; i < kSide / kDown; ++i) {
       MNEMO_UNROLL
       for (int x = 0; x < kSide / kWarp; ++x) {
         if (row0 + lane + x * kWarp < t.rows && column0 + y + i * kDown < t.columns)
-          units[i][x] = source[i * kDown * t.from_column + x * kWarp];
+          units[i][x] = moved<Unit>(source[i * kDown * t.from_column + x * kWarp]);
       }
     }
     MNEMO_UNROLL
@@ -189,22 +199,40 @@ void transpose(const CudaBackend& backend, const Index<2>& index, int rows, cons
       index, index.sizes[rows], index.sizes[inner], index.strides[rows][0], index.strides[inner][1], 0, 0, {}, {}};
   t.batch.remove(inner);
   t.batch.remove(rows);
-  visit_bytes(size_of(to.dtype()), [&](auto bytes) {
-    if constexpr (bytes <= 8) {
-      using Unit = word<bytes>;
-      t.set_tiles((t.rows + kTile<Unit> - 1) / kTile<Unit>, (t.columns + kTile<Unit> - 1) / kTile<Unit>);
-      launch(backend, blocks_for(backend, t.tiles() * kThreads), kThreads, copy_tiles<Unit>, t,
-             reinterpret_cast<const Unit*>(first_byte(from)), reinterpret_cast<Unit*>(first_byte(to)));
-    }
-  });
+  const auto start = [&](auto unit, auto source) {
+    using Unit = decltype(unit);
+    using From = decltype(source);
+    t.set_tiles((t.rows + kTile<Unit> - 1) / kTile<Unit>, (t.columns + kTile<Unit> - 1) / kTile<Unit>);
+    launch(backend, blocks_for(backend, t.tiles() * kThreads), kThreads, copy_tiles<Unit, From>, t,
+           reinterpret_cast<const From*>(first_byte(from)), reinterpret_cast<Unit*>(first_byte(to)));
+  };
+  if (from.dtype() == to.dtype()) {
+    visit_bytes(size_of(to.dtype()), [&](auto bytes) {
+      if constexpr (bytes <= 8) start(word<bytes>{}, word<bytes>{});
+    });
+  } else if (to.dtype() == DType::float32) {
+    from.dtype() == DType::float16 ? start(float{}, float16{}) : start(float{}, bfloat16{});
+  } else {
+    to.dtype() == DType::float16 ? start(float16{}, float{}) : start(bfloat16{}, float{});
+  }
+}
+
+/// What mixed precision casts.
+bool casts_in_tiles(DType from, DType to) {
+  return (from == DType::float32 && is_half(to)) || (is_half(from) && to == DType::float32);
 }
 
 }  // namespace
 
 void CudaBackend::copy(const Array& from, const Array& to) {
   if (to.numel() == 0) return;
-  if (from.dtype() != to.dtype()) return copy_cast(*this, from, to);
+  const bool is_cast = from.dtype() != to.dtype();
+  if (is_cast && !casts_in_tiles(from.dtype(), to.dtype())) return copy_cast(*this, from, to);
   Index<2> index({&to, &from});
+  if (is_cast) {
+    const int rows = tile_rows(index);
+    return rows >= 0 ? transpose(*this, index, rows, from, to) : copy_cast(*this, from, to);
+  }
   if (index.is_flat()) {
     if (first_byte(from) == first_byte(to)) return;
     check(cudaMemcpyAsync(first_byte(to), first_byte(from), static_cast<std::size_t>(to.bytes()),

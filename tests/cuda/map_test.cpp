@@ -180,6 +180,29 @@ TEST_CASE("cuda: transposes of every element size, with edges that fill no tile"
   }
 }
 
+TEST_CASE("cuda: casts that transpose give the bits of the CPU's") {
+  if (!cuda_device()) return;
+  const Device cpu("cpu"), cuda = *cuda_device();
+  Generator random(16);
+  for (const DType half : {DType::float16, DType::bfloat16}) {
+    for (const auto& [from, to] : {std::pair(DType::float32, half), std::pair(half, DType::float32)}) {
+      for (const Shape& shape : {Shape{33, 64}, Shape{2, 3, 9, 7}, Shape{2, 40, 9, 7}, Shape{3, 70, 16, 8}}) {
+        Array x = numbers::unwritten(shape, from);
+        write(x, any_values(random, from, x.numel()));
+        for (const Array& view : {x.transpose(0, -1), x.channels_last()}) {
+          const Array out = numbers::unwritten(view.shape(), to), out_there = moved(out, cuda);
+          cpu.backend().copy(view, out);
+          cuda.backend().copy(moved(view, cuda), out_there);
+          CHECK(same(out, out_there));
+        }
+        const Array last = Array::like(moved(x, cuda).channels_last(), to);
+        cuda.backend().copy(moved(x, cuda), last);
+        CHECK(same(x.to(to), last.contiguous()));
+      }
+    }
+  }
+}
+
 TEST_CASE("cuda: sign bits are made and used as on the CPU") {
   if (!cuda_device()) return;
   const Device cpu("cpu"), cuda = *cuda_device();
