@@ -20,7 +20,8 @@ import torch_losses
 import torch_models
 
 HERE = pathlib.Path(__file__).resolve().parent
-NETS = ("eager", "channels-last", "compile", "graph", "mnemo", "mnemo fastest", "mnemo graph")
+NETS = ("eager", "channels-last", "compile", "graph", "mnemo", "mnemo in place", "mnemo fastest",
+        "mnemo graph")
 LAYERS = ("eager", "mnemo", "mnemo pytorch")
 LAST = ("eager", "channels-last", "mnemo", "mnemo pytorch")  # layers in a half type
 
@@ -153,8 +154,10 @@ class Comparison:
             words.append("--no-grad")
         if task["empty_cache"]:
             words.append("--empty-cache")
-        words += {"mnemo": [], "mnemo fastest": ["--policy", "fastest"], "mnemo pytorch": ["--policy", "pytorch"],
-                  "mnemo graph": ["--graph"]}[variant]
+        # The models of PyTorch do their relus in place too.
+        words += {"mnemo": [], "mnemo in place": ["--in-place"], "mnemo pytorch": ["--policy", "pytorch"],
+                  "mnemo fastest": ["--in-place", "--policy", "fastest"],
+                  "mnemo graph": ["--in-place", "--graph"]}[variant]
         if variant == "mnemo graph" and "--graph" not in self.help:
             raise RuntimeError("this `mnemo step` has no --graph")
         if variant == "mnemo fastest" and self.options.device == "cpu":
