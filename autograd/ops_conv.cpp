@@ -18,11 +18,15 @@ void give_gradients(Backward& back, Kept& kept, const Array& g) {
   const auto data = [&] {
     if (back.needs(0)) back.give(0, conv_data_gradient(kept.problem, g, kept.weight.get()));
   };
-  const bool is_data_first = conv_policy().choice == ConvPolicy::Choice::pytorch;
-  if (is_data_first) data();
+  // An input that was brought back goes before its gradient, of the same size, comes. One that is there anyway comes
+  // last: the gradient of the weight, which stays, would take a piece out of the memory that fits the larger one.
+  const bool goes = back.is_last() && kept.x.is_restored();
+  if (!goes) data();
   if (back.needs(1)) back.give(1, conv_weight_gradient(kept.problem, kept.x.get(), g));
-  if (back.is_last()) kept.x = Saved();  // gone before its gradient, of the same size, comes
-  if (!is_data_first) data();
+  if (goes) {
+    kept.x = Saved();
+    data();
+  }
   const unsigned all_but_channels = ((1u << g.rank()) - 1) & ~2u;
   if (back.needs(2)) back.give(2, reduce(ReduceOp::sum, g, all_but_channels, false));
 }

@@ -25,13 +25,13 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
   const Operation operation("matmul");
   Saved saved_a = save_if(needs_grad(b), a.array()), saved_b = save_if(needs_grad(a), b.array());
   Array y = output_of([&] { return matmul(a.array(), b.array()); });
-  return record(
-      {&a, &b}, std::move(y),
-      [shape_a = a.shape(), shape_b = b.shape(), a = std::move(saved_a), b = std::move(saved_b)](Backward& back) {
-        // With C = A B: dA = dC B', dB = A' dC, summed over the broadcast leading dimensions.
-        if (back.needs(0)) back.give(0, sum_to(matmul(back.grad(), b.get().transpose(-2, -1)), shape_a));
-        if (back.needs(1)) back.give(1, sum_to(matmul(a.get().transpose(-2, -1), back.grad()), shape_b));
-      });
+  return record({&a, &b}, std::move(y),
+                [shape_a = a.shape(), shape_b = b.shape(), a = std::move(saved_a),
+                 b = std::move(saved_b)](Backward& back) {
+                  // With C = A B: dA = dC B', dB = A' dC, summed over the broadcast leading dimensions.
+                  if (back.needs(0)) back.give(0, sum_to(matmul(back.grad(), b.get().transpose(-2, -1)), shape_a));
+                  if (back.needs(1)) back.give(1, sum_to(matmul(a.get().transpose(-2, -1), back.grad()), shape_b));
+                });
 }
 
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
@@ -65,15 +65,14 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   });
   Dims sizes = x.shape();
   sizes[x.rank() - 1] = weight.size(0);
-  return record(
-      {&x, &weight, &bias}, y.reshape(sizes),
-      [count, shape = x.shape(), x = std::move(saved_rows), weight = std::move(saved_weight)](Backward& back) mutable {
-        const Array g = back.grad().reshape({count, back.grad().size(back.grad().rank() - 1)});
-        if (back.needs(1)) back.give(1, matmul(g.transpose(0, 1), x.get()));
-        if (back.is_last()) x = Saved();  // before its gradient, of the same size, comes
-        if (back.needs(0)) back.give(0, matmul(g, weight.get()).reshape(shape));
-        if (back.needs(2)) back.give(2, reduce(ReduceOp::sum, g, 1u, false));
-      });
+  return record({&x, &weight, &bias}, y.reshape(sizes),
+                [count, shape = x.shape(), x = std::move(saved_rows),
+                 weight = std::move(saved_weight)](Backward& back) {
+                  const Array g = back.grad().reshape({count, back.grad().size(back.grad().rank() - 1)});
+                  if (back.needs(0)) back.give(0, matmul(g, weight.get()).reshape(shape));
+                  if (back.needs(1)) back.give(1, matmul(g.transpose(0, 1), x.get()));
+                  if (back.needs(2)) back.give(2, reduce(ReduceOp::sum, g, 1u, false));
+                });
 }
 
 }  // namespace mnemo

@@ -26,6 +26,8 @@ class Saved {
   const Array& get() const;
   /// Whether `get` would find the contents unchanged.
   bool is_current() const;
+  /// Whether `get` brings the contents back from elsewhere (StandIn), into memory that goes with this.
+  bool is_restored() const { return elsewhere_ && elsewhere_->stand_in; }
   /// How many computations `get` needs behind one another (StandIn::depth); 0 where the array is kept.
   int depth() const;
 
