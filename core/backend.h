@@ -211,7 +211,7 @@ class Backend {
                        const Array& out) = 0;  ///< out: int64, size 1 along axis; ties: the first
 
   /// out (B, M, N) = a (B, M, K) * b (B, K, N), or added to it; any strides, batch stride 0 allowed in a and b; out
-  /// dense in (M, N). `workspace`: uint8 of Decisions::matmul_workspace() bytes, or undefined when that is 0.
+  /// dense in (M, N). `workspace`: uint8 of Decisions::matmul_workspace bytes, or undefined when that is 0.
   virtual void matmul(const Array& a, const Array& b, const Array& out, bool accumulate, const Array& workspace) = 0;
   virtual void conv(const ConvCall& call) = 0;
   virtual void pool(const PoolProblem& problem, const Array& x, const Array& y, const Array& offsets) = 0;

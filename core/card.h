@@ -20,7 +20,7 @@ struct Card {
   double float32_flops;  ///< peak arithmetic, operations per second
   double half_flops;     ///< float16 on tensor cores, dense
   const char* speed_source;
-  memory::Bytes matmul_workspace;  ///< bytes that mnemo gives to every matrix product of cuBLASLt
+  memory::Bytes matmul_workspace;  ///< bytes that mnemo gives to a matrix product of cuBLASLt at most
 };
 
 /// Where Card::matmul_workspace comes from.

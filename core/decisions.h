@@ -12,6 +12,12 @@
 
 namespace mnemo {
 
+/// `batch` products of (rows, depth) and (depth, columns).
+struct MatmulProblem {
+  std::int64_t batch = 1, rows = 1, columns = 1, depth = 1;
+  DType dtype = DType::float32;
+};
+
 class Decisions {
  public:
   virtual ~Decisions() = default;
@@ -28,8 +34,8 @@ class Decisions {
   virtual std::optional<EnginePlan> fused(const ConvQuery&, const ConvEpilogue&, const std::string& /*engine*/) const {
     return std::nullopt;
   }
-  /// Bytes that every matrix product gets as its workspace.
-  virtual memory::Bytes matmul_workspace() const { return 0; }
+  /// Bytes that a matrix product gets as its workspace.
+  virtual memory::Bytes matmul_workspace(const MatmulProblem&, const ConvPolicy&) const { return 0; }
   /// The version of cuDNN whose decisions these are, "9.19.0", or "" where none has a say.
   virtual std::string cudnn() const { return {}; }
   /// Where decisions come from, for people: "mnemo", "cuDNN 9.19.0", "tables of cuDNN 9.19.0", "estimated: ...".

@@ -48,9 +48,10 @@ Array matmul(const Array& a, const Array& b) {
   if (out.numel() > 0) {
     count_products(2 * out.numel() * inner);
     const Array rows = as_batch(left, batch), columns = as_batch(right, batch);
-    a.device().backend().matmul(rows, columns,
-                                out.reshape({batch.numel(), sizes[sizes.rank() - 2], sizes[sizes.rank() - 1]}), false,
-                                new_workspace(a.device().backend().decisions().matmul_workspace(), a.device()));
+    const MatmulProblem problem{batch.numel(), sizes[sizes.rank() - 2], sizes[sizes.rank() - 1], inner, a.dtype()};
+    Backend& backend = a.device().backend();
+    const Array workspace = new_workspace(backend.decisions().matmul_workspace(problem, conv_policy()), a.device());
+    backend.matmul(rows, columns, out.reshape({problem.batch, problem.rows, problem.columns}), false, workspace);
   }
   Array result = out;
   if (b.rank() == 1) result = result.squeeze(-1);

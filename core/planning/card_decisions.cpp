@@ -1,5 +1,6 @@
 #include <mnemo/core/planning/card_decisions.h>
 
+#include <algorithm>
 #include <limits>
 #include <mutex>
 #include <shared_mutex>
@@ -55,6 +56,20 @@ struct Equal {
   bool operator()(const Key& a, const KeyView& b) const { return (*this)(b, a); }
 };
 
+/// What a workspace is for: the sums of the pieces into which a long depth is cut, so that a small result keeps the
+/// whole card busy. Pieces of fewer than 128, and more than 32 of them, are not worth adding up. And a little beside,
+/// for the counters of those that wait for each other.
+memory::Bytes partial_sums(const MatmulProblem& problem) {
+  constexpr std::int64_t kShortest = 128, kMostPieces = 32;
+  constexpr memory::Bytes kBeside = 64 * memory::KiB, kMost = memory::Bytes{1} << 40;
+  const std::int64_t pieces = std::min(kMostPieces, problem.depth / kShortest);
+  if (pieces < 2) return kBeside;
+  const double bytes = static_cast<double>(problem.batch) * static_cast<double>(problem.rows) *
+                       static_cast<double>(problem.columns) * static_cast<double>(pieces) *
+                       (problem.dtype == DType::float64 ? 8 : 4);
+  return kBeside + static_cast<memory::Bytes>(std::min(bytes, static_cast<double>(kMost)));
+}
+
 class CardDecisions final : public Decisions {
  public:
   CardDecisions(const Card& card, std::string version) : card_(card), version_(std::move(version)) {
@@ -100,7 +115,10 @@ class CardDecisions final : public Decisions {
     return book().fused(query, epilogue, engine);
   }
 
-  memory::Bytes matmul_workspace() const override { return card_.matmul_workspace; }
+  memory::Bytes matmul_workspace(const MatmulProblem& problem, const ConvPolicy& policy) const override {
+    if (policy.choice == Choice::pytorch) return card_.matmul_workspace;
+    return std::min(card_.matmul_workspace, partial_sums(problem));
+  }
   std::string cudnn() const override { return book().version(); }
   std::string source() const override { return book().source(); }
 

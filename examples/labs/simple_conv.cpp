@@ -33,6 +33,11 @@ Bytes SimpleConvFormula::workspace(std::int64_t in, std::int64_t out, std::int64
   return block_bytes(device_.backend().decisions().conv(problem, pass, conv_policy()).workspace, 1);
 }
 
+Bytes SimpleConvFormula::product_workspace(std::int64_t rows, std::int64_t columns, std::int64_t depth) const {
+  const MatmulProblem problem{.rows = rows, .columns = columns, .depth = depth};
+  return block_bytes(device_.backend().decisions().matmul_workspace(problem, conv_policy()), 1);
+}
+
 Bytes SimpleConvFormula::step_peak() const {
   const Bytes images = block_bytes(batch_ * 3 * size_ * size_) + block_bytes(batch_, 8);  // with their labels
   const Bytes plane1 = block_bytes(batch_ * 32 * conv1_ * conv1_), plane2 = block_bytes(batch_ * 64 * conv2_ * conv2_);
@@ -47,15 +52,15 @@ Bytes SimpleConvFormula::step_peak() const {
   const Bytes at_conv2 = backward + saved1 + half1 + plane2;
   const Bytes half2 = block_bytes(batch_ * features());
   const Bytes saved2 = plane2 + block_bytes(batch_ * features(), 1);  // the same of relu2 and pool2
-  const Bytes product = block_bytes(device_.backend().decisions().matmul_workspace(), 1);
   const Bytes at_fc = always + saved1 + half1 + saved2 + half2;
   return std::max({
       always + plane1 + workspace(3, 32, size_, ConvPass::forward),
       always + plane1 + plane1 + half1 + places1,  // pool1, forward: conv1's output is still there
       always + saved1 + half1 + plane2 + workspace(32, 64, pooled1_, ConvPass::forward),
-      at_fc + block_bytes(batch_ * 10) + product,
+      at_fc + block_bytes(batch_ * 10) + product_workspace(batch_, 10, features()),
       // The linear layer's second product, when the gradients of its output and input are there.
-      at_fc + results + block_bytes(batch_ * 10) + half2 + block_bytes(10 * features()) + product,
+      at_fc + results + block_bytes(batch_ * 10) + half2 + block_bytes(10 * features()) +
+          product_workspace(10, features(), batch_),
       at_conv2 + half1 + workspace(32, 64, pooled1_, ConvPass::data_gradient),
       at_conv2 + half1 + conv2_parameters() + workspace(32, 64, pooled1_, ConvPass::weight_gradient),
       backward + conv2_parameters() + saved1 + half1 + plane1,  // pool1, backward: from its gradient to relu1's

@@ -23,6 +23,7 @@ class SimpleConvFormula {
   memory::Bytes fc_parameters() const;
   memory::Bytes parameters() const { return conv1_parameters() + conv2_parameters() + fc_parameters(); }
   memory::Bytes workspace(std::int64_t in, std::int64_t out, std::int64_t edge, ConvPass pass) const;
+  memory::Bytes product_workspace(std::int64_t rows, std::int64_t columns, std::int64_t depth) const;
 
   const Device& device_;
   std::int64_t batch_, size_;

@@ -131,15 +131,34 @@ TEST_CASE("card decisions: two names of one card decide alike") {
   CHECK(h100->conv(kWide, weight, {}).workspace == same->conv(kWide, weight, {}).workspace);
 }
 
-TEST_CASE("card decisions: every matrix product has the card's workspace while it runs") {
-  for (const auto& [name, bytes] : {std::pair{"h200", 32 * memory::MiB}, std::pair{"rtx4090", 4 * memory::MiB}}) {
-    const Device device = Device::open(std::string("virtual:") + name);
-    const Array a(Shape{8, 16}, f32, device), b(Shape{16, 8}, f32, device);
-    device.allocator().reset_peak();
-    const Array product = matmul(a, b);
-    const auto workspace = static_cast<std::size_t>(memory::Category::workspace);
-    CHECK(device.allocator().peak().categories[workspace] == bytes);
-    CHECK(device.allocator().categories()[workspace] == 0);
+TEST_CASE("card decisions: a matrix product has workspace for its partial sums while it runs, at most the card's") {
+  struct Row {
+    std::int64_t rows, depth, columns;
+    memory::Bytes sums;  ///< of float32, in pieces of at least 128, at most 32 of them
+  };
+  const Row table[] = {{8, 16, 8, 0},
+                       {8, 255, 8, 0},
+                       {8, 256, 8, 2 * 8 * 8 * 4},
+                       {64, 1600, 10, 12 * 64 * 10 * 4},
+                       {8, 100000, 8, 32 * 8 * 8 * 4},
+                       {2048, 4096, 2048, memory::Bytes{1} << 40}};
+  for (const auto& [name, most] : {std::pair{"h200", 32 * memory::MiB}, std::pair{"rtx4090", 4 * memory::MiB}}) {
+    for (const Row& row : table) {
+      for (const bool as_pytorch : {false, true}) {
+        CAPTURE(row.depth);
+        ConvPolicy policy;
+        if (as_pytorch) policy.choice = ConvPolicy::Choice::pytorch;
+        const ConvPolicyScope scope(policy);
+        const Device device = Device::open(std::string("virtual:") + name);
+        const Array a(Shape{row.rows, row.depth}, f32, device), b(Shape{row.depth, row.columns}, f32, device);
+        device.allocator().reset_peak();
+        const Array product = matmul(a, b);
+        const auto workspace = static_cast<std::size_t>(memory::Category::workspace);
+        const memory::Bytes wanted = as_pytorch ? most : std::min(most, 64 * memory::KiB + row.sums);
+        CHECK(device.allocator().peak().categories[workspace] == memory::round_up(wanted, 512));
+        CHECK(device.allocator().categories()[workspace] == 0);
+      }
+    }
   }
 }
 
