@@ -147,7 +147,13 @@ class Run {
     if (!node->hooks.empty()) gradient = hooked(*node, std::move(gradient));
     if (node->keeps_grad) keep(*node, gradient);
     Backward backward(std::move(gradient), node->inputs, !retain_graph_);
-    node->run(backward);
+    try {
+      node->run(backward);
+    } catch (...) {
+      // What the closure had may be gone in part: another run is refused rather than wrong.
+      if (!retain_graph_) node->release();
+      throw;
+    }
     if (!retain_graph_) node->release();
     (void)backward.take_grad();  // freed before its successors are added up
     for (std::size_t i = 0; i < node->inputs.size(); ++i) {

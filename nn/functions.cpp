@@ -7,6 +7,8 @@ namespace mnemo::nn {
 bool can_overwrite(const Tensor& x) {
   if (!x.defined() || Region::current() != nullptr) return false;
   const Storage& storage = *x.array().storage();
+  // Kept for backward by what gives it again (StandIn): then others hold that besides the operation that made it.
+  if (const auto stand_in = storage.stand_in().lock(); stand_in.use_count() > 2) return false;
   return storage.category() == memory::Category::live_activation && !storage.is_held_for_backward() &&
          !storage.holds_leaf() && x.array().layout().is_dense();
 }

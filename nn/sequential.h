@@ -63,10 +63,12 @@ class AnyModule {
         return nullptr;
     }
     std::optional<Tensor> with_relu(const ReLU& relu, const Tensor& x) override {
-      if constexpr (requires { module.with_relu(x, relu.options.pooled); }) {
-        if (module.in_place) return module.with_relu(x, relu.options.pooled);
-      } else if constexpr (requires { module.with_relu(x); }) {
-        if (module.in_place) return module.with_relu(x);
+      if constexpr (std::is_base_of_v<Module<M>, M>) {  // not a layer derived from one of mnemo's
+        if (!module.in_place) return std::nullopt;
+        if constexpr (requires { Tensor(module.with_relu(x, relu.options.pooled)); })
+          return module.with_relu(x, relu.options.pooled);
+        else if constexpr (requires { Tensor(module.with_relu(x)); })
+          return module.with_relu(x);
       }
       return std::nullopt;
     }

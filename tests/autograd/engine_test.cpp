@@ -256,3 +256,23 @@ TEST_CASE("a backward inside a hook leaves the outer one as it is") {
   CHECK(grad(x) == Values{5});
   CHECK(grad(inner_x) == Values{10});
 }
+
+// What a gradient had kept was gone in part after a failure, and the next run gave a wrong gradient without it.
+TEST_CASE("an operation whose gradient failed refuses to run again, unless the graph is kept") {
+  for (const bool retain : {false, true}) {
+    const Tensor x = leaf({3});
+    const Operation operation("failing");
+    bool fails = true;
+    const Tensor y = record({&x}, x.array(), [&fails](Backward& back) {
+      if (std::exchange(fails, false)) throw std::bad_alloc();
+      back.give(0, back.take_grad());
+    });
+    CHECK_THROWS_AS(y.backward({}, retain), std::bad_alloc);
+    if (retain) {
+      CHECK_NOTHROW(y.backward({}, retain));
+      CHECK(grad(x) == Values{1});
+    } else {
+      CHECK_THROWS_AS(y.backward({}, retain), GradError);
+    }
+  }
+}

@@ -110,6 +110,33 @@ TEST_CASE("a relu in place needs no memory of its own, and leaves alone what a g
   CHECK_NOTHROW(sum(g).backward());
 }
 
+// A result that is given again in backward is not held in memory for it: the relu took it for nobody's.
+TEST_CASE("a relu in place leaves alone a normalization that others keep") {
+  struct Branches : Module<Branches> {
+    BatchNorm2d norm{{.channels = 3}};
+    Conv2d conv1{{.in = 3, .out = 3, .kernel = 1}}, conv2{{.in = 3, .out = 3, .kernel = 1}};
+    ReLU relu;
+    Tensor forward(const Tensor& x) {
+      const Tensor y = norm(x), a = conv1(y), b = relu(y);
+      return a + b + conv2(y);
+    }
+    void visit(Visitor& v) {
+      v.child("norm", norm), v.child("conv1", conv1), v.child("conv2", conv2), v.child("relu", relu);
+    }
+  };
+  std::vector<float> values[2];
+  for (const bool in_place : {false, true}) {
+    const DeviceScope scope{Device("cpu")};
+    manual_seed(4);
+    Branches net;
+    net.work_in_place(in_place);
+    const Tensor loss = sum(net(randn({2, 3, 4, 4})));
+    CHECK_NOTHROW(loss.backward());
+    values[in_place ? 1 : 0] = net.conv1.weight.grad().values<float>();
+  }
+  CHECK(values[0] == values[1]);
+}
+
 TEST_CASE("BatchNormLeakyReLU trains as its two layers do, and keeps one activation less per block") {
   check_visit_is_complete("BatchNormLeakyReLU", [] { return BatchNormLeakyReLU<2>({.channels = 4}); });
   struct Result {
