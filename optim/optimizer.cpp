@@ -91,14 +91,15 @@ Array Optimizer::record_in(Capture& capture, std::span<const std::size_t> which,
                                 capture.device().name()));
   }
   const Array later = capture.new_number();
-  capture.on_repeat([this, later, which = std::vector(which.begin(), which.end()), count](std::int64_t repetition) {
-    if (repetition > 0) refresh_masters(which);
-    for (const std::size_t i : which) {
-      if (repetition > 0) ++states_[i].steps;
-      Storage& storage = *parameters_[i].array().storage();
-      storage.changed_in_place();
-      states_[i].version = storage.version();
-    }
+  std::vector<std::size_t> stale;
+  for (const std::size_t i : which) {
+    if (is_stale(i)) stale.push_back(i);
+  }
+  capture.on_repeat([this, later, which = std::vector(which.begin(), which.end()), stale = std::move(stale),
+                     count](std::int64_t repetition) {
+    refresh_masters(repetition == 0 ? stale : which);
+    for (const std::size_t i : which) states_[i].steps += repetition > 0 ? 1 : 0;
+    mark_changed(which);
     // Other steps may have come between: it is not the number of repetitions.
     const std::int64_t since = states_[which.front()].steps - count;
     later.device().backend().write(&since, later);
@@ -166,14 +167,27 @@ Optimizer::Missing Optimizer::missing_state(std::span<const std::size_t> which, 
   return fresh;
 }
 
+bool Optimizer::is_stale(std::size_t parameter) const {
+  const State& state = states_[parameter];
+  return state.master.defined() && state.version != parameters_[parameter].array().storage()->version();
+}
+
 void Optimizer::refresh_masters(std::span<const std::size_t> which) {
   for (const std::size_t i : which) {
+    if (!is_stale(i)) continue;
     const Array& parameter = parameters_[i].array();
-    State& state = states_[i];
-    if (!state.master.defined() || state.version == parameter.storage()->version()) continue;
-    copy_into(parameter, state.master);
-    state.version = parameter.storage()->version();
+    copy_into(parameter, states_[i].master);
+    states_[i].version = parameter.storage()->version();
   }
+}
+
+void Optimizer::mark_changed(std::span<const std::size_t> which) {
+  std::vector<std::size_t> current;
+  for (std::size_t i = 0; master_weights_ && i < states_.size(); ++i) {
+    if (states_[i].master.defined() && !is_stale(i)) current.push_back(i);
+  }
+  for (const std::size_t i : which) parameters_[i].array().storage()->changed_in_place();
+  for (const std::size_t i : current) states_[i].version = parameters_[i].array().storage()->version();
 }
 
 void Optimizer::step() { step(Scaling{}); }
@@ -243,12 +257,10 @@ void Optimizer::step(std::span<const std::size_t> which, const Scaling& scaling)
       update.rate = rate_;
     }
     key.first->update(update, pass.slots);
-    for (const std::size_t i : pass.which) {
-      Storage& storage = *parameters_[i].array().storage();
-      storage.changed_in_place();
-      states_[i].version = storage.version();
-    }
   }
+  std::vector<std::size_t> changed;
+  for (const auto& [key, pass] : passes) changed.insert(changed.end(), pass.which.begin(), pass.which.end());
+  mark_changed(changed);
   for (const std::size_t i : which) {
     if (gradients[i].defined()) ++states_[i].steps;
   }

@@ -77,8 +77,13 @@ class Optimizer {
   /// What parameters with a gradient lack.
   Missing missing_state(std::span<const std::size_t> which, bool scaled);
   bool has_master(const Array& parameter) const { return master_weights_ && is_half(parameter.dtype()); }
+  /// Whether a float32 copy is there, and others have changed the parameter since the last step.
+  bool is_stale(std::size_t parameter) const;
   /// Float32 copies follow parameters that were changed by others since the last step.
   void refresh_masters(std::span<const std::size_t> which);
+  /// Counts a change of these parameters' storages. Copies that were current are so afterwards, also those of other
+  /// parameters in the same storages.
+  void mark_changed(std::span<const std::size_t> which);
   void step(std::span<const std::size_t> which, const Scaling& scaling);
   std::vector<std::size_t> all() const;
 

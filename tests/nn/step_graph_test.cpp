@@ -209,3 +209,36 @@ TEST_CASE("cuda: a step that reads a value cannot be recorded, says so, and leav
   CHECK(graph.recorded() == 0);
   CHECK((x + x).array().values<float>() == std::vector<float>{2, 4});
 }
+
+// The recording took the copy of before: what others had written since the plain run was lost.
+TEST_CASE("StepGraph: half weights that others change between runs are where the next step begins") {
+  for (const int changed_before : {1, 2, 5}) {
+    CAPTURE(changed_before);
+    std::vector<double> weights[2];
+    for (const bool graph : {false, true}) {
+      const Device device = cuda_device() ? *cuda_device() : Device::open("cpu");
+      const DeviceScope scope(device);
+      Tensor weight(full(Shape{64}, 1, DType::bfloat16, device), true);
+      optim::SGD sgd({weight}, {.lr = 1e-3, .master_weights = true});
+      StepGraph steps(device);
+      const auto step = [&](std::span<const Tensor> in) {
+        sgd.zero_grad();
+        Tensor loss = sum(weight * in[0]);
+        loss.backward();
+        sgd.step();
+        return loss.detach();
+      };
+      for (int i = 0; i < 8; ++i) {
+        if (i == changed_before) {
+          const NoGradScope no_grad;
+          fill_(weight, 4);
+        }
+        const std::vector<Tensor> inputs{Tensor(full(Shape{64}, 1, DType::bfloat16, device))};
+        (void)(graph ? steps.run(inputs, step) : step(inputs));
+      }
+      weights[graph ? 1 : 0] = weight.array().values<double>();
+    }
+    CHECK(weights[0] == weights[1]);
+    CHECK(weights[0].front() > 3.9);
+  }
+}

@@ -97,3 +97,14 @@ TEST_CASE("master weights: a parameter that others change goes on from there") {
   CHECK(step() == std::vector<double>{7.75, 7.75});
   CHECK(step() == std::vector<double>{7.5, 7.5});
 }
+
+TEST_CASE("master weights: parameters that lie in one storage keep theirs") {
+  const Array flat = full(Shape{2}, 1, DType::bfloat16, Device("cpu"));
+  Tensor a(flat.slice(0, 0, 1), true), b(flat.slice(0, 1, 2), true);
+  SGD sgd({a, b}, {.lr = 1e-4, .master_weights = true});
+  for (int step = 0; step < 100; ++step) {
+    for (Tensor* parameter : {&a, &b}) parameter->set_grad(parameter_of({1}, {1}, DType::bfloat16).detach());
+    sgd.step();
+  }
+  for (const Tensor* parameter : {&a, &b}) CHECK(parameter->item() == doctest::Approx(0.99).epsilon(1.0 / 512));
+}
