@@ -96,7 +96,7 @@ class CudnnClock final : public PlanClock {
     check(cudaSetDevice(device_), "choosing the device");
     try {
       if (!session_) session_ = std::make_unique<Session>(device_);
-      const Descriptor built = session_->plan(query, plan.engine);
+      const ExecutionPlan built = session_->plan(query, plan.engine);
       if (!watch_) watch_.emplace();
       Stopwatch& watch = *watch_;
       const Zeros x(bytes_of(input_sizes(query.problem), query.problem.dtype), watch.stream());
@@ -108,6 +108,7 @@ class CudnnClock final : public PlanClock {
       return watch.median_seconds([&] { session_->run(watch.stream(), built, operands); });
     } catch (const CudaError&) {
       if (is_sticky(cudaPeekAtLastError())) throw;
+      cudaGetLastError();   // no error of the next call
       return std::nullopt;  // an engine that was ranked, and does not run here: the others are timed all the same
     }
   }

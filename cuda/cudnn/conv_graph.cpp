@@ -1,6 +1,7 @@
 #include <mnemo/cuda/cudnn/conv_graph.h>
 
 #include <algorithm>
+#include <limits>
 
 #include <fmt/format.h>
 
@@ -149,6 +150,14 @@ Descriptor pointwise(const ConvQuery& query, const Descriptor& from, const Descr
   Descriptor mode(CUDNN_BACKEND_POINTWISE_DESCRIPTOR);
   mode.set(CUDNN_ATTR_POINTWISE_MODE, bias != nullptr ? CUDNN_POINTWISE_ADD : CUDNN_POINTWISE_RELU_FWD, "an operation");
   mode.set(CUDNN_ATTR_POINTWISE_MATH_PREC, compute_type(query.problem.dtype), "its compute type");
+  if (bias == nullptr) {
+    // As mnemo's own: NaN and infinity pass. A library that does not know the words does nothing else.
+    constexpr auto kNan = CUDNN_PROPAGATE_NAN;
+    constexpr double kClip = std::numeric_limits<double>::infinity();
+    const CudnnLibrary& library = Descriptor::library();
+    library.set_attribute(mode.handle(), CUDNN_ATTR_POINTWISE_NAN_PROPAGATION, CUDNN_TYPE_NAN_PROPOGATION, 1, &kNan);
+    library.set_attribute(mode.handle(), CUDNN_ATTR_POINTWISE_RELU_UPPER_CLIP, CUDNN_TYPE_DOUBLE, 1, &kClip);
+  }
   mode.finalize("an operation behind a convolution");
   Descriptor node(CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR);
   node.set(CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, mode, "the operation behind");
@@ -193,15 +202,18 @@ std::optional<Descriptor> conv_graph(const ConvQuery& query, std::string& refusa
     set_scaling<float>(node, names);
   }
   if (!is_taken(node, "the operation", refusal)) return std::nullopt;
-  std::vector<Descriptor> parts;
+  std::vector<Descriptor> parts, tensors;  // which live until the graph is made
+  const Descriptor* last = &product;
+  tensors.reserve(3);
   if (epilogue.bias) {
-    const Descriptor bias = tensor(Operand::bias, told(problem, 1, problem.out_channels, {1, 1, 1}), query);
-    Descriptor sum = tensor(epilogue.relu ? Operand::biased : Operand::y, out, query);
-    parts.push_back(pointwise(query, product, &bias, sum));
-    if (epilogue.relu) parts.push_back(pointwise(query, sum, nullptr, tensor(Operand::y, out, query)));
-  } else if (epilogue.relu) {
-    parts.push_back(pointwise(query, product, nullptr, tensor(Operand::y, out, query)));
+    const Descriptor& bias =
+        tensors.emplace_back(tensor(Operand::bias, told(problem, 1, problem.out_channels, {1, 1, 1}), query));
+    const Descriptor& sum = tensors.emplace_back(tensor(epilogue.relu ? Operand::biased : Operand::y, out, query));
+    parts.push_back(pointwise(query, *last, &bias, sum));
+    last = &sum;
   }
+  if (epilogue.relu)
+    parts.push_back(pointwise(query, *last, nullptr, tensors.emplace_back(tensor(Operand::y, out, query))));
   std::vector<cudnnBackendDescriptor_t> nodes{node.handle()};
   for (const Descriptor& part : parts) nodes.push_back(part.handle());
   Descriptor graph(CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);

@@ -6,9 +6,11 @@
 #include <deque>
 #include <mutex>
 #include <optional>
+#include <utility>
 
 #include <fmt/format.h>
 
+#include <mnemo/core/capture.h>
 #include <mnemo/core/error.h>
 #include <mnemo/core/planning/conv_query.h>
 #include <mnemo/cuda/cudnn/engine.h>
@@ -27,8 +29,8 @@ void* address(const Array& array) {
 
 /// What is built for one plan. It lives as long as the runner.
 struct Built {
-  Descriptor plain;
-  std::array<std::optional<std::optional<Descriptor>>, 4> fused;  ///< by epilogue; those that were looked for
+  ExecutionPlan plain;
+  std::array<std::optional<std::optional<ExecutionPlan>>, 4> fused;  ///< by epilogue; those that were looked for
 };
 
 class CudnnRunner final : public ConvRunner {
@@ -41,13 +43,14 @@ class CudnnRunner final : public ConvRunner {
     Built& built = known != nullptr ? *static_cast<Built*>(const_cast<void*>(known)) : build(call);
     Operands operands{address(call.x), address(call.w), address(call.y), address(call.workspace)};
     const ConvEpilogue epilogue{.bias = call.bias.defined(), .relu = call.relu};
-    if (std::optional<Descriptor>* fused = fused_for(call, epilogue, built)) {
+    if (std::optional<ExecutionPlan>* fused = fused_for(backend, call, epilogue, built)) {
       operands.bias = address(call.bias);
       try {
-        session_->run(stream, **fused, operands);
+        with_room(backend, [&] { session_->run(stream, **fused, operands); });
         return true;
       } catch (const CudaError& error) {
         if (is_sticky(cudaPeekAtLastError())) throw;
+        cudaGetLastError();  // no error of what comes now
         memory::log_warning(fmt::format("[cudnn] bias and relu are computed apart from {}, which fails with them: {}",
                                         call.plan.engine, error.what()));
         fused->reset();
@@ -59,18 +62,49 @@ class CudnnRunner final : public ConvRunner {
   }
 
  private:
+  /// Does it once more, with what the cache can give back, where it fails: kernels are loaded when they first run.
+  template <class Work>
+  static auto with_room(const CudaBackend& backend, const Work& work) -> decltype(work()) {
+    try {
+      return work();
+    } catch (const CudaError&) {
+      if (is_sticky(cudaPeekAtLastError()) || Capture::current() != nullptr) throw;
+      cudaGetLastError();
+      backend.make_room();
+      return work();
+    }
+  }
+
   /// The plan with what follows it, or null where there is none or nothing follows.
-  std::optional<Descriptor>* fused_for(const ConvCall& call, const ConvEpilogue& epilogue, Built& built) const {
+  std::optional<ExecutionPlan>* fused_for(const CudaBackend& backend, const ConvCall& call,
+                                          const ConvEpilogue& epilogue, Built& built) {
     if (epilogue.is_empty()) return nullptr;
     auto& fused = built.fused[(epilogue.bias ? 1u : 0u) + (epilogue.relu ? 2u : 0u)];
-    if (!fused) fused = session_->fused({call.problem, call.pass, call.layout}, epilogue, call.plan);
-    return *fused ? &*fused : nullptr;
+    if (fused) return *fused ? &*fused : nullptr;
+    std::string reason;
+    const ConvQuery query{call.problem, call.pass, call.layout};
+    try {
+      fused = with_room(backend, [&] { return session_->fused(query, epilogue, call.plan, reason); });
+    } catch (const CudaError& error) {
+      if (is_sticky(cudaPeekAtLastError())) throw;
+      cudaGetLastError();
+      reason = error.what();
+      fused.emplace();
+    }
+    if (*fused) return &*fused;
+    if (epilogue.bias && !std::exchange(told_, true)) {
+      memory::log_info(
+          fmt::format("[cudnn] bias and relu have kernels of their own behind {} for {}, and maybe behind "
+                      "others: {}",
+                      call.plan.engine, describe(query), reason));
+    }
+    return nullptr;
   }
 
   Built& build(const ConvCall& call) {
     const ConvQuery query{call.problem, call.pass, call.layout};
-    Descriptor plan = session_->plan(query, call.plan.engine);
-    const auto workspace = plan.get<std::int64_t>(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, "a plan's workspace");
+    ExecutionPlan plan = session_->plan(query, call.plan.engine);
+    const memory::Bytes workspace = plan.workspace();
     if (workspace > call.plan.workspace) {
       throw CudaError(
           fmt::format("[cudnn] engine {} for {} wants a workspace of {} bytes on this device, and {} were "
@@ -85,6 +119,7 @@ class CudnnRunner final : public ConvRunner {
   std::mutex mutex_;  // a session is one thread's at a time
   std::unique_ptr<Session> session_;
   std::deque<Built> plans_;
+  bool told_ = false;  ///< that something is not fused
 };
 
 }  // namespace

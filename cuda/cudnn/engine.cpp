@@ -142,14 +142,14 @@ Descriptor new_plan(const Descriptor& config, const Target& target) {
   return plan;
 }
 
-Descriptor execution_plan(const ConvQuery& query, std::string_view name, const Target& target) {
+ExecutionPlan execution_plan(const ConvQuery& query, std::string_view name, const Target& target) {
   const EngineName wanted = parse(name);
   const std::string what = fmt::format("engine {} for {}", name, describe(query));
   std::string refusal;
-  const std::optional<Descriptor> graph = conv_graph(query, refusal, target.handle());
+  std::optional<Descriptor> graph = conv_graph(query, refusal, target.handle());
   if (!graph) throw CudaError(fmt::format("[cudnn] {}: {}", what, refusal));
-  const Descriptor engine = engine_of(*graph, wanted.number, target, what.c_str());
-  const std::vector<Descriptor> knobs = choices(wanted.knobs);
+  Descriptor engine = engine_of(*graph, wanted.number, target, what.c_str());
+  std::vector<Descriptor> knobs = choices(wanted.knobs);
   std::vector<cudnnBackendDescriptor_t> handles;
   for (const Descriptor& knob : knobs) handles.push_back(knob.handle());
   Descriptor config(CUDNN_BACKEND_ENGINECFG_DESCRIPTOR);
@@ -159,18 +159,20 @@ Descriptor execution_plan(const ConvQuery& query, std::string_view name, const T
   config.finalize(what.c_str());
   Descriptor plan = new_plan(config, target);
   plan.finalize(what.c_str());
-  return plan;
+  ExecutionPlan made{.parts = std::move(knobs), .plan = std::move(plan)};
+  for (Descriptor* part : {&*graph, &engine, &config}) made.parts.push_back(std::move(*part));
+  return made;
 }
 
 std::optional<FusedPlan> fused_plan(const ConvQuery& query, const ConvEpilogue& epilogue, std::string_view name,
                                     memory::Bytes workspace, const Target& target, std::string& reason) {
   const std::optional<Descriptor> plain = conv_graph(query, reason, target.handle());
-  const std::optional<Descriptor> graph = conv_graph(query, reason, target.handle(), epilogue);
+  std::optional<Descriptor> graph = conv_graph(query, reason, target.handle(), epilogue);
   if (!plain || !graph) return std::nullopt;
   const PlanNotes notes = notes_of(engine_of(*plain, parse(name).number, target, "the engine that was decided on"));
   const memory::Bytes room = memory::round_up(workspace, memory::kMinBlock);
   reason.clear();
-  for (const Descriptor& config : ranked_engines(*graph, target, reason)) {
+  for (Descriptor& config : ranked_engines(*graph, target, reason)) {
     RankedEngine engine = look_at(config);
     if (!(engine.notes == notes) || knobs_of(engine.name) != knobs_of(name)) continue;
     Descriptor plan = new_plan(config, target);
@@ -180,7 +182,11 @@ std::optional<FusedPlan> fused_plan(const ConvQuery& query, const ConvEpilogue& 
       continue;
     }
     const auto wanted = plan.get<std::int64_t>(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, "a plan's workspace");
-    if (wanted <= room) return FusedPlan{std::move(engine), wanted, std::move(plan)};
+    if (wanted <= room) {
+      FusedPlan found{std::move(engine), wanted, {.parts = {}, .plan = std::move(plan)}};
+      for (Descriptor* part : {&*graph, &config}) found.plan.parts.push_back(std::move(*part));
+      return found;
+    }
     reason = fmt::format("{} wants {} bytes of workspace, and {} were decided on", engine.name, wanted, workspace);
   }
   if (reason.empty()) reason = "the library ranks no such engine";

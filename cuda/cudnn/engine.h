@@ -52,16 +52,26 @@ RankedEngine look_at(const Descriptor& config);
 /// The plan of an engine with its knobs; not finalized.
 Descriptor new_plan(const Descriptor& config, const Target& target);
 
+/// A plan that can run, and what it was made of, which lives as long.
+struct ExecutionPlan {
+  std::vector<Descriptor> parts;
+  Descriptor plan;
+
+  memory::Bytes workspace() const {
+    return plan.get<std::int64_t>(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, "a plan's workspace");
+  }
+};
+
 /// The plan by which the engine of that name solves a pass. Throws CudaError with the library's words if it does not
 /// take the engine, or the name is none.
-Descriptor execution_plan(const ConvQuery& query, std::string_view engine, const Target& target);
+ExecutionPlan execution_plan(const ConvQuery& query, std::string_view engine, const Target& target);
 
 /// The plan of the same kernel with something behind its sums: the engine may have another number, its knobs and its
 /// notes are those of `engine`. Within the blocks of `workspace` bytes. None, and why, where the library ranks none.
 struct FusedPlan {
   RankedEngine engine;
   memory::Bytes workspace = 0;
-  Descriptor plan;
+  ExecutionPlan plan;
 };
 std::optional<FusedPlan> fused_plan(const ConvQuery& query, const ConvEpilogue& epilogue, std::string_view engine,
                                     memory::Bytes workspace, const Target& target, std::string& reason);

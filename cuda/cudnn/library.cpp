@@ -81,6 +81,11 @@ const CudnnLibrary& cudnn_library() {
   return library;
 }
 
+std::mutex& cudnn_turn() {
+  static std::mutex turn;
+  return turn;
+}
+
 std::string cudnn_text(const CudnnLibrary& library, cudnnStatus_t status) {
   char message[1024] = "";
   library.get_last_error_string(message, sizeof message);

@@ -2,6 +2,7 @@
 // Private: the only headers that include cuDNN's are those of this folder.
 #pragma once
 
+#include <mutex>
 #include <string>
 
 #include <cudnn_graph.h>
@@ -33,6 +34,9 @@ struct CudnnLibrary {
 /// The library of this process. Where it is looked for: in CUDNN_ROOT, its lib and lib64 if that variable is set; else
 /// where the system finds libraries, then where the build found cuDNN's headers, then in /usr/local/cuda.
 const CudnnLibrary& cudnn_library();
+
+/// One thread at a time ranks engines and builds plans: the library loads its parts while it does.
+std::mutex& cudnn_turn();
 
 /// "CUDNN_STATUS_BAD_PARAM: what the library adds".
 std::string cudnn_text(const CudnnLibrary& library, cudnnStatus_t status);

@@ -16,11 +16,8 @@ namespace {
 /// Older cards get the library's fallback engines only, which is not what it would take on them.
 constexpr int kOldestCapability = 75;
 
-/// One thread at a time: the library loads its parts while it answers.
-std::mutex turn;
-
 EnginePlan build(std::size_t rank, const Descriptor& config, const Descriptor& device) {
-  const std::lock_guard lock(turn);
+  const std::lock_guard lock(cudnn_turn());
   RankedEngine engine = look_at(config);
   EnginePlan plan;
   plan.rank = static_cast<int>(rank);
@@ -57,7 +54,7 @@ class CudnnPlanner final : public ConvPlanner {
   RankedPlans rank(const ConvQuery& query) override {
     std::string refusal = is_empty(query.problem) ? "an operand is empty" : size_obstacle(query.problem);
     if (!refusal.empty()) return RankedPlans(refusal);
-    const std::lock_guard lock(turn);
+    const std::lock_guard lock(cudnn_turn());
     const std::optional<Descriptor> graph = conv_graph(query, refusal);
     if (!graph) return RankedPlans(refusal);
     auto configs = std::make_shared<const std::vector<Descriptor>>(ranked_engines(*graph, Target(*device_), refusal));
@@ -69,7 +66,7 @@ class CudnnPlanner final : public ConvPlanner {
   }
 
   EnginePlan plan(const ConvQuery& query, std::string_view engine) override {
-    const std::lock_guard lock(turn);
+    const std::lock_guard lock(cudnn_turn());
     try {
       EnginePlan plan;
       plan.workspace = workspace_of(query, engine);
@@ -81,7 +78,7 @@ class CudnnPlanner final : public ConvPlanner {
   }
 
   EnginePlan fused(const ConvQuery& query, const ConvEpilogue& epilogue, std::string_view engine) override {
-    const std::lock_guard lock(turn);
+    const std::lock_guard lock(cudnn_turn());
     try {
       std::string reason;
       const memory::Bytes workspace = workspace_of(query, engine);
@@ -99,8 +96,7 @@ class CudnnPlanner final : public ConvPlanner {
 
  private:
   memory::Bytes workspace_of(const ConvQuery& query, std::string_view engine) const {
-    return execution_plan(query, engine, Target(*device_))
-        .get<std::int64_t>(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, "a plan's workspace");
+    return execution_plan(query, engine, Target(*device_)).workspace();
   }
 
   std::shared_ptr<const Descriptor> device_;

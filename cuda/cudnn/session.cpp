@@ -42,28 +42,26 @@ Session::Session(int device) : device_((usable_library(), device_descriptor(prop
 
 Session::~Session() { cudnn_library().destroy(handle_); }
 
-Descriptor Session::plan(const ConvQuery& query, std::string_view engine) const {
+ExecutionPlan Session::plan(const ConvQuery& query, std::string_view engine) const {
+  const std::lock_guard lock(cudnn_turn());
   try {
     return execution_plan(query, engine, Target(handle_));
   } catch (const CudaError&) {
+    cudaGetLastError();  // what the library met is no error of the next call
     // As it was decided on: from the description of the device. What the library says against that is what counts.
     return execution_plan(query, engine, Target(device_));
   }
 }
 
-std::optional<Descriptor> Session::fused(const ConvQuery& query, const ConvEpilogue& epilogue,
-                                         const ConvPlan& plan) const {
-  std::string reason;
-  try {
-    auto found = fused_plan(query, epilogue, plan.engine, plan.workspace, Target(handle_), reason);
-    if (found) return std::move(found->plan);
-  } catch (const CudaError&) {
-    // The kernel by itself does as well: what follows it is then a kernel of its own.
-  }
-  return std::nullopt;
+std::optional<ExecutionPlan> Session::fused(const ConvQuery& query, const ConvEpilogue& epilogue, const ConvPlan& plan,
+                                            std::string& reason) const {
+  const std::lock_guard lock(cudnn_turn());
+  auto found = fused_plan(query, epilogue, plan.engine, plan.workspace, Target(handle_), reason);
+  if (!found) return std::nullopt;
+  return std::move(found->plan);
 }
 
-void Session::run(cudaStream_t stream, const Descriptor& plan, const Operands& operands) {
+void Session::run(cudaStream_t stream, const ExecutionPlan& plan, const Operands& operands) {
   const CudnnLibrary& library = cudnn_library();
   if (stream != stream_) {
     check_cudnn(library, library.set_stream(handle_, stream), "choosing cuDNN's stream");
@@ -78,7 +76,7 @@ void Session::run(cudaStream_t stream, const Descriptor& plan, const Operands& o
   pack.set_addresses(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, std::span<void* const>(pointers, count), "the operands");
   pack.set_addresses(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, std::span(&operands.workspace, 1), "the workspace");
   pack.finalize("a convolution's operands");
-  check_cudnn(library, library.execute(handle_, plan.handle(), pack.handle()), "running a convolution");
+  check_cudnn(library, library.execute(handle_, plan.plan.handle(), pack.handle()), "running a convolution");
 }
 
 }  // namespace mnemo::cuda

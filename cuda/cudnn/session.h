@@ -7,7 +7,7 @@
 #include <cuda_runtime_api.h>
 
 #include <mnemo/core/planning/conv_query.h>
-#include <mnemo/cuda/cudnn/descriptor.h>
+#include <mnemo/cuda/cudnn/engine.h>
 
 namespace mnemo::cuda {
 
@@ -30,11 +30,12 @@ class Session {
   Session& operator=(const Session&) = delete;
 
   /// The plan by which an engine solves a pass on this device. Throws CudaError if the library does not take it.
-  Descriptor plan(const ConvQuery& query, std::string_view engine) const;
-  /// The same kernel with something behind its sums, or none (see fused_plan).
-  std::optional<Descriptor> fused(const ConvQuery& query, const ConvEpilogue& epilogue, const ConvPlan& plan) const;
+  ExecutionPlan plan(const ConvQuery& query, std::string_view engine) const;
+  /// The same kernel with something behind its sums, or none and why (see fused_plan).
+  std::optional<ExecutionPlan> fused(const ConvQuery& query, const ConvEpilogue& epilogue, const ConvPlan& plan,
+                                     std::string& reason) const;
   /// Queues the plan in the stream.
-  void run(cudaStream_t stream, const Descriptor& plan, const Operands& operands);
+  void run(cudaStream_t stream, const ExecutionPlan& plan, const Operands& operands);
 
  private:
   Descriptor device_;

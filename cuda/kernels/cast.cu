@@ -100,9 +100,12 @@ bool run_common(const CudaBackend& backend, const Array& from, const Array& to) 
 void copy_cast(const CudaBackend& backend, const Array& from, const Array& to) {
   const Index<2> index({&to, &from});
   if (index.is_flat() && is_aligned(from) && is_aligned(to) && run_common(backend, from, to)) return;
-  launch(backend, blocks_for(backend, index.count), kThreads,
-         is_floating(from.dtype()) ? cast_any<double> : cast_any<std::int64_t>, index,
-         static_cast<const void*>(first_byte(from)), from.dtype(), static_cast<void*>(first_byte(to)), to.dtype());
+  const auto in_float = [](DType dtype) { return dtype == DType::float32 || is_half(dtype); };
+  auto* const kernel = in_float(from.dtype()) && in_float(to.dtype()) ? cast_any<float>
+                       : is_floating(from.dtype())                    ? cast_any<double>
+                                                                      : cast_any<std::int64_t>;
+  launch(backend, blocks_for(backend, index.count), kThreads, kernel, index, static_cast<const void*>(first_byte(from)),
+         from.dtype(), static_cast<void*>(first_byte(to)), to.dtype());
 }
 
 }  // namespace mnemo::cuda

@@ -117,7 +117,7 @@ __global__ void __launch_bounds__(kThreads) copy_tiles(Transposition t, const Fr
     std::int64_t at[2];
     t.batch.offsets(batch, at);
     // All that a thread reads of a tile is on the way before the first of it is put down.
-    Unit units[kSide / kDown][kSide / kWarp];
+    Unit units[kSide / kDown][kSide / kWarp] = {};
     const From* const source = from + at[1] + (column0 + y) * t.from_column + row0 + lane;
     MNEMO_UNROLL
     for (int i = 0; i < kSide / kDown; ++i) {

@@ -21,6 +21,8 @@ struct Entry {
 };
 using Table = Slots<Entry, 56>;  // with the rest a little less than the 4096 bytes that every driver takes
 
+static_assert(sizeof(Table) + sizeof(Step) + sizeof(AdamNumbers<double>) <= 4096);
+
 /// Calls body(zero of the half type).
 template <class Body>
 __device__ void visit_half(DType dtype, const Body& body) {

@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <limits>
 
 #include <mnemo/core/families.h>
 
@@ -127,5 +128,27 @@ TEST_CASE("cuda: own convolutions give the same bits in every run") {
   for (const auto pass : {ConvPass::forward, ConvPass::data_gradient, ConvPass::weight_gradient}) {
     const auto run = [&] { return computed(p, pass, ConvPolicy::Choice::direct, ConvLayout::contiguous, o).to("cpu"); };
     CHECK(same_bits(run(), run()));
+  }
+}
+
+TEST_CASE("cuda: a convolution's relu lets NaN and infinity pass, whoever does it") {
+  if (!cuda_device()) return;
+  const Device cuda = *cuda_device();
+  for (const DType dtype : {DType::float32, DType::bfloat16}) {
+    std::vector<double> numbers(16, -1);
+    numbers[3] = std::numeric_limits<double>::quiet_NaN();
+    numbers[5] = std::numeric_limits<double>::infinity();
+    numbers[7] = 2;
+    const Array x = Array::from<double>(numbers, {1, 1, 4, 4}, "cpu").to(dtype).to(cuda);
+    const Array w = full(Shape{8, 1, 1, 1}, 1, dtype, cuda), bias = full(Shape{8}, 0.5, dtype, cuda);
+    const Array y = conv(conv_problem("conv2d", x, w, bias, 2, {}), x, w, bias, true).contiguous();
+    const auto values = y.values<double>();
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      CAPTURE(i);
+      if (i % 16 == 3)
+        CHECK(std::isnan(values[i]));
+      else
+        CHECK(values[i] == (i % 16 == 5 ? std::numeric_limits<double>::infinity() : i % 16 == 7 ? 2.5 : 0));
+    }
   }
 }
