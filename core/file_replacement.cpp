@@ -11,6 +11,9 @@ namespace mnemo {
 namespace fs = std::filesystem;
 
 FileReplacement::FileReplacement(fs::path path) : path_(std::move(path)) {
+  std::error_code error;
+  // A link stays, and what it points to is replaced.
+  if (fs::is_symlink(path_, error)) path_ = fs::weakly_canonical(path_, error);
   std::random_device random;
   written_ = path_.parent_path() / fmt::format(".{}.{:08x}{:08x}", path_.filename().string(), random(), random());
   errno = 0;

@@ -62,7 +62,7 @@ Bytes SimpleConvFormula::step_peak() const {
       at_fc + results + block_bytes(batch_ * 10) + half2 + block_bytes(10 * features()) +
           product_workspace(10, features(), batch_),
       at_conv2 + half1 + workspace(32, 64, pooled1_, ConvPass::data_gradient),
-      at_conv2 + half1 + conv2_parameters() + workspace(32, 64, pooled1_, ConvPass::weight_gradient),
+      at_conv2 + half1 + block_bytes(64 * 32 * 3 * 3) + workspace(32, 64, pooled1_, ConvPass::weight_gradient),
       backward + conv2_parameters() + saved1 + half1 + plane1,  // pool1, backward: from its gradient to relu1's
       backward + conv2_parameters() + plane1 + conv1_parameters() + workspace(3, 32, size_, ConvPass::weight_gradient),
   });

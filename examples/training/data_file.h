@@ -28,7 +28,6 @@ class DataFile {
   models::Batch next(std::int64_t batch_size, DType dtype);
 
  private:
-  const TensorEntry* entry(const std::string& name) const;
   void check_input(const models::Spec& spec) const;
   void check_target(const models::Spec& spec) const;
   Tensor take(const TensorEntry& entry, std::int64_t batch_size, DType dtype);
