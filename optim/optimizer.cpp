@@ -182,12 +182,12 @@ void Optimizer::refresh_masters(std::span<const std::size_t> which) {
 }
 
 void Optimizer::mark_changed(std::span<const std::size_t> which) {
-  std::vector<std::size_t> current;
-  for (std::size_t i = 0; master_weights_ && i < states_.size(); ++i) {
-    if (states_[i].master.defined() && !is_stale(i)) current.push_back(i);
-  }
+  // Nothing is allocated here: a step that has begun cannot fail.
+  for (std::size_t i = 0; master_weights_ && i < states_.size(); ++i) states_[i].is_current = !is_stale(i);
   for (const std::size_t i : which) parameters_[i].array().storage()->changed_in_place();
-  for (const std::size_t i : current) states_[i].version = parameters_[i].array().storage()->version();
+  for (std::size_t i = 0; master_weights_ && i < states_.size(); ++i) {
+    if (states_[i].is_current) states_[i].version = parameters_[i].array().storage()->version();
+  }
 }
 
 void Optimizer::step() { step(Scaling{}); }
@@ -243,9 +243,9 @@ void Optimizer::step(std::span<const std::size_t> which, const Scaling& scaling)
   for (auto& [key, pass] : passes) {
     if (capture != nullptr) pass.later = record_in(*capture, pass.which, key.second);
   }
-  // All memory is there: nothing fails from here on.
-  made.keep();
+  // All memory is there: nothing fails behind this.
   if (capture == nullptr) refresh_masters(which);  // what is recorded has been rehearsed just before
+  made.keep();
   for (const auto& [key, pass] : passes) {
     UpdateCall update = call(key.second);
     update.lr = lr_;
@@ -257,10 +257,8 @@ void Optimizer::step(std::span<const std::size_t> which, const Scaling& scaling)
       update.rate = rate_;
     }
     key.first->update(update, pass.slots);
+    mark_changed(pass.which);
   }
-  std::vector<std::size_t> changed;
-  for (const auto& [key, pass] : passes) changed.insert(changed.end(), pass.which.begin(), pass.which.end());
-  mark_changed(changed);
   for (const std::size_t i : which) {
     if (gradients[i].defined()) ++states_[i].steps;
   }

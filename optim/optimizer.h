@@ -64,6 +64,7 @@ class Optimizer {
   struct State {
     Array first, second, first_largest, second_largest;
     Array master;               ///< the float32 copy of a half parameter
+    bool is_current = false;    ///< while a change is counted: whether the copy was the same before
     std::uint32_t version = 0;  ///< of the parameter's storage, when the copy was last the same
     std::int64_t steps = 0;     ///< the skipped ones counted
     Array skipped;              ///< on the device, once a scaled step was asked for; see UpdateSlot
