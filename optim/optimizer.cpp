@@ -244,7 +244,7 @@ void Optimizer::step(std::span<const std::size_t> which, const Scaling& scaling)
     if (capture != nullptr) pass.later = record_in(*capture, pass.which, key.second);
   }
   // All memory is there: nothing fails behind this.
-  if (capture == nullptr) refresh_masters(which);  // what is recorded has been rehearsed just before
+  if (capture == nullptr) refresh_masters(which);  // else when it is repeated
   made.keep();
   for (const auto& [key, pass] : passes) {
     UpdateCall update = call(key.second);
