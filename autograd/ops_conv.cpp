@@ -18,8 +18,9 @@ void give_gradients(Backward& back, Kept& kept, const Array& g) {
   const auto data = [&] {
     if (back.needs(0)) back.give(0, conv_data_gradient(kept.problem, g, kept.weight.get()));
   };
-  // An input that was brought back goes before its gradient, of the same size, comes. One that is there anyway comes
-  // last: the gradient of the weight, which stays, would take a piece out of the memory that fits the larger one.
+  // An input that was brought back goes before its gradient, of the same size, comes; but for a residual block's, which
+  // its own gradient needs still. Where the input is there anyway its gradient comes first: that of the weight, which
+  // stays, would take a piece out of the memory that fits the larger one.
   const bool goes = back.is_last() && kept.x.is_restored();
   if (!goes) data();
   if (back.needs(1)) back.give(1, conv_weight_gradient(kept.problem, kept.x.get(), g));

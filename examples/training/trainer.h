@@ -80,8 +80,8 @@ class Trainer {
   Trainer(const models::Spec& spec, Rule rule, DType dtype = DType::float32)
       : Trainer(spec, TrainerOptions{.rule = rule, .dtype = dtype}) {}
 
-  /// One step on random data, or what `draw_from` was given: new input, forward, backward (`accumulate` times), update. Peaks are counted from its
-  /// beginning. Without training a regression computes no loss.
+  /// One step on random data, or what `draw_from` was given: new input, forward, backward (`accumulate` times), update.
+  /// Peaks are counted from its beginning. Without training a regression computes no loss.
   StepReport step(std::int64_t batch_size, std::int64_t edge);
 
   /// From now on the model runs by this plan of its stages; nothing: by its own forward.
@@ -113,7 +113,7 @@ class Trainer {
   std::unique_ptr<models::Model> model_;
   std::optional<CheckpointPlan> plan_;
   std::function<models::Batch(std::int64_t)> data_;  ///< empty: random numbers
-  std::unique_ptr<optim::Optimizer> optimizer_;  ///< null for Rule::nothing
+  std::unique_ptr<optim::Optimizer> optimizer_;      ///< null for Rule::nothing
   std::optional<optim::GradScaler> scaler_;
   std::optional<optim::StepInBackward> in_backward_;
   nn::Parts parts_;

@@ -69,8 +69,8 @@ TEST_CASE("every lab agrees with its arithmetic on every kind of device") {
 }
 
 TEST_CASE("the batch-size lab's peak where convolutions have no workspace, on paper") {
-  // SimpleConv with Adam, batch 8, in blocks of 512 bytes: most is held when pool1's gradient becomes relu1's. A product's
-  // workspace, of some KiB, is no part of it.
+  // SimpleConv with Adam, batch 8, in blocks of 512 bytes: most is held when pool1's gradient becomes relu1's. A
+  // product's workspace, of some KiB, is no part of it.
   const std::int64_t parameters = 3584 + 512 + 73728 + 512 + 64000 + 512, images = 8 * 3 * 28 * 28 * 4 + 512;
   const std::int64_t plane = 8 * 32 * 26 * 26 * 4, kept = plane + blocks(8 * 32 * 13 * 13);  // conv1's; by relu1, pool1
   const std::int64_t gradients = 73728 + 512 + 64000 + 512 + 8 * 32 * 13 * 13 * 4 + plane;

@@ -160,8 +160,8 @@ TEST_CASE(
   // U-Net, 2 volumes: both of each of the five pairs.
   expected = 2 * 2 * (2 * 16 * 32 * 32 * 32 + 2 * 32 * 16 * 16 * 16 + 64 * 8 * 8 * 8);
   CHECK(difference("unet3d") == 4 * expected);
-  // VGG-16, one image: five relus stand before a pool; bits come in blocks of 512 bytes. Two of the linear layers' relus are kept by dropout's input and
-  // by the next layer, as before.
+  // VGG-16, one image: five relus stand before a pool; bits come in blocks of 512 bytes. Two of the linear layers'
+  // relus are kept by dropout's input and by the next layer, as before.
   expected = 0;
   for (const std::int64_t stage : {64 * 224 * 224, 128 * 112 * 112, 256 * 56 * 56, 512 * 28 * 28, 512 * 14 * 14})
     expected += 4 * stage - (stage / 8 + 511) / 512 * 512;

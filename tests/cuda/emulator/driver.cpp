@@ -79,15 +79,14 @@ CUresult cuGetErrorString(CUresult, const char** text) {
 
 cudaError_t cudaGetDriverEntryPointByVersion(const char* symbol, void** function, unsigned, unsigned long long,
                                              cudaDriverEntryPointQueryResult* result) {
-  const std::pair<const char*, void*> known[] = {
-      {"cuMemAddressReserve", reinterpret_cast<void*>(&cuMemAddressReserve)},
-      {"cuMemAddressFree", reinterpret_cast<void*>(&cuMemAddressFree)},
-      {"cuMemCreate", reinterpret_cast<void*>(&cuMemCreate)},
-      {"cuMemRelease", reinterpret_cast<void*>(&cuMemRelease)},
-      {"cuMemMap", reinterpret_cast<void*>(&cuMemMap)},
-      {"cuMemUnmap", reinterpret_cast<void*>(&cuMemUnmap)},
-      {"cuMemSetAccess", reinterpret_cast<void*>(&cuMemSetAccess)},
-      {"cuGetErrorString", reinterpret_cast<void*>(&cuGetErrorString)}};
+  const std::pair<const char*, void*> known[] = {{"cuMemAddressReserve", reinterpret_cast<void*>(&cuMemAddressReserve)},
+                                                 {"cuMemAddressFree", reinterpret_cast<void*>(&cuMemAddressFree)},
+                                                 {"cuMemCreate", reinterpret_cast<void*>(&cuMemCreate)},
+                                                 {"cuMemRelease", reinterpret_cast<void*>(&cuMemRelease)},
+                                                 {"cuMemMap", reinterpret_cast<void*>(&cuMemMap)},
+                                                 {"cuMemUnmap", reinterpret_cast<void*>(&cuMemUnmap)},
+                                                 {"cuMemSetAccess", reinterpret_cast<void*>(&cuMemSetAccess)},
+                                                 {"cuGetErrorString", reinterpret_cast<void*>(&cuGetErrorString)}};
   *result = cudaDriverEntryPointSymbolNotFound;
   for (const auto& [name, address] : known) {
     if (std::string_view(symbol) != name) continue;
