@@ -17,11 +17,11 @@ struct Segment;
 /// A contiguous piece of one segment. Owned by its CachingAllocator; a caller holds a pointer between `malloc` and
 /// `free`.
 struct Block {
-  std::byte* data = nullptr;  ///< where it begins; not to be dereferenced on a virtual device
-  Bytes size = 0;             ///< bytes that it occupies, at least `requested`
-  Bytes requested = 0;        ///< bytes that the caller asked for
-  std::uint64_t position =
-      0;  ///< address with segments laid end to end in the order of their making: the same on every device
+  std::byte* data = nullptr;   ///< where it begins; not to be dereferenced on a virtual device
+  Bytes size = 0;              ///< bytes that it occupies, at least `requested`
+  Bytes requested = 0;         ///< bytes that the caller asked for
+  std::uint64_t position = 0;  ///< address with segments laid end to end in the order of their making, or as the source
+                               ///< places them: the same on every device
   StreamId stream = 0;  ///< the stream whose request created its segment
   Pool* pool = nullptr;
   Segment* segment = nullptr;

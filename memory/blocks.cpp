@@ -1,7 +1,9 @@
 // Blocks and segments as a data structure: making, cutting and joining, with no thought of statistics.
 #include <mnemo/memory/state.h>
 
+#include <algorithm>
 #include <cassert>
+#include <iterator>
 
 namespace mnemo::memory {
 
@@ -30,11 +32,22 @@ void CachingAllocator::State::recycle(Block* block) {
   spare_blocks_.push_back(block);
 }
 
-/// Takes the segment in, at the next position, with one block that covers it; the block is in no set yet.
+/// Where the source wants the segment, unless another one is there; else behind all that ever were.
+std::uint64_t CachingAllocator::State::position_of(const Segment& segment) const {
+  const std::optional<std::uint64_t> wanted = source->place(segment.data);
+  if (!wanted) return next_position_;
+  const auto end = [](std::uint64_t begin, const Segment& one) { return begin + static_cast<std::uint64_t>(one.size); };
+  const auto above = segments_.upper_bound(*wanted);
+  const bool free = (above == segments_.end() || end(*wanted, segment) <= above->first) &&
+                    (above == segments_.begin() || end(std::prev(above)->first, std::prev(above)->second) <= *wanted);
+  return free ? *wanted : next_position_;
+}
+
+/// Takes the segment in, at its position, with one block that covers it; the block is in no set yet.
 Block* CachingAllocator::State::add_segment(Segment segment) {
-  segment.position = next_position_;
+  segment.position = position_of(segment);
   Segment& place = segments_.emplace(segment.position, segment).first->second;
-  next_position_ += static_cast<std::uint64_t>(segment.size);
+  next_position_ = std::max(next_position_, segment.position + static_cast<std::uint64_t>(segment.size));
   Block* block = make_block();
   place.first = block;
   block->data = segment.data;

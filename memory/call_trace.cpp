@@ -110,6 +110,7 @@ class CallReader {
     for (const auto& entry : state.segments()) {
       const std::uint64_t begin = entry.first;
       const LiveSegment& segment = entry.second;
+      trace_.segments.push_back({segment.size, begin});
       const std::uint64_t end = begin + static_cast<std::uint64_t>(segment.size);
       const bool touched = block != state.blocks().end() && block->first < end;
       const bool small = segment.size == kSmallSegment || (touched && block->second.size <= kSmallLimit);
@@ -159,6 +160,7 @@ class CallReader {
       case EventKind::segment_alloc:
         finish_free(false);
         group_.obtained += event.size;
+        trace_.segments.push_back({event.size, event.position});
         return;
       case EventKind::alloc:
       case EventKind::oom:

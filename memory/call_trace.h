@@ -38,6 +38,12 @@ struct CallTrace {
   struct Totals {
     Bytes allocated = 0;
     Bytes reserved = 0;
+    bool operator==(const Totals&) const = default;
+  };
+  /// A segment and where it lay among the others.
+  struct Segment {
+    Bytes size = 0;
+    std::uint64_t position = 0;
   };
   /// A part of a step; it ends where the next one begins.
   struct Stretch {
@@ -63,6 +69,7 @@ struct CallTrace {
   /// The same in segments as they were, with what was free in them: by the sizes of blocks, so that options which round
   /// or which limit splitting must not be on.
   std::vector<Call> segments_before;
+  std::vector<Segment> segments;  ///< in the order in which they were obtained, those from before the trace first
 
   /// What the allocator was, as far as the file says it.
   AllocatorConfig config() const;

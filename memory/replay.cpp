@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <istream>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include <fmt/format.h>
@@ -16,14 +17,33 @@ namespace {
 
 using Kind = Call::Kind;
 
-/// A virtual device of which each event can be said to be done.
+/// A virtual device of which each event can be said to be done, and whose segments can be placed as others were.
 class ReplaySource final : public Source {
  public:
   ReplaySource(Bytes capacity, Bytes context) : device_(capacity, context) {}
 
-  std::byte* allocate(Bytes bytes) override { return device_.allocate(bytes); }
+  /// Segments are placed as those in `places`, one after the other, until one is obtained that is not in turn.
+  void follow(const std::vector<CallTrace::Segment>& places) {
+    next_ = places.begin();
+    end_ = places.end();
+  }
+
+  std::byte* allocate(Bytes bytes) override {
+    std::byte* segment = device_.allocate(bytes);
+    place_.reset();
+    if (segment == nullptr || next_ == end_) return segment;
+    if (next_->size == bytes)
+      place_ = (next_++)->position;
+    else
+      next_ = end_;
+    return segment;
+  }
+  std::optional<std::uint64_t> place(const std::byte*) const override { return place_; }
   void free(std::byte* segment, Bytes bytes) noexcept override { device_.free(segment, bytes); }
-  std::byte* reserve_range(Bytes bytes) override { return device_.reserve_range(bytes); }
+  std::byte* reserve_range(Bytes bytes) override {
+    place_.reset();
+    return device_.reserve_range(bytes);
+  }
   void release_range(std::byte* range, Bytes bytes) noexcept override { device_.release_range(range, bytes); }
   bool map(std::byte* address, Bytes bytes) override { return device_.map(address, bytes); }
   void unmap(std::byte* address, Bytes bytes) noexcept override { device_.unmap(address, bytes); }
@@ -45,6 +65,8 @@ class ReplaySource final : public Source {
 
  private:
   VirtualSource device_;
+  std::vector<CallTrace::Segment>::const_iterator next_{}, end_{};
+  std::optional<std::uint64_t> place_;  // of the latest segment
   EventId latest_ = 0;
   std::vector<bool> done_;
 };
@@ -69,7 +91,9 @@ class Replay {
         options_(options),
         source_(new ReplaySource(options.capacity, options.context)),
         allocator_(std::unique_ptr<Source>(source_), options.config, "virtual device"),
-        places_(trace.blocks) {}
+        places_(trace.blocks) {
+    if (options.ties == Ties::address) source_->follow(trace.segments);
+  }
 
   ReplayResult run() {
     const TagKeeper keeper;
@@ -217,6 +241,23 @@ class Replay {
 }  // namespace
 
 ReplayResult replay(const CallTrace& trace, const ReplayOptions& options) { return Replay(trace, options).run(); }
+
+Ties ties_of(const CallTrace& trace) {
+  const auto agreed = [&](Ties ties) {
+    const ReplayResult result = replay(trace, {.config = trace.config(),
+                                               .capacity = trace.capacity(),
+                                               .context = trace.context(),
+                                               .rebuild_cache = true,
+                                               .totals = true,
+                                               .ties = ties});
+    std::size_t calls = 0;
+    while (calls < trace.totals.size() && result.events[calls] == trace.totals[calls]) ++calls;
+    return calls;
+  };
+  if (trace.totals.empty() || trace.segments.empty()) return Ties::age;
+  const std::size_t by_age = agreed(Ties::age);
+  return by_age < trace.totals.size() && agreed(Ties::address) > by_age ? Ties::address : Ties::age;
+}
 
 ReplayResult replay(std::istream& trace, const std::string& name, const AllocatorConfig& config, Bytes capacity) {
   return replay(read_calls(trace, name), {.config = config, .capacity = capacity, .totals = true});

@@ -12,13 +12,18 @@
 
 namespace mnemo::memory {
 
+/// By what an allocator chooses among free blocks of equal size: the age of their segments, as mnemo's does and
+/// PyTorch's 2.15, or their addresses, as PyTorch's 2.11.
+enum class Ties { age, address };
+
 struct ReplayOptions {
   AllocatorConfig config = {};
   Bytes capacity = 0;          ///< of the device; 0: unlimited
   Bytes context = 0;           ///< of it, what is taken from the start
   bool rebuild_cache = false;  ///< a trace from the middle begins with its segments as they were, not with blocks alone
   bool totals = false;         ///< fill in ReplayResult::events
-  bool stop_when_full = false;                       ///< at the first request that fails
+  bool stop_when_full = false;  ///< at the first request that fails
+  Ties ties = Ties::age;  ///< by address: segments lie where the trace has them, for as long as the same are obtained
   std::size_t calls = static_cast<std::size_t>(-1);  ///< that many calls at most
   std::string record = {};                           ///< a file for a recording of it, tags included; none if empty
 };
@@ -50,6 +55,10 @@ struct ReplayResult {
 /// Throws FileError with the trace's name and line for a call that nobody can make (a second free), and for a recording
 /// that cannot be written.
 ReplayResult replay(const CallTrace& trace, const ReplayOptions& options);
+
+/// By which rule the allocator that made the trace chose, as far as that shows: address if the totals of a replay under
+/// the trace's own options are then for longer, or always, those that were recorded.
+Ties ties_of(const CallTrace& trace);
 
 /// Reads a trace of text (see read_calls) and replays it on a virtual device of `capacity` bytes (0: unlimited), with
 /// the totals after every operation.

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include <mnemo/memory/bytes.h>
 
@@ -25,6 +26,9 @@ class Source {
   /// A new segment of `bytes`, or nullptr when the device has no room for it.
   virtual std::byte* allocate(Bytes bytes) = 0;
   virtual void free(std::byte* segment, Bytes bytes) noexcept = 0;
+  /// Where the segment that was just allocated stands among the others when equal free blocks are chosen from: its
+  /// Block::position. By default behind all earlier ones.
+  virtual std::optional<std::uint64_t> place(const std::byte* /*segment*/) const { return std::nullopt; }
 
   /// An address range without memory behind it; nullptr where the source has no virtual addressing.
   virtual std::byte* reserve_range(Bytes bytes) = 0;

@@ -91,6 +91,7 @@ class CachingAllocator::State {
   void provide(std::size_t blocks);
   Block* make_block();
   void recycle(Block* block);
+  std::uint64_t position_of(const Segment& segment) const;
   Block* add_segment(Segment segment);
   void remove_segment(const Segment& segment);
   Block* split_off(Block* block, Bytes size);
@@ -132,8 +133,8 @@ class CachingAllocator::State {
 
   std::set<StreamId> kept_;                    // streams whose segments stay
   std::map<std::uint64_t, Segment> segments_;  // by position
-  std::uint64_t next_position_ = 0;
-  std::deque<Block> blocks_;  // every block ever made: they are recycled, so that addresses stay valid
+  std::uint64_t next_position_ = 0;            // above every segment that there was
+  std::deque<Block> blocks_;                   // every block ever made: they are recycled, so that addresses stay valid
   std::vector<Block*> spare_blocks_;
 };
 

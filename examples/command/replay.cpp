@@ -42,6 +42,7 @@ memory::ReplayOptions read(const ReplayOptions& options, const memory::CallTrace
   }
   if (!options.capacity.empty()) how.capacity = memory::parse_bytes(options.capacity);
   how.rebuild_cache = how.config.text() == trace.config().text();
+  if (how.rebuild_cache && trace.imported) how.ties = memory::ties_of(trace);
   return how;
 }
 
@@ -77,14 +78,10 @@ std::vector<Stretch> stretches(const memory::CallTrace& trace, const memory::Rep
   return list;
 }
 
-bool same(const memory::ReplayResult::Totals& a, const memory::ReplayResult::Totals& b) {
-  return a.allocated == b.allocated && a.reserved == b.reserved;
-}
-
 /// The number of calls after which totals are not those recorded.
 std::int64_t differences(const memory::CallTrace& trace, const memory::ReplayResult& result) {
   std::int64_t count = 0;
-  for (std::size_t i = 0; i < trace.totals.size(); ++i) count += same(trace.totals[i], result.events[i]) ? 0 : 1;
+  for (std::size_t i = 0; i < trace.totals.size(); ++i) count += trace.totals[i] == result.events[i] ? 0 : 1;
   return count;
 }
 
@@ -93,7 +90,8 @@ Json to_json(const memory::ReplayResult::Totals& totals) {
 }
 
 /// What a recording says and a trace of text does not.
-void compare(const memory::CallTrace& trace, const memory::ReplayResult& result, Json& object) {
+void compare(const memory::CallTrace& trace, const memory::ReplayResult& result, memory::Ties ties, Json& object) {
+  object["equal_blocks_by"] = ties == memory::Ties::address ? "address" : "age";
   object["calls"] = trace.calls.size();
   object["calls_that_differ"] = differences(trace, result);
   object["recorded"] = {{"allocator", trace.config().text()},
@@ -136,6 +134,8 @@ std::string compare(const memory::CallTrace& trace, const memory::ReplayResult& 
                                    grouped(static_cast<std::int64_t>(trace.calls.size())))
                      : fmt::format("\nafter {} of {} calls the totals are not those recorded\n\n", grouped(other),
                                    grouped(static_cast<std::int64_t>(trace.calls.size())));
+  if (how.ties == memory::Ties::address)
+    text += "of equal free blocks the one at the lowest address was taken, as it was when this was recorded\n\n";
   return text;
 }
 
@@ -145,7 +145,7 @@ int show(const ReplayOptions& options) {
   const memory::ReplayResult result = memory::replay(trace, how);
   Json object = to_json(result.statistics);
   if (options.json) {
-    if (trace.recording) compare(trace, result, object);
+    if (trace.recording) compare(trace, result, how.ties, object);
     if (options.events) {
       object["events"] = Json::array();
       for (const auto& event : result.events) object["events"].push_back(to_json(event));
