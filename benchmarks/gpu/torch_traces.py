@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """What PyTorch's caching allocator does, event by event: snapshots with their traces, for mnemo's allocator to replay.
 
-    torch_traces.py --out benchmarks/results/MACHINE/torch-traces      records on the GPU
+    torch_traces.py --out benchmarks/results/MACHINE/torch-traces      records on the GPU, or without one:
+    ../torch_stand_in/stand_in.py torch_traces.py --out ...            (addresses downwards: --order descending before it)
     torch_traces.py --strip snapshot.pickle --out DIR                  makes a snapshot that there is as small
 
 Writes one compact JSON file for each case, without stacks, which `mnemo import` and `mnemo replay` read; none is larger
@@ -12,6 +13,7 @@ import json
 import os
 import pathlib
 import pickle
+import random
 import subprocess
 import sys
 
@@ -31,6 +33,7 @@ CASES = (
     ("unet3d-batches", "unet3d", (2, 1, 3, 2), 48, "", ""),
     ("unet3d-autocast", "unet3d", (2, 3), 64, "bfloat16", ""),
     ("vgg16-batches", "vgg16", (4, 7, 2), 224, "", ""),
+    ("equal-blocks", "", (1200,), 0, "", ""),
 )
 
 # Of each part of a snapshot: what is kept. Everything else, stacks first of all, says nothing about memory.
@@ -70,14 +73,45 @@ def write(snapshot, path):
 
 
 def record(model, batches, size, amp):
-    """Trains on the GPU, a step for each batch, from the first allocation on."""
+    """The snapshot of a training, or, without a model, of that many random calls, from the first allocation on."""
+    import torch
+
+    torch.cuda.init()
+    torch.cuda.memory._record_memory_history(max_entries=1_000_000, context=None, stacks="python")
+    if model:
+        train(model, batches, size, amp)
+    else:
+        allocate(batches[0])
+    torch.cuda.synchronize()
+    snapshot = torch.cuda.memory._snapshot()
+    torch.cuda.memory._record_memory_history(enabled=None)
+    return snapshot
+
+
+def allocate(calls):
+    """Blocks of few sizes come and go, so that free ones of equal size in several segments are the rule."""
+    import torch
+
+    draw, blocks, share = random.Random(4), [], 0.5
+    sizes = [512, 1024, 1536, 4096, 300_000, 700_000, *(mib << 20 for mib in (1, 2, 3, 3, 5, 8, 9, 12, 14, 24))]
+    for i in range(calls):
+        if i % 100 == 0:
+            share = draw.choice((0.75, 0.5, 0.25))
+        if draw.random() < share or not blocks:
+            blocks.append(torch.empty(draw.choice(sizes), dtype=torch.uint8, device="cuda"))
+        elif draw.random() < 0.98:
+            del blocks[draw.randrange(len(blocks))]
+        else:
+            torch.cuda.empty_cache()
+
+
+def train(model, batches, size, amp):
+    """A step for each batch."""
     import torch
     from torch.nn import functional as F
 
     import torch_models
 
-    torch.cuda.init()
-    torch.cuda.memory._record_memory_history(max_entries=1_000_000, context=None, stacks="python")
     module, classes, dense = torch_models.make(model)
     module = module.cuda()
     optimizer = torch.optim.Adam(module.parameters(), lr=0.001)
@@ -92,10 +126,6 @@ def record(model, batches, size, amp):
         optimizer.step()
         loss.item()
         del x, targets, loss
-    torch.cuda.synchronize()
-    snapshot = torch.cuda.memory._snapshot()
-    torch.cuda.memory._record_memory_history(enabled=None)
-    return snapshot
 
 
 def record_alone(case, batches):

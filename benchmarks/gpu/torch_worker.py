@@ -117,7 +117,7 @@ def run(task):
     device = torch.device(task["device"])
     if task["variant"] == "graph" and device.type != "cuda":
         raise RuntimeError("CUDA graphs need a GPU")
-    torch.backends.cudnn.benchmark = task["variant"] in ("channels-last", "graph")
+    torch.backends.cudnn.benchmark = task.get("benchmark", task["variant"] in ("channels-last", "graph"))
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = task["tf32"]
     steps = Steps(task, device)
     batches = []
