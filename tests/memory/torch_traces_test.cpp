@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <random>
@@ -55,7 +56,8 @@ std::string difference(const std::string& text) {
                                                .capacity = trace.capacity(),
                                                .context = trace.context(),
                                                .rebuild_cache = true,
-                                               .totals = true});
+                                               .totals = true,
+                                               .ties = ties_of(trace)});
   const std::vector<Bytes> expected = reserved_at_allocations(Json::parse(text));
   std::vector<Bytes> reserved;
   for (std::size_t i = 0; i < trace.calls.size(); ++i) {
@@ -108,6 +110,9 @@ TEST_CASE("traces of PyTorch's allocator: reserved is the same after every alloc
       if (entry.path().extension() != ".json" || entry.path().parent_path().filename() != "torch-traces") continue;
       CAPTURE(entry.path().string());
       CHECK(difference(read(entry.path())) == "");
+      const bool with_ties = entry.path().stem() == "equal-blocks";
+      const bool by_address = entry.path().string().find("pytorch-2.11") != std::string::npos;
+      if (with_ties) CHECK((ties_of(read_calls(read(entry.path()), "trace")) == Ties::address) == by_address);
       ++count;
     }
   }
@@ -148,6 +153,59 @@ TEST_CASE("a trace made by hand") {
   };
   CHECK(difference(trace(18 * MiB)) == "");
   CHECK(difference(trace(20 * MiB)) == fmt::format("allocation 3 of 4: {} reserved, not {}", 40 * MiB, 42 * MiB));
+}
+
+/// Two segments of 20 MiB, the second one below the first, with 5 MiB free in each: whether 5 MiB are taken from the
+/// first or from the second decides whether the first is free as a whole, later, for 19.5 MiB.
+TEST_CASE("equal free blocks are taken by the age of their segments or by address, as when they were recorded") {
+  constexpr Bytes kHalf = MiB / 2;
+  const auto trace = [](bool by_address) {
+    constexpr std::int64_t first = 0x7f0000000000 + 60 * MiB, second = 0x7f0000000000;
+    Json events = Json::array();
+    const auto add = [&events](const char* action, std::int64_t address, Bytes size) {
+      events.push_back({{"action", action}, {"addr", address}, {"size", size}, {"stream", 0}});
+    };
+    const auto free = [&add](std::int64_t address, Bytes size) {
+      add("free_requested", address, size);
+      add("free_completed", address, size);
+    };
+    for (const std::int64_t segment : {first, second}) {
+      add("segment_alloc", segment, 20 * MiB);
+      add("alloc", segment, 5 * MiB);
+      add("alloc", segment + 5 * MiB, 15 * MiB);
+    }
+    free(first, 5 * MiB);
+    free(second, 5 * MiB);
+    add("alloc", by_address ? second : first, 5 * MiB);
+    free(first + 5 * MiB, 15 * MiB);
+    constexpr std::int64_t third = first + 60 * MiB;
+    if (!by_address) add("segment_alloc", third, 20 * MiB);
+    add("alloc", by_address ? first : third, 39 * kHalf);
+    // At the end: what is allocated (its size), and what is free (below 0).
+    Json segments = Json::array();
+    const auto end = [&segments](std::int64_t address, const std::vector<Bytes>& sizes) {
+      Json blocks = Json::array();
+      for (const Bytes size : sizes) {
+        const char* state = size > 0 ? "active_allocated" : "inactive";
+        blocks.push_back({{"size", std::abs(size)}, {"requested_size", std::max<Bytes>(size, 0)}, {"state", state}});
+      }
+      segments.push_back(
+          {{"device", 0}, {"address", address}, {"total_size", 20 * MiB}, {"stream", 0}, {"blocks", blocks}});
+    };
+    end(second, {by_address ? 5 * MiB : -5 * MiB, 15 * MiB});
+    by_address ? end(first, {20 * MiB}) : end(first, {5 * MiB, -15 * MiB});
+    if (!by_address) end(third, {20 * MiB});
+    return Json{{"segments", segments}, {"device_traces", {events}}}.dump();
+  };
+  for (const bool by_address : {true, false}) {
+    CAPTURE(by_address);
+    const CallTrace calls = read_calls(trace(by_address), "trace");
+    CHECK(ties_of(calls) == (by_address ? Ties::address : Ties::age));
+    ReplayOptions other{.rebuild_cache = true, .totals = true, .ties = by_address ? Ties::age : Ties::address};
+    CHECK(replay(calls, other).events.back().reserved == (by_address ? 60 : 40) * MiB);
+    other.ties = ties_of(calls);
+    CHECK(replay(calls, other).events.back().reserved == (by_address ? 40 : 60) * MiB);
+  }
 }
 
 }  // namespace
