@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 #include <set>
 #include <sstream>
 
@@ -68,7 +69,9 @@ class Positions {
 class Import {
  public:
   Import(SnapshotFile file, const std::string& name)
-      : file_(std::move(file)), name_(name), past_(file_, name), positions_(past_, file_), frames_(file_) {}
+      : file_(std::move(file)), name_(name), past_(file_, name), positions_(past_, file_), frames_(file_) {
+    if (file_.capacity == 0) room_ = room_when_full();
+  }
 
   ImportedRecording run() {
     begin();
@@ -90,7 +93,7 @@ class Import {
   RecordingHeader header() const {
     RecordingHeader header;
     header.device = file_.device.empty() ? fmt::format("cuda:{}", file_.device_index) : file_.device;
-    header.capacity = file_.capacity;
+    header.capacity = file_.capacity > 0 ? file_.capacity : room_;
     header.allocator = file_.config.text();
     header.timed = file_.timed;
     header.metadata = {{"imported", std::filesystem::path(name_).filename().string()},
@@ -119,8 +122,13 @@ class Import {
                       file_.private_pools));
     }
     if (file_.traced_devices > 1) {
-      warnings.push_back(fmt::format("{} devices have events; this is device {}", file_.traced_devices,
-                                     file_.device_index));
+      warnings.push_back(
+          fmt::format("{} devices have events; this is device {}", file_.traced_devices, file_.device_index));
+    }
+    if (room_ > 0) {
+      warnings.push_back(
+          fmt::format("the device's capacity is taken to be {}, which is what there was for segments when it was full",
+                      format_bytes(room_)));
     }
     if (file_.trace.empty()) {
       warnings.push_back(
@@ -128,6 +136,20 @@ class Import {
           "torch.cuda.memory._record_memory_history() before the run");
     }
     return warnings;
+  }
+
+  /// What was reserved and what was left when a request failed: the least of it, but as much as ever was reserved. 0 if
+  /// none failed, or the file does not say what was left.
+  Bytes room_when_full() const {
+    Bytes reserved = 0, most = 0, least = std::numeric_limits<Bytes>::max();
+    const auto add = [&](Bytes bytes) { most = std::max(most, reserved += bytes); };
+    for (const auto& [address, range] : past_.segments.all()) add(range.size);
+    for (const SnapshotEntry& entry : file_.trace) {
+      if (entry.action == Action::segment_alloc || entry.action == Action::segment_map) add(entry.size);
+      if (entry.action == Action::segment_free || entry.action == Action::segment_unmap) add(-entry.size);
+      if (entry.action == Action::oom && entry.device_free >= 0) least = std::min(least, reserved + entry.device_free);
+    }
+    return least == std::numeric_limits<Bytes>::max() ? 0 : std::max(least, most);
   }
 
   std::uint64_t position(std::uint64_t address) const {
@@ -306,6 +328,7 @@ class Import {
 
   SnapshotFile file_;
   const std::string& name_;
+  Bytes room_ = 0;  // for segments, where the file tells that alone
   SnapshotPast past_;
   Positions positions_;
   SnapshotFrames frames_;

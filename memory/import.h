@@ -25,7 +25,8 @@ struct ImportedRecording {
 /// Reads a snapshot as `torch.cuda.memory._dump_snapshot` writes it (a pickle of protocol 2 to 4, or the same as JSON),
 /// with a trace (`_record_memory_history`) that may begin anywhere: what was alive then is found by going back from its
 /// end. Sizes of blocks are those of the snapshot's segments; of blocks that were gone by then they follow from what
-/// was asked for, by the allocator's rules. A tag's op is the innermost Python frame outside of torch; an event's
+/// was asked for, by the allocator's rules. A tag's op is the innermost Python frame outside of torch, in threads without one the node of
+/// autograd; an event's
 /// position is its address, without the unused space between segments. Throws FileError with the file, the event and
 /// the reason for what is no snapshot or contradicts itself, and ConfigError for a device that it has not. Takes some 5
 /// times the memory of the file, at most some 100 times.

@@ -232,6 +232,7 @@ class SnapshotReader {
       if (key == "action") action = text(value, key);
       if (key == "addr") entry.address = address(value, key), placed = true;
       if (key == "size") bytes = value;
+      if (key == "device_free") entry.device_free = size(value, key);
       if (key == "stream") entry.stream = number(value, key);
       if (key == "time_us") entry.time = number(value, key);
       if (key == "frames") entry.frames = value;

@@ -48,7 +48,8 @@ struct SnapshotEntry {
   Action action = Action::other;
   Category category = Category::other;
   std::uint64_t address = 0;
-  Bytes size = 0;  ///< what was asked for, of blocks; of the segment
+  Bytes size = 0;          ///< what was asked for, of blocks; of the segment
+  Bytes device_free = -1;  ///< of an oom: what the device had left; below 0 where the file does not say it
   StreamId stream = 0;
   std::int64_t time = 0;  ///< microseconds
   PlainId frames = PlainData::kNone;

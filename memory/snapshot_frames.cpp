@@ -36,6 +36,34 @@ bool is_internal(std::string_view file) {
   return false;
 }
 
+/// What compiled code without a known source is called when it is torch's, or what starts its threads.
+bool is_internal_name(std::string_view name) {
+  constexpr std::string_view kInternal[] = {"torch::",      "c10::", "at::",    "std::", "void at::", "pybind11::",
+                                            "start_thread", "clone", "__clone", "_Py",   "Py",        "cfunction_"};
+  if (name.empty() || name == "??") return true;
+  for (const std::string_view part : kInternal) {
+    if (name.starts_with(part)) return true;
+  }
+  return false;
+}
+
+/// Of "torch::autograd::generated::ConvolutionBackward0::apply(...)" the node, of "at::_ops::convolution::call(...)"
+/// the operation: where a thread of torch's own has no other stack, as that of backward. Empty for any other name.
+std::string_view node_or_operation(std::string_view name) {
+  const auto inside = [name](std::string_view before, std::string_view after) -> std::string_view {
+    const std::size_t end = name.find(after);
+    if (!name.starts_with(before) || end == std::string_view::npos || end <= before.size()) return {};
+    const std::string_view path = name.substr(before.size(), end - before.size());
+    const std::size_t last = path.substr(0, path.find('<')).rfind("::");
+    return last == std::string_view::npos ? path : path.substr(last + 2);
+  };
+  for (const auto& [before, after] : {std::pair("torch::autograd::", "::apply("), std::pair("at::_ops::", "::call("),
+                                      std::pair("at::_ops::", "::redispatch(")}) {
+    if (const std::string_view found = inside(before, after); !found.empty()) return found;
+  }
+  return {};
+}
+
 bool is_python(std::string_view file) { return file.ends_with(".py") || file.starts_with("<"); }
 
 }  // namespace
@@ -60,11 +88,19 @@ SnapshotFrames::Frame SnapshotFrames::read_frame(PlainId id) const {
   const PlainId line = SnapshotFile::find(data, id, "line");
   if (data.kind(line) == Kind::number) frame.line = data.number(line);
 
-  if (!is_internal(frame.file)) {
-    frame.rank = is_python(frame.file) ? 3 : 2;
+  const bool python = is_python(frame.file);
+  if (!is_internal(frame.file) && (python || !is_internal_name(frame.name))) {
+    frame.rank = python ? 5 : 4;
     return frame;
   }
-  frame.rank = frame.name.empty() || frame.name == "??" ? 0 : 1;
+  if (frame.name.empty() || frame.name == "??") return frame;
+  frame.rank = 1;
+  if (const std::string_view short_name = node_or_operation(frame.name); !short_name.empty()) {
+    frame.rank = frame.name.starts_with("torch::") ? 3 : 2;
+    frame.name = short_name;
+    frame.file = {};
+    return frame;
+  }
   const bool autograd = frame.file.find("torch/autograd/") != std::string_view::npos;
   if (frame.file.find("torch/optim/") != std::string_view::npos) frame.phase = Phase::optimizer;
   if (autograd && frame.name.find("backward") != std::string_view::npos) frame.phase = Phase::backward;

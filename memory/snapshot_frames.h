@@ -15,9 +15,10 @@ class SnapshotFrames {
   /// The file stays the caller's.
   explicit SnapshotFrames(const SnapshotFile& file) : file_(file) {}
 
-  /// `op` is the innermost frame outside of torch, "name file:line"; without one the innermost frame; without any the
-  /// empty text. The phase is backward or optimizer below a frame of torch's that says so. Of a file written by mnemo
-  /// it is the tag itself. The category is `other`. Its texts live as long as this.
+  /// `op` is the innermost frame outside of torch, "name file:line"; without one the node of autograd that ran, or the
+  /// operation; without any of them the innermost frame; without frames the empty text. The phase is backward or
+  /// optimizer below a frame of torch's that says so. Of a file written by mnemo it is the tag itself. The category is
+  /// `other`. Its texts live as long as this.
   const Tag& tag(PlainId frames);
 
  private:
@@ -25,7 +26,7 @@ class SnapshotFrames {
     std::string_view name;
     std::string_view file;
     std::int64_t line = 0;
-    int rank = 0;  // 3: outside of torch, in Python; 2: outside of torch; 1: any other with a name
+    int rank = 0;  // 5: outside of torch, in Python; 4: outside of torch; 3: a node; 2: an operation; 1: other
     Phase phase = Phase::forward;
   };
   Frame read_frame(PlainId id) const;

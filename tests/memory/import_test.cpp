@@ -1,6 +1,7 @@
 // Snapshots as recordings: the way there and back again, snapshots whose sums are known, and those that are wrong.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -9,10 +10,12 @@
 #include <vector>
 
 #include <fmt/format.h>
+#include <mnemo/memory/call_trace.h>
 #include <mnemo/memory/error.h>
 #include <mnemo/memory/import.h>
 #include <mnemo/memory/memory_viz.h>
 #include <mnemo/memory/recorder.h>
+#include <mnemo/memory/replay.h>
 #include <mnemo/memory/timeline.h>
 #include <nlohmann/json.hpp>
 
@@ -208,6 +211,37 @@ TEST_CASE("an op is the innermost frame outside of torch") {
   CHECK(std::string(events[4].tag.op) == "");
 }
 
+/// Of PyTorch 2.11 and 2.15, with their C++ frames: those have files, these have offsets in libraries.
+TEST_CASE("in a thread without Python an op is the node of autograd, else the operation") {
+  const auto op = [](const std::vector<std::pair<const char*, const char*>>& stack) {
+    Json frames = Json::array();
+    for (const auto& [function, file] : stack) frames.push_back({{"name", function}, {"filename", file}, {"line", 7}});
+    const Json trace{entry("segment_alloc", 0, 2 * MiB), entry("alloc", 0, 1, frames)};
+    const Recording recording =
+        read(snapshot({segment(0, 2 * MiB, {block(0, 2 * MiB, 1, "active_allocated")})}, trace));
+    const Event event = recording.events()[1];
+    return fmt::format("{} in {}", event.tag.op, name(event.tag.phase));
+  };
+  CHECK(op({{"torch::cuda::(anonymous namespace)::gather_with_cpp()", "memory_snapshot.cpp"},
+            {"at::_ops::nll_loss_backward::redispatch(c10::DispatchKeySet, at::Tensor const&)", "??"},
+            {"torch::autograd::generated::NllLossBackward0_apply_functional(std::vector<at::Tensor>)", "Functions.cpp"},
+            {"torch::autograd::generated::NllLossBackward0::apply(std::vector<at::Tensor>&&)", "??"},
+            {"torch::autograd::Node::operator()(std::vector<at::Tensor>&&)", ""},
+            {"torch::autograd::Engine::thread_main(std::shared_ptr<torch::autograd::GraphTask> const&)", "??"},
+            {"std::error_code::default_error_condition() const", "??"},
+            {"start_thread", "./nptl/./nptl/pthread_create.c"}}) == "NllLossBackward0 in backward");
+  CHECK(
+      op({{"??", "/x/site-packages/torch/lib/libc10_cuda.so"},
+          {"torch::autograd::AccumulateGrad::apply(std::vector<at::Tensor>&&)", "/x/torch/lib/libtorch_cpu.so"},
+          {"torch::autograd::Engine::thread_main(std::shared_ptr<torch::autograd::GraphTask> const&)", "torch_cpu.so"},
+          {"??", "/lib/x86_64-linux-gnu/libstdc++.so.6"}}) == "AccumulateGrad in backward");
+  CHECK(op({{"at::detail::empty_cuda(c10::ArrayRef<long>)", "libtorch_cuda.so"},
+            {"at::_ops::add_Tensor::call(at::Tensor const&)", "libtorch_cpu.so"},
+            {"??", "/lib/x86_64-linux-gnu/libc.so.6"}}) == "add_Tensor in forward");
+  CHECK(op({{"at::_ops::add_Tensor::call(at::Tensor const&)", "libtorch_cpu.so"},
+            {"train(Net&)", "/home/me/train.cpp"}}) == "train(Net&) me/train.cpp:7 in forward");
+}
+
 TEST_CASE("blocks whose coming or going was not recorded are made good and counted") {
   const Json segments{segment(0, 2 * MiB, {block(0, 2 * MiB, 900, "active_allocated")})};
   // The first block at 0 goes unseen; the block at 512 is freed, its place then taken unseen.
@@ -248,6 +282,43 @@ TEST_CASE("options, the device and what has no trace") {
   CHECK(Recording::parse(import_snapshot(input.dump(), "snapshot").bytes, "x").peak_reserved().bytes == 2 * MiB);
   CHECK(import_snapshot(input.dump(), "snapshot", {.device_index = 0}).device_index == 0);
   CHECK_THROWS_AS(import_snapshot(input.dump(), "snapshot", {.device_index = 2}), ConfigError);
+}
+
+/// 12 and 10 MiB are there, 8 are left; 14 fail, and once the 12 are free they have to go for the 14.
+TEST_CASE("what was left when a request failed tells the capacity") {
+  Json oom = entry("oom", 0, 14 * MiB);
+  oom.erase("addr");
+  const auto made = [](const Json& failed) {
+    const Json trace = {entry("segment_alloc", 0, 12 * MiB),
+                        entry("alloc", 0, 12 * MiB),
+                        entry("segment_alloc", 20 * MiB, 10 * MiB),
+                        entry("alloc", 20 * MiB, 10 * MiB),
+                        failed,
+                        entry("free_requested", 0, 12 * MiB),
+                        entry("free_completed", 0, 12 * MiB),
+                        entry("segment_free", 0, 12 * MiB),
+                        entry("segment_alloc", 40 * MiB, 14 * MiB),
+                        entry("alloc", 40 * MiB, 14 * MiB)};
+    const auto whole = [](std::int64_t at, Bytes size) {
+      return segment(at, size, {block(at, size, size, "active_allocated")});
+    };
+    return snapshot({whole(20 * MiB, 10 * MiB), whole(40 * MiB, 14 * MiB)}, trace).dump();
+  };
+  const auto count = [](const CallTrace& trace, Call::Kind kind) {
+    return std::count_if(trace.calls.begin(), trace.calls.end(), [&](const Call& call) { return call.kind == kind; });
+  };
+  CHECK(read_calls(made(oom), "snapshot").capacity() == 0);
+  CHECK(count(read_calls(made(oom), "snapshot"), Call::Kind::empty_cache) == 1);
+  oom["device_free"] = 8 * MiB;
+  const CallTrace trace = read_calls(made(oom), "snapshot");
+  CHECK(trace.capacity() == 30 * MiB);
+  CHECK(count(trace, Call::Kind::empty_cache) == 0);
+  const ReplayResult replayed = replay(trace, {.capacity = trace.capacity()});
+  CHECK(replayed.statistics.num_ooms == 1);
+  CHECK(replayed.statistics.num_alloc_retries == 2);
+  CHECK(replayed.peak_reserved == 24 * MiB);
+  oom["device_free"] = -1;
+  CHECK(refusal(Json::parse(made(oom))).find("event 4 has a 'device_free' of -1") != std::string::npos);
 }
 
 TEST_CASE("what is no snapshot, or contradicts itself, is refused with its place") {
