@@ -7,7 +7,7 @@ PyTorch runs on benchmarks/torch_stand_in: its own allocator counts what its own
 the workspaces of the plans that its cuDNN ranks first for the card. mnemo runs on the virtual card. Each point is trained
 as PyTorch does by default (eager) and with channels last; figures are those of the third step. Layers of which a smaller
 input needs more memory, or should not, are trained by mnemo with the policy `pytorch`, and with the cuDNN of PyTorch's
-packages. Needs a PyTorch for CUDA.
+packages; by PyTorch also with expandable_segments, which leave no rests in its blocks. Needs a PyTorch for CUDA.
 """
 import argparse
 import json
@@ -61,6 +61,7 @@ def mnemo_figures(options, point, *more):
 
 def layer_rows(options, environment):
     """Peaks of one convolution's steps at each size, in both."""
+    exact = {**environment, "PYTORCH_ALLOC_CONF": "expandable_segments:True"}
     cudnn = {**os.environ, "CUDNN_ROOT": str(stand_in.packages() / "cudnn")}
     for layer, sizes, dtype, variant in LAYERS:
         rank = 2 if layer.startswith("conv2d") else 3
@@ -69,12 +70,15 @@ def layer_rows(options, environment):
             shape = [int(edge) for edge in name.split("@")[1].split("x")]
             point = (name, shape[0], size, dtype, "", "sgd")
             _, peer = torch_figures(environment, point, shape[1:], variant, tf32=True)
+            _, expandable = torch_figures(exact, point, shape[1:], variant, tf32=True)
             answer = mnemo(options.mnemo, "step", name, "--device", options.device, "--dtype", dtype, "--policy", "pytorch",
                            *(["--layout", "channels-last"] if variant == "channels-last" else []), "--optimizer", "sgd",
                            "--steps", "3", environment=cudnn)
             own = answer["runs"][0]["steps"][-1]["peak_allocated"]
-            print(f"{name:44} {dtype:8} {peer['peak_allocated'] / 2**20:9.1f} {own / 2**20:9.1f}", flush=True)
-            yield {"layer": name, "dtype": dtype, "variant": variant, "torch": peer, "mnemo_peak_allocated": own}
+            print(f"{name:44} {dtype:8} {peer['peak_allocated'] / 2**20:9.1f} {expandable['peak_allocated']:12} {own:12}",
+                  flush=True)
+            yield {"layer": name, "dtype": dtype, "variant": variant, "torch": peer, "torch_expandable": expandable,
+                   "mnemo_peak_allocated": own}
 
 
 def main():
@@ -101,7 +105,7 @@ def main():
         print(f"{point[0]:12} {point[1]:5} {point[2]:4} {point[3]:8} {point[4]:8} {point[5]:6} {peaks[0] / 2**20:9.1f} "
               f"{peaks[1] / 2**20:9.1f} {peaks[2] / 2**20:9.1f} {peaks[2] / best:5.2f} {peaks[3] / 2**20:9.1f} "
               f"{peaks[3] / best:5.2f}", flush=True)
-    print(f"\n{'layer':44} {'dtype':8} {'PyTorch':>9} {'mnemo':>9} (MiB, peak allocated)")
+    print(f"\n{'layer':44} {'dtype':8} {'MiB':>9} {'expandable':>12} {'mnemo':>12} (bytes; peak allocated)")
     layers = list(layer_rows(options, environment))
     if options.out:
         with open(options.out, "w", encoding="utf-8") as file:
