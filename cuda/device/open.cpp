@@ -1,5 +1,4 @@
 // The symbol by which core reaches the CUDA backend, where it is built in.
-#include <algorithm>
 #include <array>
 #include <map>
 #include <mutex>
@@ -32,7 +31,7 @@ std::string pci_address(int index) {
 
 /// What this process took on a device before its first segment, measured when it is first opened. Streams are part of
 /// it.
-memory::Bytes context_of(int index, std::optional<memory::Bytes> used_before) {
+memory::Bytes context_of(int index, const std::string& address, std::optional<memory::Bytes> used_before) {
   static std::mutex mutex;
   static std::map<int, memory::Bytes> contexts;
   const std::lock_guard lock(mutex);
@@ -40,9 +39,8 @@ memory::Bytes context_of(int index, std::optional<memory::Bytes> used_before) {
   if (found != contexts.end()) return found->second;
   std::size_t free = 0, total = 0;
   cuda::check(cudaMemGetInfo(&free, &total), "asking for the device's memory");
-  const auto taken = static_cast<memory::Bytes>(total - free);
-  // What others had before is not this process's; where nobody tells, all that is taken counts as the context.
-  return contexts[index] = taken - std::min(used_before.value_or(0), taken);
+  return contexts[index] =
+             cuda::context_bytes(used_before, cuda::bytes_in_use(address), static_cast<memory::Bytes>(total - free));
 }
 
 }  // namespace
@@ -55,10 +53,11 @@ std::shared_ptr<Backend> open_cuda_device(int index, const memory::AllocatorConf
     return nullptr;
   }
   cuda::announce_ranges();
-  const std::optional<memory::Bytes> before = cuda::bytes_in_use(pci_address(index));
+  const std::string address = pci_address(index);
+  const std::optional<memory::Bytes> before = cuda::bytes_in_use(address);
   cuda::check(cudaSetDevice(index), "choosing the device");
   auto streams = std::make_shared<cuda::Streams>();
-  const memory::Bytes context = context_of(index, before);
+  const memory::Bytes context = context_of(index, address, before);
   cuda::CardProperties properties = cuda::device_properties(index);
   cuda::describe_by_library(index, properties);
   std::string obstacle;

@@ -10,12 +10,25 @@
 #include <mnemo/core/error.h>
 #include <mnemo/core/families.h>
 #include <mnemo/core/stream.h>
+#include <mnemo/cuda/device/memory_use.h>
 
 #include "cuda_device.h"
 
 using namespace mnemo;
 using memory::Bytes;
 using memory::MiB;
+
+// NVML counts what the driver keeps for itself as used, and the runtime does not: 600 MiB here.
+TEST_CASE("a context is what more is in use once the device is open, not what the runtime misses beyond that") {
+  constexpr Bytes kept = 600 * MiB, others = 1000 * MiB, context = 500 * MiB;
+  CHECK(cuda::context_bytes(kept + others, kept + others + context, others + context) == context);
+  CHECK(cuda::context_bytes(kept, kept + context, context) == context);
+  // Others that came meanwhile are no more than what is taken.
+  CHECK(cuda::context_bytes(kept, kept + 900 * MiB, context) == context);
+  CHECK(cuda::context_bytes({}, kept + context, context) == context);
+  CHECK(cuda::context_bytes(kept, {}, context) == context);
+  CHECK(cuda::context_bytes(kept, kept, context) == context);
+}
 
 TEST_CASE("cuda: the device says what it is and what it has") {
   if (!cuda_device()) return;
@@ -56,8 +69,7 @@ TEST_CASE("cuda: memory comes back, in segments and in address ranges alike") {
   for (const char* text : {"", "expandable_segments:True"}) {
     CAPTURE(std::string(text));
     const Device device = new_cuda_device(memory::AllocatorConfig::parse(text));
-    const Bytes before = device.allocator().source().free_bytes();
-    for (int turn = 0; turn < 3; ++turn) {
+    const auto use = [&] {
       std::vector<Array> arrays;
       for (Bytes size : {MiB / 2, 3 * MiB, 40 * MiB, 7 * MiB}) {
         arrays.emplace_back(Shape{size / 4}, DType::float32, device);
@@ -68,11 +80,16 @@ TEST_CASE("cuda: memory comes back, in segments and in address ranges alike") {
       memory::empty_cache(device);
       CHECK(memory::reserved(device) <= 62 * MiB);  // 2 for the small one, 20 for 7, 40
       for (const Array& array : arrays) CHECK(array.slice(0, 5, 6).item() == static_cast<double>(array.bytes()));
-    }
+    };
+    use();  // which loads kernels, and lets the driver make its tables of pages
+    memory::empty_cache(device);
+    const Bytes before = device.allocator().source().free_bytes();
+    for (int turn = 0; turn < 3; ++turn) use();
     memory::empty_cache(device);
     CHECK(memory::allocated(device) == 0);
     CHECK(memory::reserved(device) == 0);
-    CHECK(device.allocator().source().free_bytes() == before);
+    // A page of the driver's own may come or go; what was leaked would be more.
+    CHECK(device.allocator().source().free_bytes() >= before - 2 * MiB);
   }
 }
 
