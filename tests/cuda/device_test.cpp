@@ -59,6 +59,20 @@ TEST_CASE("cuda: what is written is read again, at every alignment, and views ke
   }
 }
 
+TEST_CASE("cuda: what is written is taken at once, however much it is, and nothing beside it changes") {
+  if (!cuda_device()) return;
+  Backend& backend = cuda_device()->backend();
+  for (const std::int64_t count : {1, 3, 255, 1023, 1024, 1025, 5'000'000}) {
+    CAPTURE(count);
+    const Array all = full({count + 8}, 7, DType::uint8, *cuda_device());
+    std::vector<std::uint8_t> bytes(static_cast<std::size_t>(count)), expected(static_cast<std::size_t>(count) + 8, 7);
+    for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = expected[i + 3] = static_cast<std::uint8_t>(11 * i + 1);
+    backend.write(bytes.data(), all.slice(0, 3, count + 3));
+    std::fill(bytes.begin(), bytes.end(), std::uint8_t{0});
+    CHECK(all.values<std::uint8_t>() == expected);
+  }
+}
+
 TEST_CASE("cuda: an index that is not there is refused with the reason") {
   if (!cuda_device()) return;
   CHECK_THROWS_AS(Device::open("cuda:77"), DeviceError);
