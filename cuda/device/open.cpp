@@ -18,6 +18,7 @@
 #include <mnemo/cuda/device/nvtx.h>
 #include <mnemo/cuda/device/properties.h>
 #include <mnemo/cuda/device/source.h>
+#include <mnemo/memory/log.h>
 
 namespace mnemo {
 
@@ -43,6 +44,17 @@ memory::Bytes context_of(int index, const std::string& address, std::optional<me
              cuda::context_bytes(used_before, cuda::bytes_in_use(address), static_cast<memory::Bytes>(total - free));
 }
 
+/// A library that takes no description of the device is as none: its convolutions are mnemo's own then.
+std::shared_ptr<ConvPlanner> planner_of(const cuda::CardProperties& properties, std::string& obstacle) {
+  try {
+    return cuda::open_conv_planner(properties, obstacle);
+  } catch (const CudaError& error) {
+    obstacle = error.what();
+    memory::log_warning(obstacle + "; convolutions are computed by mnemo's own kernels");
+    return nullptr;
+  }
+}
+
 }  // namespace
 
 std::shared_ptr<Backend> open_cuda_device(int index, const memory::AllocatorConfig& config, std::string& reason) {
@@ -61,7 +73,7 @@ std::shared_ptr<Backend> open_cuda_device(int index, const memory::AllocatorConf
   cuda::CardProperties properties = cuda::device_properties(index);
   cuda::describe_by_library(index, properties);
   std::string obstacle;
-  std::shared_ptr<ConvPlanner> planner = cuda::open_conv_planner(properties, obstacle);
+  std::shared_ptr<ConvPlanner> planner = planner_of(properties, obstacle);
   const bool has_library = planner != nullptr;
   const std::string version = planner ? planner->version() : "";
   auto book = std::make_shared<PlanBook>(
