@@ -52,6 +52,8 @@ print("\n".join(p for p in u.find_spec("nvidia").submodule_search_locations))' 2
     while IFS= read -r folder; do
       [[ -f $folder/cudnn/include/cudnn_graph.h ]] || continue
       export CUDNN_ROOT=$folder/cudnn
+      # First of all: its parts look for each other there before they look beside themselves.
+      export LD_LIBRARY_PATH=$CUDNN_ROOT/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
       say "cuDNN is that of Python's packages: $CUDNN_ROOT"
       break
     done <<<"$packages"
