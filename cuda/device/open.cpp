@@ -55,16 +55,7 @@ std::shared_ptr<ConvPlanner> planner_of(const cuda::CardProperties& properties, 
   }
 }
 
-}  // namespace
-
-std::shared_ptr<Backend> open_cuda_device(int index, const memory::AllocatorConfig& config, std::string& reason) {
-  const int count = cuda::device_count(reason);
-  if (count == 0) return nullptr;
-  if (index >= count) {
-    reason = fmt::format("the driver shows {} device{}, numbered from 0", count, count == 1 ? "" : "s");
-    return nullptr;
-  }
-  cuda::announce_ranges();
+std::shared_ptr<Backend> open_device(int index, const memory::AllocatorConfig& config) {
   const std::string address = pci_address(index);
   const std::optional<memory::Bytes> before = cuda::bytes_in_use(address);
   cuda::check(cudaSetDevice(index), "choosing the device");
@@ -83,6 +74,24 @@ std::shared_ptr<Backend> open_cuda_device(int index, const memory::AllocatorConf
   return std::make_shared<cuda::CudaBackend>(
       card.name, card.title, index, std::move(streams), std::move(source), config,
       device_decisions(card, std::move(book), has_library ? cuda::open_plan_clock(index) : nullptr));
+}
+
+}  // namespace
+
+std::shared_ptr<Backend> open_cuda_device(int index, const memory::AllocatorConfig& config, std::string& reason) {
+  const int count = cuda::device_count(reason);
+  if (count == 0) return nullptr;
+  if (index >= count) {
+    reason = fmt::format("the driver shows {} device{}, numbered from 0", count, count == 1 ? "" : "s");
+    return nullptr;
+  }
+  cuda::announce_ranges();
+  try {
+    return open_device(index, config);
+  } catch (const CudaError& error) {  // such as one that other processes have filled, or may not share
+    reason = error.what();
+    return nullptr;
+  }
 }
 
 }  // namespace mnemo
