@@ -112,9 +112,11 @@ limited() {
   timeout --kill-after=10 "$left" "${@:2}"
 }
 
-# gpu_complaints LOG: says how often a library failed and mnemo's own kernels did its work; 1 if it did.
+# gpu_complaints LOG: says how often mnemo's own kernels did a library's work: it has no algorithm, or failed. 1 if it failed.
 gpu_complaints() {
   local lines
+  lines=$(grep -a 'cuBLASLt has no algorithm' "$1" || true)
+  [[ -z $lines ]] || gpu_say+="$(wc -l <<<"$lines") products without an algorithm in ${1##*/}; "
   lines=$(grep -aE '\[warning\] \[(cudnn|matmul)\]' "$1" || true)
   [[ -n $lines ]] || return 0
   gpu_say+="$(wc -l <<<"$lines") warnings of libraries in ${1##*/}; "

@@ -152,6 +152,11 @@ class Plan {
       check_cublas(library_, status, "asking for an algorithm");
     supported_ = status == CUBLAS_STATUS_SUCCESS && count > 0 && result.state == CUBLAS_STATUS_SUCCESS;
     algorithm_ = result.algo;
+    if (supported_) return;
+    memory::log_info(
+        fmt::format("[matmul] cuBLASLt has no algorithm for {} x ({}, {}, {}) of {}: mnemo's own kernel "
+                    "computes it",
+                    product.batch, product.rows, product.depth, product.columns, name(product.dtype)));
   }
 
   const CublasLibrary& library_;
