@@ -17,7 +17,7 @@ gpu_kernels_in_blocks+=',cuda: sums are taken*'
 gpu_kernels="cuda: an operation on its own*,cuda: sign bits*,cuda: gather*,cuda: pool*,cuda: products*,cuda: random numbers*"
 gpu_kernels+=",cuda: the scale follows*,cuda: Adam with*,cuda: own convolutions of random*,$gpu_kernels_in_blocks"
 
-declare -A gpu_limits=([build]=3600 [tests]=1200 [sanitizer]=300 [parity]=600 [torch]=3600 [traces]=600 [micro]=300)
+declare -A gpu_limits=([build]=3600 [open]=60 [tests]=1200 [sanitizer]=300 [parity]=600 [torch]=3600 [traces]=600 [micro]=300)
 declare -A gpu_outcome=() gpu_seconds=() gpu_note=()
 
 gpu_help() {
@@ -25,7 +25,8 @@ gpu_help() {
 usage: ./run gpu [OPTIONS] [RESULTS_DIR]
 
 Builds for this machine's NVIDIA GPU in build/gpu, runs every check that needs one, and writes what they found to
-RESULTS_DIR/CARD/*.json (RESULTS_DIR: benchmarks/results). Nothing is installed. Stages, in this order:
+RESULTS_DIR/CARD/*.json (RESULTS_DIR: benchmarks/results). Nothing is installed. Whether the device opens is seen first
+(devices.json). Stages, in this order:
 
   tests       the test binaries that use the device        tests.json
   sanitizer   compute-sanitizer over the kernels' tests    in build/gpu/logs
@@ -280,6 +281,17 @@ gpu_stage_micro() {
   gpu_keep micro.json micro "$program" --device cuda --json
 }
 
+# Whether the device opens at all, before anything else is tried on it.
+gpu_stage_open() {
+  local reason
+  [[ -x $gpu_build/examples/mnemo ]] || { gpu_say="the command was not built" && return 1; }
+  gpu_keep devices.json open "$gpu_build/examples/mnemo" devices --json || return
+  reason=$(python3 -c 'import json, sys
+print(next((d.get("reason", "") for d in json.load(sys.stdin)["devices"] if d["name"] == "cuda"), "not listed"))' \
+    <"$gpu_folder/devices.json" 2>/dev/null) || return 0 # without python3 the stages say so themselves
+  [[ -z $reason ]] || { gpu_say=$reason && return 1; }
+}
+
 # gpu_elapsed SINCE: seconds with a decimal, from $EPOCHREALTIME.
 gpu_elapsed() {
   local now=$EPOCHREALTIME tenths
@@ -307,7 +319,7 @@ gpu_take() {
 gpu_summary() {
   local stage code=0
   printf '\n%-10s %-12s %9s  %s\n' stage outcome seconds '' >&2
-  for stage in build "${gpu_stages[@]}"; do
+  for stage in build open "${gpu_stages[@]}"; do
     [[ -n ${gpu_outcome[$stage]-} ]] || continue
     printf '%-10s %-12s %9s  %s\n' "$stage" "${gpu_outcome[$stage]}" "${gpu_seconds[$stage]}" "${gpu_note[$stage]}" >&2
     [[ ${gpu_outcome[$stage]} == passed || ${gpu_outcome[$stage]} == skipped ]] || code=1
@@ -329,6 +341,7 @@ gpu() {
   mkdir -p "$gpu_folder" "$gpu_logs"
   [[ -z $gpu_builds ]] || gpu_take build gpu_build_all
   gpu_write_machine
+  gpu_take open gpu_stage_open
   for stage in "${gpu_chosen[@]}"; do gpu_take "$stage" "gpu_stage_$stage"; done
   gpu_summary
 }
