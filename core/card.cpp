@@ -199,6 +199,25 @@ constexpr std::array table{
     },
 };
 
+/// What drivers call each card.
+struct DriverName {
+  std::string_view device, card;
+};
+constexpr DriverName driver_names[] = {
+    {"NVIDIA A100-SXM4-40GB", "a100-40gb"},
+    {"NVIDIA A100-SXM4-80GB", "a100-80gb"},
+    {"NVIDIA B200", "b200"},
+    {"NVIDIA H100 80GB HBM3", "h100"},
+    {"NVIDIA H200", "h200"},
+    {"NVIDIA L4", "l4"},
+    {"NVIDIA L40S", "l40s"},
+    {"NVIDIA GeForce RTX 3060", "rtx3060-12gb"},
+    {"NVIDIA GeForce RTX 3090", "rtx3090"},
+    {"NVIDIA GeForce RTX 4090", "rtx4090"},
+    {"Tesla T4", "t4"},
+    {"Tesla V100-SXM2-32GB", "v100-32gb"},
+};
+
 }  // namespace
 
 std::span<const Card> cards() { return table; }
@@ -213,6 +232,13 @@ const Card* card_of_device(std::string_view device) {
   if (!device.starts_with(kVirtual)) return nullptr;
   device.remove_prefix(kVirtual.size());
   return find_card(device.substr(0, device.find(',')));
+}
+
+const Card* card_of_driver(std::string_view device_name) {
+  for (const DriverName& name : driver_names) {
+    if (name.device == device_name) return find_card(name.card);
+  }
+  return nullptr;
 }
 
 const char* first_name(const Card& card) {

@@ -34,6 +34,8 @@ std::span<const Card> cards();
 const Card* find_card(std::string_view name);
 /// The card that a device such as "virtual:h200" or "virtual:h200,24GiB" stands for, or nullptr.
 const Card* card_of_device(std::string_view device);
+/// The card that drivers call by that name, "NVIDIA H100 80GB HBM3", or nullptr.
+const Card* card_of_driver(std::string_view device_name);
 /// The first name of a card that is listed under several: they have one title.
 const char* first_name(const Card& card);
 

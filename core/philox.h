@@ -39,6 +39,9 @@ MNEMO_HOST_DEVICE inline Philox4 philox_block(std::uint64_t seed, std::uint64_t 
 /// 0 <= u < 1 in steps of 2^-24, exact in float.
 MNEMO_HOST_DEVICE inline float uniform_from(std::uint32_t word) { return static_cast<float>(word >> 8) * 0x1p-24f; }
 
+/// a + b * c, rounded once: the same on every device, whatever its compiler would make of a sum and a product.
+MNEMO_HOST_DEVICE inline double add_product(double a, double b, double c) { return std::fma(b, c, a); }
+
 /// Two independent standard normal numbers from two words (Box and Muller).
 MNEMO_HOST_DEVICE inline void normal_from(std::uint32_t word0, std::uint32_t word1, double& first, double& second) {
   const double u = (static_cast<double>(word0) + 0.5) * 0x1p-32;  // never 0

@@ -25,9 +25,6 @@ mnemo::Device new_cuda_device(const mnemo::memory::AllocatorConfig& config) {
 
 std::string virtual_twin() {
   const auto device = cuda_device();
-  const std::string title = device ? device->backend().title() : "";
-  for (const mnemo::Card& card : mnemo::cards()) {
-    if (!title.empty() && std::string_view(card.title).starts_with(title)) return std::string("virtual:") + card.name;
-  }
-  return "";
+  const mnemo::Card* card = device ? mnemo::card_of_driver(device->backend().title()) : nullptr;
+  return card == nullptr ? "" : std::string("virtual:") + card->name;
 }

@@ -12,5 +12,5 @@ std::optional<mnemo::Device> cuda_device();
 /// A new device on the same GPU that shares nothing with others. REQUIRES: cuda_device().
 mnemo::Device new_cuda_device(const mnemo::memory::AllocatorConfig& config = {});
 
-/// The virtual device that stands for that GPU, "virtual:h200", or "" if no card of its title is known.
+/// The virtual device that stands for that GPU, "virtual:h200", or "" if no card of its name is known.
 std::string virtual_twin();

@@ -7,7 +7,9 @@
 gpu_build=$root/build/gpu
 gpu_logs=$gpu_build/logs
 gpu_stages=(tests sanitizer parity torch traces micro)
-gpu_binaries=(core cuda autograd nn optim examples)
+gpu_binaries=(cuda autograd nn)
+# Their cases that use the device: the others are checked wherever mnemo is built.
+gpu_cases='*cuda:*,op rows*,StepGraph*'
 # Under a sanitizer every access is checked: small cases of every file of kernels. The last ones are those that talk
 # between threads, for which alone the search for races is worth its time.
 gpu_kernels_in_blocks='cuda: normalize*,cuda: softmax*,cuda: norms over*,cuda: gradients are divided*,cuda: transposes*'
@@ -15,7 +17,7 @@ gpu_kernels_in_blocks+=',cuda: sums are taken*'
 gpu_kernels="cuda: an operation on its own*,cuda: sign bits*,cuda: gather*,cuda: pool*,cuda: products*,cuda: random numbers*"
 gpu_kernels+=",cuda: the scale follows*,cuda: Adam with*,cuda: own convolutions of random*,$gpu_kernels_in_blocks"
 
-declare -A gpu_limits=([build]=3600 [tests]=1200 [sanitizer]=300 [parity]=600 [torch]=3600 [traces]=600 [micro]=300)
+declare -A gpu_limits=([build]=3600 [open]=60 [tests]=1200 [sanitizer]=300 [parity]=600 [torch]=3600 [traces]=600 [micro]=300)
 declare -A gpu_outcome=() gpu_seconds=() gpu_note=()
 
 gpu_help() {
@@ -23,7 +25,8 @@ gpu_help() {
 usage: ./run gpu [OPTIONS] [RESULTS_DIR]
 
 Builds for this machine's NVIDIA GPU in build/gpu, runs every check that needs one, and writes what they found to
-RESULTS_DIR/CARD/*.json (RESULTS_DIR: benchmarks/results). Nothing is installed. Stages, in this order:
+RESULTS_DIR/CARD/*.json (RESULTS_DIR: benchmarks/results). Nothing is installed. Whether the device opens is seen first
+(devices.json). Stages, in this order:
 
   tests       the test binaries that use the device        tests.json
   sanitizer   compute-sanitizer over the kernels' tests    in build/gpu/logs
@@ -32,9 +35,10 @@ RESULTS_DIR/CARD/*.json (RESULTS_DIR: benchmarks/results). Nothing is installed.
   traces      PyTorch's allocations, to be replayed        torch-traces/
   micro       bandwidths and overheads                     micro.json
 
-  --only STAGE[,STAGE...]   these alone; what they need is built first
+  --only STAGE[,STAGE...]   these alone, in this order; what they need is built first
   --no-build                take what build/gpu has
   --limit STAGE=SECONDS     end a stage, or "build", after that time; may be repeated
+  --within SECONDS          end everything by then: each stage gets what is left, and writes what it has
   --help                    this text
 
 MNEMO_DEPS_DIR is a folder of headers, where their packages are missing: ./run gather-deps DIR makes one elsewhere, and
@@ -57,7 +61,7 @@ gpu_is_stage() {
 }
 
 gpu_arguments() {
-  gpu_chosen=("${gpu_stages[@]}") gpu_builds=yes gpu_results=''
+  gpu_chosen=("${gpu_stages[@]}") gpu_builds=yes gpu_results='' gpu_deadline=''
   local stage
   while [[ $# -gt 0 ]]; do
     case $1 in
@@ -71,6 +75,11 @@ gpu_arguments() {
         shift
         ;;
       --no-build) gpu_builds='' ;;
+      --within)
+        [[ ${2-} =~ ^[1-9][0-9]*$ ]] || gpu_usage "--within needs seconds, not '${2-}'"
+        gpu_deadline=$((SECONDS + $2))
+        shift
+        ;;
       --limit)
         [[ ${2-} =~ ^([a-z]+)=([1-9][0-9]*)$ ]] || gpu_usage "--limit needs STAGE=SECONDS, not '${2-}'"
         [[ ${BASH_REMATCH[1]} == build ]] || gpu_is_stage "${BASH_REMATCH[1]}" ||
@@ -89,11 +98,31 @@ gpu_arguments() {
   gpu_results=$(realpath -m -- "${gpu_results:-$root/benchmarks/results}")
 }
 
+# gpu_left STAGE: the seconds that it has yet, of its own and of --within, which counts a killed command's last ones.
+gpu_left() {
+  local left=$((gpu_limits[$1] - (SECONDS - gpu_began)))
+  if [[ -n $gpu_deadline ]] && ((gpu_deadline - SECONDS - 10 < left)); then left=$((gpu_deadline - SECONDS - 10)); fi
+  printf '%d' $((left > 0 ? left : 0))
+}
+
 # limited STAGE COMMAND...: 124 when the stage's time is over.
 limited() {
-  local left=$((gpu_limits[$1] - (SECONDS - gpu_began)))
+  local left
+  left=$(gpu_left "$1")
   ((left > 0)) || return 124
   timeout --kill-after=10 "$left" "${@:2}"
+}
+
+# gpu_complaints LOG: says how often mnemo's own kernels did a library's work: it has no algorithm, or failed. 1 if it failed.
+gpu_complaints() {
+  local lines
+  lines=$(grep -a 'cuBLASLt has no algorithm' "$1" || true)
+  [[ -z $lines ]] || gpu_say+="$(wc -l <<<"$lines") products without an algorithm in ${1##*/}; "
+  lines=$(grep -aE '\[warning\] \[(cudnn|matmul)\]' "$1" || true)
+  [[ -n $lines ]] || return 0
+  gpu_say+="$(wc -l <<<"$lines") warnings of libraries in ${1##*/}; "
+  head -n 5 <<<"$lines" >&2
+  return 1
 }
 
 gpu_targets() {
@@ -108,7 +137,8 @@ gpu_targets() {
   printf '%s\n' "${targets[@]}" | sort -u
 }
 
-# What could not be built must not be taken from an earlier time, so programs go first.
+# What could not be built must not be taken from an earlier time, so programs go first. What a compiler that nobody tried
+# before warns of is no reason not to measure.
 gpu_build_all() {
   local targets architecture
   mapfile -t targets < <(gpu_targets)
@@ -118,7 +148,7 @@ gpu_build_all() {
   {
     flock 9
     cd "$root" &&
-      limited build cmake --preset gpu -D"CMAKE_CUDA_COMPILER=$gpu_nvcc" \
+      limited build cmake --preset gpu -D"CMAKE_CUDA_COMPILER=$gpu_nvcc" -DMNEMO_WERROR=OFF \
         -D"CMAKE_CUDA_ARCHITECTURES=${architecture/./}-real" &&
       limited build cmake --build "$gpu_build" --parallel "$(nproc)" --target "${targets[@]}" -- -k 0
   } 9>"$gpu_build/.lock" >&2
@@ -134,7 +164,8 @@ gpu_stage_tests() {
     program=$gpu_build/tests/test-$name log=$gpu_logs/test-$name.log code=0 began=$EPOCHREALTIME
     say "gpu: test-$name"
     if [[ -x $program ]]; then
-      MNEMO_CACHE_DIR='' limited tests "$program" --no-colors=true >"$log" 2>&1 || code=$?
+      MNEMO_CACHE_DIR='' MNEMO_TEST_ROWS=cuda limited tests "$program" --no-colors=true \
+        --test-case="$gpu_cases" >"$log" 2>&1 || code=$?
     else
       printf 'test-%s was not built\n' "$name" >"$log"
       code=127
@@ -150,6 +181,7 @@ gpu_stage_tests() {
       say "gpu: test-$name did not see the GPU"
       failed=1
     fi
+    gpu_complaints "$log" || failed=1
     if [[ $code -ne 0 ]]; then
       ((failed == 1)) || failed=$((code == 124 ? 124 : 1))
       say "gpu: test-$name ended with code $code; the end of $log:"
@@ -160,7 +192,7 @@ gpu_stage_tests() {
   write_object "$gpu_folder/tests.json" card "$(json_text "$gpu_title")" commit "$(json_text "$(gpu_commit)")" \
     date "$(json_text "$(date -u +%Y-%m-%dT%H:%M:%SZ)")" binaries "[${line#,}
   ]"
-  gpu_say="passed:$counts"
+  gpu_say="passed:$counts; $gpu_say"
   return "$failed"
 }
 
@@ -175,8 +207,13 @@ gpu_stage_sanitizer() {
     filter=$gpu_kernels
     [[ $tool == memcheck ]] || filter=$gpu_kernels_in_blocks
     code=0
-    MNEMO_CACHE_DIR='' limited sanitizer "$sanitizer" --tool "$tool" --report-api-errors no --error-exitcode 86 \
+    # Without cuDNN, whose kernels it would take apart too.
+    CUDNN_ROOT=/nonexistent MNEMO_CACHE_DIR='' limited sanitizer "$sanitizer" --tool "$tool" --report-api-errors no --error-exitcode 86 \
       "$gpu_build/tests/test-cuda" --no-colors=true --test-case="$filter" >"$gpu_logs/$tool.log" 2>&1 || code=$?
+    if grep -aq 'Device not supported' "$gpu_logs/$tool.log"; then
+      gpu_say="compute-sanitizer does not support this device here"
+      return 77
+    fi
     gpu_say+="$tool: $(grep -aoE '(ERROR|RACECHECK) SUMMARY: .*' "$gpu_logs/$tool.log" | tail -n 1 || true), code $code; "
     if ((code != 0)); then
       failed=$((code == 124 ? 124 : 1))
@@ -208,7 +245,13 @@ gpu_stage_parity() {
   local program=$gpu_build/examples/mnemo
   [[ -x $program ]] || { gpu_say="the command was not built" && return 1; }
   "$program" parity --help >/dev/null 2>&1 || { gpu_say="the command has no verb parity" && return 77; }
-  gpu_keep parity.json parity "$program" parity --device cuda --seconds $((gpu_limits[parity] * 3 / 5)) --json
+  local left code=0
+  left=$(gpu_left parity)
+  # It writes at its end, so that its last point and its plans must be done in time.
+  gpu_keep parity.json parity "$program" parity --device cuda --seconds $((left * 3 / 5)) \
+    --seconds-per-point $((left / 10 + 1)) --plan-seconds $((left / 5)) --json || code=$?
+  gpu_complaints "$gpu_logs/parity.log" || ((code > 0)) || code=1
+  return "$code"
 }
 
 # Whether PyTorch and the script are there: gpu_say is why not.
@@ -223,7 +266,7 @@ gpu_stage_torch() {
   rm -f "$gpu_folder/torch.json"
   # It begins no run after --seconds, and its file is complete after every run.
   limited torch python3 -B "$root/benchmarks/gpu/torch_compare.py" --mnemo "$gpu_build/examples/mnemo" \
-    --out "$gpu_folder/torch.json" --seconds $((gpu_limits[torch] * 3 / 4)) >&2
+    --out "$gpu_folder/torch.json" --seconds $(($(gpu_left torch) * 3 / 4)) >&2
 }
 
 gpu_stage_traces() {
@@ -238,6 +281,17 @@ gpu_stage_micro() {
   gpu_keep micro.json micro "$program" --device cuda --json
 }
 
+# Whether the device opens at all, before anything else is tried on it.
+gpu_stage_open() {
+  local reason
+  [[ -x $gpu_build/examples/mnemo ]] || { gpu_say="the command was not built" && return 1; }
+  gpu_keep devices.json open "$gpu_build/examples/mnemo" devices --json || return
+  reason=$(python3 -c 'import json, sys
+print(next((d.get("reason", "") for d in json.load(sys.stdin)["devices"] if d["name"] == "cuda"), "not listed"))' \
+    <"$gpu_folder/devices.json" 2>/dev/null) || return 0 # without python3 the stages say so themselves
+  [[ -z $reason ]] || { gpu_say=$reason && return 1; }
+}
+
 # gpu_elapsed SINCE: seconds with a decimal, from $EPOCHREALTIME.
 gpu_elapsed() {
   local now=$EPOCHREALTIME tenths
@@ -249,7 +303,7 @@ gpu_elapsed() {
 gpu_take() {
   local stage=$1 code=0 start=$EPOCHREALTIME
   gpu_say='' gpu_began=$SECONDS
-  say "gpu: $stage, at most ${gpu_limits[$stage]} s"
+  say "gpu: $stage, at most $(gpu_left "$stage") s"
   "${@:2}" || code=$?
   cd "$root" || exit 1
   gpu_seconds[$stage]=$(gpu_elapsed "$start") gpu_note[$stage]=${gpu_say%; }
@@ -265,7 +319,7 @@ gpu_take() {
 gpu_summary() {
   local stage code=0
   printf '\n%-10s %-12s %9s  %s\n' stage outcome seconds '' >&2
-  for stage in build "${gpu_stages[@]}"; do
+  for stage in build open "${gpu_stages[@]}"; do
     [[ -n ${gpu_outcome[$stage]-} ]] || continue
     printf '%-10s %-12s %9s  %s\n' "$stage" "${gpu_outcome[$stage]}" "${gpu_seconds[$stage]}" "${gpu_note[$stage]}" >&2
     [[ ${gpu_outcome[$stage]} == passed || ${gpu_outcome[$stage]} == skipped ]] || code=1
@@ -287,8 +341,7 @@ gpu() {
   mkdir -p "$gpu_folder" "$gpu_logs"
   [[ -z $gpu_builds ]] || gpu_take build gpu_build_all
   gpu_write_machine
-  for stage in "${gpu_stages[@]}"; do
-    [[ " ${gpu_chosen[*]} " != *" $stage "* ]] || gpu_take "$stage" "gpu_stage_$stage"
-  done
+  gpu_take open gpu_stage_open
+  for stage in "${gpu_chosen[@]}"; do gpu_take "$stage" "gpu_stage_$stage"; done
   gpu_summary
 }

@@ -38,7 +38,8 @@ gpu_need() {
 
 gpu_ask() { nvidia-smi -i "$gpu_index" --query-gpu="$1" --format=csv,noheader 2>&1; }
 
-# Python's own cuDNN is what PyTorch uses on the same machine; its cuBLAS is taken where the toolkit has none.
+# Python's own cuDNN is what PyTorch uses on the same machine; its cuBLAS is taken where the toolkit has none, library or
+# headers.
 gpu_find_libraries() {
   if [[ -z ${MNEMO_DEPS_DIR-} && -d $root/.deps ]]; then
     export MNEMO_DEPS_DIR=$root/.deps
@@ -51,8 +52,20 @@ print("\n".join(p for p in u.find_spec("nvidia").submodule_search_locations))' 2
     while IFS= read -r folder; do
       [[ -f $folder/cudnn/include/cudnn_graph.h ]] || continue
       export CUDNN_ROOT=$folder/cudnn
+      # First of all: its parts look for each other there before they look beside themselves.
+      export LD_LIBRARY_PATH=$CUDNN_ROOT/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
       say "cuDNN is that of Python's packages: $CUDNN_ROOT"
       break
+    done <<<"$packages"
+  fi
+  if ! compgen -G "${gpu_nvcc%/*}/../include/cublasLt.h" >/dev/null &&
+    ! compgen -G "${gpu_nvcc%/*}/../targets/*/include/cublasLt.h" >/dev/null; then
+    while IFS= read -r folder; do
+      for folder in "$folder"/cublas/include "$folder"/cu[0-9]*/include; do
+        [[ -f $folder/cublasLt.h ]] || continue
+        export CPLUS_INCLUDE_PATH=${CPLUS_INCLUDE_PATH:+$CPLUS_INCLUDE_PATH:}$folder
+        say "the headers of cuBLAS are those of Python's packages: $folder"
+      done
     done <<<"$packages"
   fi
   compgen -G "${gpu_nvcc%/*}/../lib*/libcublasLt.so.*" >/dev/null && return

@@ -28,7 +28,7 @@ void fill_random(const RandomCall& call, UniformLimits limits, std::uint64_t fir
   switch (call.kind) {
     case RandomCall::Kind::uniform:
       for (std::int64_t i = 0; i < count; ++i) {
-        const double value = call.low + (call.high - call.low) * static_cast<double>(uniform_from(word[i]));
+        const double value = add_product(call.low, call.high - call.low, static_cast<double>(uniform_from(word[i])));
         out[i] = std::max(limits.least, std::min(limits.most, value));
       }
       return;
@@ -41,7 +41,7 @@ void fill_random(const RandomCall& call, UniformLimits limits, std::uint64_t fir
       for (std::int64_t i = 0; i < count; i += 2) {
         double pair[2];
         normal_from(word[i], i + 1 < count ? word[i + 1] : 0, pair[0], pair[1]);
-        for (std::int64_t j = 0; j < 2 && i + j < count; ++j) out[i + j] = call.low + call.high * pair[j];
+        for (std::int64_t j = 0; j < 2 && i + j < count; ++j) out[i + j] = add_product(call.low, call.high, pair[j]);
       }
       return;
   }

@@ -158,7 +158,8 @@ class CardDecisions final : public Decisions {
     return plan;
   }
 
-  /// Every plan that the policy admits is timed; of those that take equally long the favourite is taken.
+  /// Every plan that the policy admits is timed; of those that take equally long the favourite is taken, and also where
+  /// none can be timed: the device may have no memory for it beside what the program holds.
   ConvPlan fastest(const ConvQuery& query, const ConvPolicy& policy) const {
     if (!clock_) {
       throw DeviceError(
@@ -173,6 +174,7 @@ class CardDecisions final : public Decisions {
     for (std::size_t i = 0; i < ranking->size(); ++i) {
       const EnginePlan& plan = (*ranking)[i];
       if (!is_admitted(policy, query.problem.dtype, plan)) continue;
+      if (!best.plan) best.plan = plan;
       const std::optional<double> seconds = clock_->seconds(query, plan);
       if (!seconds || *seconds >= least) continue;
       least = *seconds;

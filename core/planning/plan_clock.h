@@ -12,8 +12,8 @@ class PlanClock {
  public:
   virtual ~PlanClock() = default;
 
-  /// Seconds of one run: the median of five after two that do not count, on operands of its own, which are freed before
-  /// it returns. Nothing where the plan does not run, or there is no memory for it.
+  /// Seconds of one run after some that do not count, on operands of its own, which are freed before it returns.
+  /// Nothing where the plan does not run, or there is no memory for it.
   virtual std::optional<double> seconds(const ConvQuery& query, const EnginePlan& plan) = 0;
 };
 

@@ -18,6 +18,12 @@ std::vector<std::string> candidates() {
   const char* home = std::getenv("CUDA_HOME");  // NOLINT(concurrency-mt-unsafe): only read
   if (home != nullptr && *home != '\0') paths.push_back(fmt::format("{}/lib64/{}", home, name));
   paths.push_back("/usr/local/cuda/lib64/" + name);
+  // Beside the cuDNN of Python's packages.
+  const char* cudnn = std::getenv("CUDNN_ROOT");  // NOLINT(concurrency-mt-unsafe): only read
+  if (cudnn != nullptr && *cudnn != '\0') {
+    for (const std::string& folder : {fmt::format("cu{}", CUBLAS_VER_MAJOR), std::string("cublas")})
+      paths.push_back(fmt::format("{}/../{}/lib/{}", cudnn, folder, name));
+  }
   return paths;
 }
 

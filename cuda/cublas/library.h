@@ -29,7 +29,8 @@ struct CublasLibrary {
 };
 
 /// The library of this process. Where it is looked for: where the system finds libraries, then in the toolkit that
-/// mnemo was built with, in CUDA_HOME's lib64, and in /usr/local/cuda/lib64.
+/// mnemo was built with, in CUDA_HOME's lib64, in /usr/local/cuda/lib64, and beside CUDNN_ROOT as Python's packages
+/// lie.
 const CublasLibrary& cublas_library();
 
 /// Throws CudaError with `what` and the library's words unless `status` is success.

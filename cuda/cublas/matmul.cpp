@@ -2,6 +2,7 @@
 // per product, and no sums in an order that is left open.
 #include <mnemo/cuda/cublas/matmul.h>
 
+#include <atomic>
 #include <mutex>
 #include <unordered_map>
 
@@ -11,8 +12,9 @@
 #include <mnemo/core/error.h>
 #include <mnemo/cuda/cublas/library.h>
 #include <mnemo/cuda/cublas/matmul_layout.h>
-#include <mnemo/cuda/device/backend.h>
+#include <mnemo/cuda/device/room.h>
 #include <mnemo/cuda/kernels/multiply.h>
+#include <mnemo/memory/log.h>
 
 namespace mnemo::cuda {
 
@@ -94,8 +96,9 @@ class Plan {
     choose(handle, product);
   }
 
-  /// Whether the library has an algorithm at all.
+  /// Whether the library has an algorithm at all, which has not failed.
   bool is_supported() const { return supported_; }
+  void give_up() const { supported_ = false; }
 
   template <class C>
   void run(cublasLtHandle_t handle, const void* a, const void* b, void* d, bool accumulate, void* workspace,
@@ -104,7 +107,7 @@ class Plan {
     check_cublas(library_,
                  library_.matmul(handle, operation_, &alpha, a, a_, b, b_, &beta, d, d_, d, d_, &algorithm_, workspace,
                                  bytes, stream),
-                 "computing the product");
+                 "cuBLASLt does not compute the product");
   }
 
  private:
@@ -149,13 +152,18 @@ class Plan {
       check_cublas(library_, status, "asking for an algorithm");
     supported_ = status == CUBLAS_STATUS_SUCCESS && count > 0 && result.state == CUBLAS_STATUS_SUCCESS;
     algorithm_ = result.algo;
+    if (supported_) return;
+    memory::log_info(
+        fmt::format("[matmul] cuBLASLt has no algorithm for {} x ({}, {}, {}) of {}: mnemo's own kernel "
+                    "computes it",
+                    product.batch, product.rows, product.depth, product.columns, name(product.dtype)));
   }
 
   const CublasLibrary& library_;
   Owned<cublasLtMatmulDesc_t> operation_;
   Owned<cublasLtMatrixLayout_t> a_, b_, d_;
   cublasLtMatmulAlgo_t algorithm_{};
-  bool supported_ = false;
+  mutable std::atomic<bool> supported_ = false;
 };
 
 /// Whether the thread's policy lets a product round its operands.
@@ -214,10 +222,20 @@ void MatmulRunner::run(const CudaBackend& backend, const Array& a, const Array& 
   const Array &left = product->swapped ? b : a, &right = product->swapped ? a : b;
   void* const memory = workspace.defined() ? address(workspace) : nullptr;
   const auto bytes = static_cast<std::size_t>(product->workspace);
-  if (product->dtype == DType::float64) {
-    plan->run<double>(state().handle(), address(left), address(right), address(out), accumulate, memory, bytes, stream);
-  } else {
-    plan->run<float>(state().handle(), address(left), address(right), address(out), accumulate, memory, bytes, stream);
+  try {
+    with_room(backend, [&] {
+      const cublasLtHandle_t handle = state().handle();
+      if (product->dtype == DType::float64)
+        plan->run<double>(handle, address(left), address(right), address(out), accumulate, memory, bytes, stream);
+      else
+        plan->run<float>(handle, address(left), address(right), address(out), accumulate, memory, bytes, stream);
+    });
+  } catch (const CudaError& error) {
+    if (!is_over()) throw;
+    plan->give_up();
+    memory::log_warning(fmt::format("{} of {} x {} = {}, which mnemo's own kernel does from now on", error.what(),
+                                    a.shape().text(), b.shape().text(), out.shape().text()));
+    multiply_strided(backend, a, b, out, accumulate);
   }
 }
 

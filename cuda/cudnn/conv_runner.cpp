@@ -10,13 +10,12 @@
 
 #include <fmt/format.h>
 
-#include <mnemo/core/capture.h>
 #include <mnemo/core/error.h>
 #include <mnemo/core/planning/conv_query.h>
 #include <mnemo/cuda/cudnn/engine.h>
 #include <mnemo/cuda/cudnn/session.h>
-#include <mnemo/cuda/device/backend.h>
-#include <mnemo/cuda/device/check.h>
+#include <mnemo/cuda/device/room.h>
+#include <mnemo/cuda/kernels/multiply.h>
 #include <mnemo/memory/log.h>
 
 namespace mnemo::cuda {
@@ -29,7 +28,7 @@ void* address(const Array& array) {
 
 /// What is built for one plan. It lives as long as the runner.
 struct Built {
-  ExecutionPlan plain;
+  std::optional<ExecutionPlan> plain;  ///< none where the library fails: mnemo's own kernels compute it
   std::array<std::optional<std::optional<ExecutionPlan>>, 4> fused;  ///< by epilogue; those that were looked for
 };
 
@@ -38,9 +37,8 @@ class CudnnRunner final : public ConvRunner {
   bool run(const CudaBackend& backend, const ConvCall& call) override {
     cudaStream_t stream = backend.stream();
     const std::lock_guard lock(mutex_);
-    if (!session_) session_ = std::make_unique<Session>(backend.index());
     const void* known = call.plan.built != nullptr ? call.plan.built->load(std::memory_order_acquire) : nullptr;
-    Built& built = known != nullptr ? *static_cast<Built*>(const_cast<void*>(known)) : build(call);
+    Built& built = known != nullptr ? *static_cast<Built*>(const_cast<void*>(known)) : build(backend, call);
     Operands operands{address(call.x), address(call.w), address(call.y), address(call.workspace)};
     const ConvEpilogue epilogue{.bias = call.bias.defined(), .relu = call.relu};
     if (std::optional<ExecutionPlan>* fused = fused_for(backend, call, epilogue, built)) {
@@ -49,36 +47,33 @@ class CudnnRunner final : public ConvRunner {
         with_room(backend, [&] { session_->run(stream, **fused, operands); });
         return true;
       } catch (const CudaError& error) {
-        if (is_sticky(cudaPeekAtLastError())) throw;
-        cudaGetLastError();  // no error of what comes now
+        if (!is_over()) throw;
         memory::log_warning(fmt::format("[cudnn] bias and relu are computed apart from {}, which fails with them: {}",
                                         call.plan.engine, error.what()));
         fused->reset();
         operands.bias = nullptr;
       }
     }
-    session_->run(stream, built.plain, operands);
+    if (built.plain) {
+      try {
+        with_room(backend, [&] { session_->run(stream, *built.plain, operands); });
+        return epilogue.is_empty();
+      } catch (const CudaError& error) {
+        if (!is_over()) throw;
+        give_up(built, call, error.what());
+      }
+    }
+    ConvCall own = call;
+    own.bias = {};
+    conv_direct(backend, own);
     return epilogue.is_empty();
   }
 
  private:
-  /// Does it once more, with what the cache can give back, where it fails: kernels are loaded when they first run.
-  template <class Work>
-  static auto with_room(const CudaBackend& backend, const Work& work) -> decltype(work()) {
-    try {
-      return work();
-    } catch (const CudaError&) {
-      if (is_sticky(cudaPeekAtLastError()) || Capture::current() != nullptr) throw;
-      cudaGetLastError();
-      backend.make_room();
-      return work();
-    }
-  }
-
   /// The plan with what follows it, or null where there is none or nothing follows.
   std::optional<ExecutionPlan>* fused_for(const CudaBackend& backend, const ConvCall& call,
                                           const ConvEpilogue& epilogue, Built& built) {
-    if (epilogue.is_empty()) return nullptr;
+    if (epilogue.is_empty() || !built.plain) return nullptr;
     auto& fused = built.fused[(epilogue.bias ? 1u : 0u) + (epilogue.relu ? 2u : 0u)];
     if (fused) return *fused ? &*fused : nullptr;
     std::string reason;
@@ -86,8 +81,7 @@ class CudnnRunner final : public ConvRunner {
     try {
       fused = with_room(backend, [&] { return session_->fused(query, epilogue, call.plan, reason); });
     } catch (const CudaError& error) {
-      if (is_sticky(cudaPeekAtLastError())) throw;
-      cudaGetLastError();
+      if (!is_over()) throw;
       reason = error.what();
       fused.emplace();
     }
@@ -101,19 +95,35 @@ class CudnnRunner final : public ConvRunner {
     return nullptr;
   }
 
-  Built& build(const ConvCall& call) {
-    const ConvQuery query{call.problem, call.pass, call.layout};
-    ExecutionPlan plan = session_->plan(query, call.plan.engine);
-    const memory::Bytes workspace = plan.workspace();
-    if (workspace > call.plan.workspace) {
-      throw CudaError(
-          fmt::format("[cudnn] engine {} for {} wants a workspace of {} bytes on this device, and {} were "
-                      "decided on; this is an error of mnemo or of cuDNN {}",
-                      call.plan.engine, describe(query), workspace, call.plan.workspace, cudnn_library().version));
+  Built& build(const CudaBackend& backend, const ConvCall& call) {
+    Built& built = plans_.emplace_back();
+    try {
+      built.plain = with_room(backend, [&] { return plan_of(backend, call); });
+    } catch (const CudaError& error) {
+      if (!is_over()) throw;
+      give_up(built, call, error.what());
     }
-    Built& built = plans_.emplace_back(Built{std::move(plan), {}});
     if (call.plan.built != nullptr) call.plan.built->store(&built, std::memory_order_release);
     return built;
+  }
+
+  ExecutionPlan plan_of(const CudaBackend& backend, const ConvCall& call) {
+    if (!session_) session_ = std::make_unique<Session>(backend.index());
+    ExecutionPlan plan = session_->plan({call.problem, call.pass, call.layout}, call.plan.engine);
+    if (plan.workspace() > call.plan.workspace) {
+      throw CudaError(
+          fmt::format("[cudnn] it wants a workspace of {} bytes on this device, and {} were decided on; this is an "
+                      "error of mnemo or of cuDNN {}",
+                      plan.workspace(), call.plan.workspace, cudnn_library().version));
+    }
+    return plan;
+  }
+
+  /// The step goes on, slower: what an engine does is not known until it runs.
+  static void give_up(Built& built, const ConvCall& call, const char* reason) {
+    built.plain.reset();
+    memory::log_warning(fmt::format("[cudnn] the engine {} fails for {}, which mnemo's own kernels compute now: {}",
+                                    call.plan.engine, describe({call.problem, call.pass, call.layout}), reason));
   }
 
   std::mutex mutex_;  // a session is one thread's at a time

@@ -20,7 +20,7 @@ std::vector<Descriptor> Descriptor::get_descriptors(cudnnBackendAttributeName_t 
   check_cudnn(library(),
               library().get_attribute(handle_, name, CUDNN_TYPE_BACKEND_DESCRIPTOR, most, &count, handles.data()),
               what);
-  filled.erase(filled.begin() + count, filled.end());
+  if (count < most) filled.erase(filled.begin() + count, filled.end());  // a library may count those that it left out
   return filled;
 }
 

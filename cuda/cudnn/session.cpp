@@ -1,12 +1,17 @@
 #include <mnemo/cuda/cudnn/session.h>
 
 #include <algorithm>
+#include <atomic>
+#include <utility>
+
+#include <fmt/format.h>
 
 #include <mnemo/core/error.h>
 #include <mnemo/cuda/cudnn/conv_graph.h>
 #include <mnemo/cuda/cudnn/engine.h>
 #include <mnemo/cuda/device/conv_runner.h>
 #include <mnemo/cuda/device/properties.h>
+#include <mnemo/memory/log.h>
 
 namespace mnemo::cuda {
 
@@ -28,12 +33,22 @@ CardProperties properties_of(int device) {
 
 void describe_by_library(int device, CardProperties& properties) {
   if (!cudnn_library().obstacle.empty()) return;
-  Descriptor described(CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR);
-  described.set(CUDNN_ATTR_DEVICEPROP_DEVICE_ID, std::int32_t{device}, "a device's number");
-  if (described.try_finalize() != CUDNN_STATUS_SUCCESS) return;
-  const std::vector<char> json =
-      described.get_list<char>(CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, "a device's description");
-  properties.json.assign(json.begin(), std::find(json.begin(), json.end(), '\0'));
+  try {
+    Descriptor described(CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR);
+    described.set(CUDNN_ATTR_DEVICEPROP_DEVICE_ID, std::int32_t{device}, "a device's number");
+    described.finalize("a device's number");
+    const std::vector<char> json =
+        described.get_list<char>(CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, "a device's description");
+    CardProperties told = properties;
+    told.json.assign(json.begin(), std::find(json.begin(), json.end(), '\0'));
+    device_descriptor(told);  // what the library says it must take again
+    properties = std::move(told);
+  } catch (const CudaError& error) {
+    cudaGetLastError();  // no error of the next call
+    static std::atomic<bool> told = false;
+    if (!told.exchange(true))
+      memory::log_info(fmt::format("{}; what the CUDA runtime says of the device is taken", error.what()));
+  }
 }
 
 Session::Session(int device) : device_((usable_library(), device_descriptor(properties_of(device)))) {

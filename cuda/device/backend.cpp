@@ -4,6 +4,7 @@
 #include <mnemo/cuda/cublas/matmul.h>
 #include <mnemo/cuda/device/check.h>
 #include <mnemo/cuda/device/conv_runner.h>
+#include <mnemo/cuda/kernels/few_bytes.h>
 
 namespace mnemo::cuda {
 
@@ -108,9 +109,13 @@ void CudaBackend::write(const void* host, const Array& to) {
         "again "
         "with every repetition; make it an input of StepGraph::run, or copy it before");
   }
-  // From memory that is not pinned the runtime has taken what it needs when this returns.
-  check(cudaMemcpyAsync(address(to), host, static_cast<std::size_t>(to.bytes()), cudaMemcpyHostToDevice, stream()),
-        "copying from the host");
+  const auto count = static_cast<std::size_t>(to.bytes());
+  if (count <= kMostFewBytes) return write_few_bytes(*this, host, count, address(to));
+  cudaStream_t queue = stream();
+  check(cudaMemcpyAsync(address(to), host, count, cudaMemcpyHostToDevice, queue), "copying from the host");
+  // Where the device reads the host's memory by itself nobody promises that it has when the call returns, and the
+  // memory may be gone then.
+  check(cudaStreamSynchronize(queue), "waiting for what is copied from the host");
 }
 
 }  // namespace mnemo::cuda

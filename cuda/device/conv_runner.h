@@ -17,8 +17,8 @@ class ConvRunner {
   virtual ~ConvRunner() = default;
 
   /// A call whose plan is ConvAlgorithm::library, on the backend's current stream; whether its bias and relu are done
-  /// too, which else is left to the caller. Throws CudaError where the engine cannot be built or run, or wants another
-  /// workspace than was decided.
+  /// too, which else is left to the caller. Where the engine cannot be built or run, or wants another workspace than
+  /// was decided, a warning says so and mnemo's own kernels compute it. Throws CudaError where those fail.
   virtual bool run(const CudaBackend& backend, const ConvCall& call) = 0;
 };
 

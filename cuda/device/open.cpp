@@ -1,5 +1,4 @@
 // The symbol by which core reaches the CUDA backend, where it is built in.
-#include <algorithm>
 #include <array>
 #include <map>
 #include <mutex>
@@ -19,6 +18,7 @@
 #include <mnemo/cuda/device/nvtx.h>
 #include <mnemo/cuda/device/properties.h>
 #include <mnemo/cuda/device/source.h>
+#include <mnemo/memory/log.h>
 
 namespace mnemo {
 
@@ -32,7 +32,7 @@ std::string pci_address(int index) {
 
 /// What this process took on a device before its first segment, measured when it is first opened. Streams are part of
 /// it.
-memory::Bytes context_of(int index, std::optional<memory::Bytes> used_before) {
+memory::Bytes context_of(int index, const std::string& address, std::optional<memory::Bytes> used_before) {
   static std::mutex mutex;
   static std::map<int, memory::Bytes> contexts;
   const std::lock_guard lock(mutex);
@@ -40,9 +40,40 @@ memory::Bytes context_of(int index, std::optional<memory::Bytes> used_before) {
   if (found != contexts.end()) return found->second;
   std::size_t free = 0, total = 0;
   cuda::check(cudaMemGetInfo(&free, &total), "asking for the device's memory");
-  const auto taken = static_cast<memory::Bytes>(total - free);
-  // What others had before is not this process's; where nobody tells, all that is taken counts as the context.
-  return contexts[index] = taken - std::min(used_before.value_or(0), taken);
+  return contexts[index] =
+             cuda::context_bytes(used_before, cuda::bytes_in_use(address), static_cast<memory::Bytes>(total - free));
+}
+
+/// A library that takes no description of the device is as none: its convolutions are mnemo's own then.
+std::shared_ptr<ConvPlanner> planner_of(const cuda::CardProperties& properties, std::string& obstacle) {
+  try {
+    return cuda::open_conv_planner(properties, obstacle);
+  } catch (const CudaError& error) {
+    obstacle = error.what();
+    memory::log_warning(obstacle + "; convolutions are computed by mnemo's own kernels");
+    return nullptr;
+  }
+}
+
+std::shared_ptr<Backend> open_device(int index, const memory::AllocatorConfig& config) {
+  const std::string address = pci_address(index);
+  const std::optional<memory::Bytes> before = cuda::bytes_in_use(address);
+  cuda::check(cudaSetDevice(index), "choosing the device");
+  auto streams = std::make_shared<cuda::Streams>();
+  const memory::Bytes context = context_of(index, address, before);
+  cuda::CardProperties properties = cuda::device_properties(index);
+  cuda::describe_by_library(index, properties);
+  std::string obstacle;
+  std::shared_ptr<ConvPlanner> planner = planner_of(properties, obstacle);
+  const bool has_library = planner != nullptr;
+  const std::string version = planner ? planner->version() : "";
+  auto book = std::make_shared<PlanBook>(
+      PlanBook::Sources{std::move(planner), obstacle, std::nullopt, PlanTable(version, properties.name)});
+  auto source = std::make_unique<cuda::CudaSource>(index, streams, context, config.large_segment_size);
+  const Card card = cuda::device_card(index, properties, context);
+  return std::make_shared<cuda::CudaBackend>(
+      card.name, card.title, index, std::move(streams), std::move(source), config,
+      device_decisions(card, std::move(book), has_library ? cuda::open_plan_clock(index) : nullptr));
 }
 
 }  // namespace
@@ -55,23 +86,12 @@ std::shared_ptr<Backend> open_cuda_device(int index, const memory::AllocatorConf
     return nullptr;
   }
   cuda::announce_ranges();
-  const std::optional<memory::Bytes> before = cuda::bytes_in_use(pci_address(index));
-  cuda::check(cudaSetDevice(index), "choosing the device");
-  auto streams = std::make_shared<cuda::Streams>();
-  const memory::Bytes context = context_of(index, before);
-  cuda::CardProperties properties = cuda::device_properties(index);
-  cuda::describe_by_library(index, properties);
-  std::string obstacle;
-  std::shared_ptr<ConvPlanner> planner = cuda::open_conv_planner(properties, obstacle);
-  const bool has_library = planner != nullptr;
-  const std::string version = planner ? planner->version() : "";
-  auto book = std::make_shared<PlanBook>(
-      PlanBook::Sources{std::move(planner), obstacle, std::nullopt, PlanTable(version, properties.name)});
-  auto source = std::make_unique<cuda::CudaSource>(index, streams, context, config.large_segment_size);
-  const Card card = cuda::device_card(index, properties, context);
-  return std::make_shared<cuda::CudaBackend>(
-      card.name, card.title, index, std::move(streams), std::move(source), config,
-      device_decisions(card, std::move(book), has_library ? cuda::open_plan_clock(index) : nullptr));
+  try {
+    return open_device(index, config);
+  } catch (const CudaError& error) {  // such as one that other processes have filled, or may not share
+    reason = error.what();
+    return nullptr;
+  }
 }
 
 }  // namespace mnemo

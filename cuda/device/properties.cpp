@@ -91,10 +91,8 @@ CardProperties device_properties(int index) {
 
 Card device_card(int index, const CardProperties& properties, memory::Bytes context) {
   const cudaDeviceProp p = runtime_properties(index);
-  Card card = {};
-  for (const Card& known : cards()) {
-    if (std::string_view(known.title).starts_with(p.name)) card = known;
-  }
+  const Card* const known = card_of_driver(p.name);
+  Card card = known != nullptr ? *known : Card{};
   card.name = memory::intern(properties.name);
   card.title = memory::intern(p.name);
   card.capacity = static_cast<memory::Bytes>(p.totalGlobalMem);

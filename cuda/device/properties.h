@@ -15,7 +15,7 @@ int device_count(std::string& reason);
 CardProperties device_properties(int index);
 
 /// The device as a card: its own name, capacity and context, cuBLASLt's workspace by its compute capability, and speeds
-/// of the known card of the same title (0 where there is none). Its texts live as long as the process.
+/// of the known card of its name (0 where there is none). Its texts live as long as the process.
 Card device_card(int index, const CardProperties& properties, memory::Bytes context);
 
 }  // namespace mnemo::cuda

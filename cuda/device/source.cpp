@@ -130,11 +130,13 @@ void CudaSource::unmap(std::byte* address, Bytes bytes) noexcept {
   report(cudaSetDevice(device_), "choosing the device");
   // Unlike cudaFree, the driver does not wait for kernels that still use the memory.
   wait_for_all();
-  report(driver().unmap(address_of(address), count_of(bytes)), "taking memory from addresses");
+  // Each mapping by itself: the driver's documentation knows no more.
   for (auto mapping = mappings_.lower_bound(address); mapping != mappings_.end() && mapping->first < address + bytes;
        mapping = mappings_.erase(mapping)) {
-    report(driver().release(mapping->second.handle), "giving memory back");
-    used_ -= mapping->second.bytes;
+    const auto [handle, size] = mapping->second;
+    report(driver().unmap(address_of(mapping->first), count_of(size)), "taking memory from addresses");
+    report(driver().release(handle), "giving memory back");
+    used_ -= size;
   }
 }
 

@@ -47,15 +47,6 @@ __device__ inline void words_from(std::uint64_t seed, std::uint64_t first, std::
   }
 }
 
-/// a + b * c rounded twice, as the CPU does, so that both draw the same numbers.
-__device__ inline double add_product(double a, double b, double c) {
-#ifdef __CUDA_ARCH__
-  return __dadd_rn(a, __dmul_rn(b, c));
-#else
-  return a + b * c;
-#endif
-}
-
 /// Four elements at `at` of `count`, as many as there are; `vectors` says that they can be moved as packs.
 template <class T>
 __device__ void read_four(const T* from, std::int64_t at, std::int64_t count, bool vectors, T (&to)[kWords]) {

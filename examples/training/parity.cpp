@@ -150,14 +150,10 @@ std::vector<ParityPoint> usual_points(const models::Spec& spec, bool small) {
 
 std::string twin_of(const Device& device) {
   if (device.is_virtual()) return device.name();
-  std::string title = device.backend().title();
+  const std::string title = device.backend().title();
   if (title.empty()) return "virtual:" + device.name();
-  // Drivers write "A100-SXM4-40GB", cards "A100 SXM4 40GB".
-  std::replace(title.begin(), title.end(), '-', ' ');
-  for (const Card& card : cards()) {
-    if (std::string_view(card.title).starts_with(title)) return std::string("virtual:") + card.name;
-  }
-  return "";
+  const Card* card = card_of_driver(title);
+  return card == nullptr ? "" : std::string("virtual:") + card->name;
 }
 
 }  // namespace mnemo::training

@@ -69,8 +69,8 @@ ParityDifference difference(const std::vector<Moment>& one, const std::vector<Mo
 /// autocast.
 std::vector<ParityPoint> usual_points(const models::Spec& spec, bool small);
 
-/// The virtual device that stands for a device: the card of its title, "virtual:cpu:2GiB" for "cpu:2GiB"; a virtual one
-/// is its own. "" where no card has that title.
+/// The virtual device that stands for a device: the card that drivers call so, "virtual:cpu:2GiB" for "cpu:2GiB"; a
+/// virtual one is its own. "" where no card is called so.
 std::string twin_of(const Device& device);
 
 }  // namespace mnemo::training

@@ -43,6 +43,20 @@ std::string refusal_after(Change change) {
 
 }  // namespace
 
+TEST_CASE("card properties: a device is known by the name that its driver gives it") {
+  for (const CardProperties& card : card_properties()) {
+    CAPTURE(card.name);
+    const Card* known = card_of_driver(Json::parse(card.json)["deviceName"].get<std::string>());
+    REQUIRE(known != nullptr);
+    CHECK(known->name == card.name);
+  }
+  CHECK(card_of_driver("NVIDIA L4") == find_card("l4"));  // and not L40S
+  for (const char* name : {"", "NVIDIA", "NVIDIA H200 NVL", "NVIDIA H100 PCIe", "h200"}) {
+    CAPTURE(name);
+    CHECK(card_of_driver(name) == nullptr);
+  }
+}
+
 TEST_CASE("card properties: the cards that are built in") {
   std::set<std::string> names;
   for (const CardProperties& card : card_properties()) names.insert(card.name);

@@ -10,12 +10,25 @@
 #include <mnemo/core/error.h>
 #include <mnemo/core/families.h>
 #include <mnemo/core/stream.h>
+#include <mnemo/cuda/device/memory_use.h>
 
 #include "cuda_device.h"
 
 using namespace mnemo;
 using memory::Bytes;
 using memory::MiB;
+
+// NVML counts what the driver keeps for itself as used, and the runtime does not: 600 MiB here.
+TEST_CASE("a context is what more is in use once the device is open, not what the runtime misses beyond that") {
+  constexpr Bytes kept = 600 * MiB, others = 1000 * MiB, context = 500 * MiB;
+  CHECK(cuda::context_bytes(kept + others, kept + others + context, others + context) == context);
+  CHECK(cuda::context_bytes(kept, kept + context, context) == context);
+  // Others that came meanwhile are no more than what is taken.
+  CHECK(cuda::context_bytes(kept, kept + 900 * MiB, context) == context);
+  CHECK(cuda::context_bytes({}, kept + context, context) == context);
+  CHECK(cuda::context_bytes(kept, {}, context) == context);
+  CHECK(cuda::context_bytes(kept, kept, context) == context);
+}
 
 TEST_CASE("cuda: the device says what it is and what it has") {
   if (!cuda_device()) return;
@@ -46,6 +59,20 @@ TEST_CASE("cuda: what is written is read again, at every alignment, and views ke
   }
 }
 
+TEST_CASE("cuda: what is written is taken at once, however much it is, and nothing beside it changes") {
+  if (!cuda_device()) return;
+  Backend& backend = cuda_device()->backend();
+  for (const std::int64_t count : {1, 3, 255, 1023, 1024, 1025, 5'000'000}) {
+    CAPTURE(count);
+    const Array all = full({count + 8}, 7, DType::uint8, *cuda_device());
+    std::vector<std::uint8_t> bytes(static_cast<std::size_t>(count)), expected(static_cast<std::size_t>(count) + 8, 7);
+    for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = expected[i + 3] = static_cast<std::uint8_t>(11 * i + 1);
+    backend.write(bytes.data(), all.slice(0, 3, count + 3));
+    std::fill(bytes.begin(), bytes.end(), std::uint8_t{0});
+    CHECK(all.values<std::uint8_t>() == expected);
+  }
+}
+
 TEST_CASE("cuda: an index that is not there is refused with the reason") {
   if (!cuda_device()) return;
   CHECK_THROWS_AS(Device::open("cuda:77"), DeviceError);
@@ -56,8 +83,7 @@ TEST_CASE("cuda: memory comes back, in segments and in address ranges alike") {
   for (const char* text : {"", "expandable_segments:True"}) {
     CAPTURE(std::string(text));
     const Device device = new_cuda_device(memory::AllocatorConfig::parse(text));
-    const Bytes before = device.allocator().source().free_bytes();
-    for (int turn = 0; turn < 3; ++turn) {
+    const auto use = [&] {
       std::vector<Array> arrays;
       for (Bytes size : {MiB / 2, 3 * MiB, 40 * MiB, 7 * MiB}) {
         arrays.emplace_back(Shape{size / 4}, DType::float32, device);
@@ -68,11 +94,16 @@ TEST_CASE("cuda: memory comes back, in segments and in address ranges alike") {
       memory::empty_cache(device);
       CHECK(memory::reserved(device) <= 62 * MiB);  // 2 for the small one, 20 for 7, 40
       for (const Array& array : arrays) CHECK(array.slice(0, 5, 6).item() == static_cast<double>(array.bytes()));
-    }
+    };
+    use();  // which loads kernels, and lets the driver make its tables of pages
+    memory::empty_cache(device);
+    const Bytes before = device.allocator().source().free_bytes();
+    for (int turn = 0; turn < 3; ++turn) use();
     memory::empty_cache(device);
     CHECK(memory::allocated(device) == 0);
     CHECK(memory::reserved(device) == 0);
-    CHECK(device.allocator().source().free_bytes() == before);
+    // A page of the driver's own may come or go; what was leaked would be more.
+    CHECK(device.allocator().source().free_bytes() >= before - 2 * MiB);
   }
 }
 
