@@ -13,14 +13,13 @@
 #include <mnemo/memory/error.h>
 #include <mnemo/memory/marks.h>
 #include <mnemo/memory/rounding.h>
+#include <mnemo/memory/segments_before.h>
 #include <mnemo/memory/timeline.h>
 
 namespace mnemo::memory {
 namespace {
 
 using Kind = Call::Kind;
-
-constexpr Bytes kMostFillers = 4 * 1024 * 1024;  // of 1 MiB each: more than devices have
 
 constexpr StreamId kFirstWait = StreamId{1} << 62;  // above any address, which is what streams are elsewhere
 
@@ -90,53 +89,17 @@ class CallReader {
   void begin() {
     trace_.before = now();
     const LiveState& state = timeline_.state();
-    std::vector<Call> fillers;
-    const auto put = [&](std::vector<Call>& calls, Bytes bytes, StreamId stream, std::uint32_t tag = 0) {
-      calls.push_back({.kind = Kind::malloc, .block = blocks_++, .tag = tag, .bytes = bytes, .stream = stream});
-      return Call{.kind = Kind::free, .block = calls.back().block};
-    };
-    const auto take_block = [&](std::uint64_t position, const LiveBlock& block) {
+    for (const auto& [position, segment] : state.segments()) trace_.segments.push_back({segment.size, position});
+    for (const auto& [position, block] : state.blocks()) {
       const Bytes bytes = block.requested > 0 ? block.requested : block.size;
       const std::uint32_t known = new_block(position);
-      Call call{.kind = Kind::malloc, .block = known, .tag = number(block.tag), .bytes = bytes, .stream = block.stream};
-      trace_.blocks_before.push_back(call);
-      call.bytes = block.size;
-      trace_.segments_before.push_back(call);
-      if (!block.waiting) return;
+      trace_.blocks_before.push_back(
+          {.kind = Kind::malloc, .block = known, .tag = number(block.tag), .bytes = bytes, .stream = block.stream});
+      if (!block.waiting) continue;
       waits_[position] = waited_.size();
       waited_.push_back({known, static_cast<std::size_t>(-1), kNever});
-    };
-    auto block = state.blocks().begin();
-    for (const auto& entry : state.segments()) {
-      const std::uint64_t begin = entry.first;
-      const LiveSegment& segment = entry.second;
-      trace_.segments.push_back({segment.size, begin});
-      const std::uint64_t end = begin + static_cast<std::uint64_t>(segment.size);
-      const bool touched = block != state.blocks().end() && block->first < end;
-      const bool small = segment.size == kSmallSegment || (touched && block->second.size <= kSmallLimit);
-      // One block as large as the segment makes it; a small segment has room for two.
-      std::vector<Call>& calls = trace_.segments_before;
-      const Call whole = put(calls, small ? std::min(kSmallLimit, segment.size) : segment.size, segment.stream);
-      calls.push_back(whole);
-      std::uint64_t at = begin;
-      const auto fill = [&](std::uint64_t to) {
-        Bytes left = static_cast<Bytes>(to - at);
-        if (small && left / kSmallLimit > kMostFillers) {
-          throw FileError(fmt::format("a segment for small blocks with {} bytes free: no device has that", left));
-        }
-        if (!small && left > kSmallLimit) fillers.push_back(put(calls, left, segment.stream));
-        for (; small && left > 0; left -= kSmallLimit) {
-          fillers.push_back(put(calls, std::min(left, kSmallLimit), segment.stream));
-        }
-      };
-      for (; block != state.blocks().end() && block->first < end; ++block) {
-        fill(block->first);
-        take_block(block->first, block->second);
-        at = block->first + static_cast<std::uint64_t>(block->second.size);
-      }
-      fill(end);
     }
-    trace_.segments_before.insert(trace_.segments_before.end(), fillers.begin(), fillers.end());
+    trace_.segments_before = calls_for_segments(state, trace_.blocks_before, *trace_.recording, config_, blocks_);
   }
 
   void take(const Event& event) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <istream>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -20,7 +21,11 @@ using Kind = Call::Kind;
 /// A virtual device of which each event can be said to be done, and whose segments can be placed as others were.
 class ReplaySource final : public Source {
  public:
-  ReplaySource(Bytes capacity, Bytes context) : device_(capacity, context) {}
+  ReplaySource(Bytes capacity, Bytes context)
+      : capacity_(capacity), room_(capacity > 0 ? std::max<Bytes>(capacity - context, 0) : kNoLimit) {}
+
+  /// Whether there is no more than the device has.
+  void limit(bool limited) { limited_ = limited; }
 
   /// Segments are placed as those in `places`, one after the other, until one is obtained that is not in turn.
   void follow(const std::vector<CallTrace::Segment>& places) {
@@ -29,8 +34,10 @@ class ReplaySource final : public Source {
   }
 
   std::byte* allocate(Bytes bytes) override {
-    std::byte* segment = device_.allocate(bytes);
     place_.reset();
+    if (!take(bytes)) return nullptr;
+    std::byte* segment = device_.allocate(bytes);
+    if (segment == nullptr) used_ -= bytes;
     if (segment == nullptr || next_ == end_) return segment;
     if (next_->size == bytes)
       place_ = (next_++)->position;
@@ -39,16 +46,16 @@ class ReplaySource final : public Source {
     return segment;
   }
   std::optional<std::uint64_t> place(const std::byte*) const override { return place_; }
-  void free(std::byte* segment, Bytes bytes) noexcept override { device_.free(segment, bytes); }
+  void free(std::byte*, Bytes bytes) noexcept override { used_ -= bytes; }
   std::byte* reserve_range(Bytes bytes) override {
     place_.reset();
     return device_.reserve_range(bytes);
   }
   void release_range(std::byte* range, Bytes bytes) noexcept override { device_.release_range(range, bytes); }
-  bool map(std::byte* address, Bytes bytes) override { return device_.map(address, bytes); }
-  void unmap(std::byte* address, Bytes bytes) noexcept override { device_.unmap(address, bytes); }
-  Bytes capacity() const override { return device_.capacity(); }
-  Bytes free_bytes() const override { return device_.free_bytes(); }
+  bool map(std::byte*, Bytes bytes) override { return take(bytes); }
+  void unmap(std::byte*, Bytes bytes) noexcept override { used_ -= bytes; }
+  Bytes capacity() const override { return capacity_; }
+  Bytes free_bytes() const override { return std::max<Bytes>(room_ - used_, 0); }
 
   EventId record(StreamId stream) override { return latest_ = device_.record(stream); }
   bool is_done(EventId event) override {
@@ -64,7 +71,17 @@ class ReplaySource final : public Source {
   void complete_all() { device_.complete_events(); }
 
  private:
-  VirtualSource device_;
+  static constexpr Bytes kNoLimit = std::numeric_limits<Bytes>::max();
+
+  bool take(Bytes bytes) {
+    if (limited_ && bytes > free_bytes()) return false;
+    used_ += bytes;
+    return true;
+  }
+
+  Bytes capacity_, room_, used_ = 0;
+  bool limited_ = true;
+  VirtualSource device_;  // addresses and events; it has no limit
   std::vector<CallTrace::Segment>::const_iterator next_{}, end_{};
   std::optional<std::uint64_t> place_;  // of the latest segment
   EventId latest_ = 0;
@@ -127,7 +144,9 @@ class Replay {
                           .roundup_power2_divisions = {}};
     plain.expandable_segments = options_.config.expandable_segments;
     allocator_.configure(plain);
+    source_->limit(false);
     for (const Call& call : trace_.segments_before) perform(call);
+    source_->limit(true);
     allocator_.configure(options_.config);
     allocator_.reset_peak();
   }

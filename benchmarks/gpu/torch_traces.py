@@ -19,7 +19,7 @@ import sys
 
 LIMIT = 300 * 1024
 
-# name, model, batches in turn, edge length, dtype of autocast, options of the allocator
+# name, model, batches in turn, edge length, dtype of autocast, options of the allocator; without a model: which calls
 CASES = (
     ("simple-conv", "simple-conv", (64, 64), 28, "", ""),
     ("simple-conv-batches", "simple-conv", (64, 8, 32, 4, 64), 28, "", ""),
@@ -34,6 +34,10 @@ CASES = (
     ("unet3d-autocast", "unet3d", (2, 3), 64, "bfloat16", ""),
     ("vgg16-batches", "vgg16", (4, 7, 2), 224, "", ""),
     ("equal-blocks", "", (1200,), 0, "", ""),
+    ("full", "", (0,), 0, "", ""),
+    ("full-expandable", "", (0,), 0, "", "expandable_segments:True"),
+    ("late-mlp-batches", "mlp", (64, 7, 512, 33, 1, 128), 28, "", "expandable_segments:True"),
+    ("late-unet3d-batches", "unet3d", (2, 1, 3, 2), 32, "", ""),
 )
 
 # Of each part of a snapshot: what is kept. Everything else, stacks first of all, says nothing about memory.
@@ -72,16 +76,20 @@ def write(snapshot, path):
     return len(text)
 
 
-def record(model, batches, size, amp):
-    """The snapshot of a training, or, without a model, of that many random calls, from the first allocation on."""
+def record(model, batches, size, amp, late):
+    """The snapshot of a training, or, without a model, of that many random calls, or of what fills the device."""
     import torch
 
     torch.cuda.init()
-    torch.cuda.memory._record_memory_history(max_entries=1_000_000, context=None, stacks="python")
+    start = lambda: torch.cuda.memory._record_memory_history(max_entries=1_000_000, context=None, stacks="python")
+    if not late:
+        start()
     if model:
-        train(model, batches, size, amp)
-    else:
+        train(model, batches, size, amp, start if late else None)
+    elif batches[0]:
         allocate(batches[0])
+    else:
+        fill()
     torch.cuda.synchronize()
     snapshot = torch.cuda.memory._snapshot()
     torch.cuda.memory._record_memory_history(enabled=None)
@@ -105,8 +113,27 @@ def allocate(calls):
             torch.cuda.empty_cache()
 
 
-def train(model, batches, size, amp):
-    """A step for each batch."""
+def fill():
+    """Blocks of a 30th of the device until one fails; others once every second of them is free."""
+    import torch
+
+    def block(share):
+        try:
+            blocks.append(torch.empty(torch.cuda.mem_get_info()[1] // share, dtype=torch.uint8, device="cuda"))
+        except torch.OutOfMemoryError:
+            return False
+        return True
+
+    blocks = []
+    while block(30):
+        pass
+    del blocks[::2]
+    for share in (5, 90, 90, 90, 2, 200, 31):
+        block(share)
+
+
+def train(model, batches, size, amp, begin_late):
+    """A step for each batch; `begin_late` is called after the second one, when the cache has been emptied."""
     import torch
     from torch.nn import functional as F
 
@@ -116,7 +143,10 @@ def train(model, batches, size, amp):
     module = module.cuda()
     optimizer = torch.optim.Adam(module.parameters(), lr=0.001)
     rank, channels = {"unet3d": (3, 1), "mlp": (2, 1)}.get(model, (2, 3))
-    for batch in batches:
+    for number, batch in enumerate(batches):
+        if number == 2 and begin_late:
+            torch.cuda.empty_cache()
+            begin_late()
         x = torch.randn(batch, channels, *[size] * rank, device="cuda")
         targets = torch.randint(0, classes, (batch, *([size] * rank if dense else [])), device="cuda")
         optimizer.zero_grad(set_to_none=True)
@@ -131,7 +161,7 @@ def train(model, batches, size, amp):
 def record_alone(case, batches):
     """In a process of its own, whose allocator is new and has the options."""
     name, model, _, size, amp, options = case
-    order = json.dumps({"model": model, "batches": batches, "size": size, "amp": amp})
+    order = json.dumps({"model": model, "batches": batches, "size": size, "amp": amp, "late": name.startswith("late")})
     code = ("import json,os,pickle,sys\n"
             "order = json.loads(sys.argv[1])\n"
             "out = os.fdopen(os.dup(1), 'wb'); os.dup2(2, 1)\n"
