@@ -19,6 +19,7 @@
 #include <nlohmann/json.hpp>
 
 #include "memory/recorded_workload.h"
+#include "memory/virtual_device.h"
 
 namespace mnemo::memory {
 namespace {
@@ -163,6 +164,31 @@ TEST_CASE("a trace that begins in the middle begins with what was alive") {
   const ReplayResult result = replay(trace, {});
   CHECK(result.before.allocated == 50 * MiB);
   CHECK(result.before.reserved == 50 * MiB);
+}
+
+/// Small pages have 2 MiB. The first one of the range has gone again when the recording begins, in the second one 1.5
+/// MiB are free; the first is the first to come back.
+TEST_CASE("a trace that begins with gaps in an address range fills them as they were filled") {
+  VirtualDevice device("expandable_segments:True");
+  Block* first = device.malloc(MiB);
+  Block* second = device.malloc(MiB);
+  device.malloc(MiB / 2);
+  device.free(first);
+  device.free(second);
+  device.allocator.empty_cache();
+  CHECK(device.allocator.reserved() == 2 * MiB);
+  const Recorder recorder = record(device.allocator, Ring{});
+  device.malloc(MiB);  // in the second page, of which 0.5 MiB are left
+  device.malloc(MiB);  // in the first, of which 1 MiB is left
+  CHECK(device.allocator.reserved() == 4 * MiB);
+  device.malloc(MiB / 4 * 3);
+  device.malloc(MiB / 4 * 3);  // what is left is 0.25 and 0.5 MiB: a third page
+  CHECK(device.allocator.reserved() == 6 * MiB);
+  const CallTrace trace = calls_of(recorder.recording());
+  CHECK(trace.totals.back().reserved == 6 * MiB);
+  CHECK(difference(trace, trace.config(), 0) == "");
+  // On the way to its beginning it may need more than the device has.
+  CHECK(difference(trace, trace.config(), 6 * MiB) == "");
 }
 
 TEST_CASE("files are told by their content, and what is none is refused") {
