@@ -101,7 +101,8 @@ ConvProblem conv_problem(const char* op, const Array& x, const Array& w, const A
   return problem;
 }
 
-Array conv(const ConvProblem& problem, const Array& x, const Array& w, const Array& bias, bool relu) {
+Array conv(const ConvProblem& problem, const Array& x, const Array& w, const Array& bias, bool relu,
+           LatestPlans* plans) {
   ConvCall call = new_call(problem, ConvPass::forward, x);
   call.relu = relu;
   call.x = in_layout(x, call.layout);
@@ -109,28 +110,28 @@ Array conv(const ConvProblem& problem, const Array& x, const Array& w, const Arr
   if (bias.defined()) call.bias = bias.contiguous();
   call.y = new_array(outer_shape(problem.batch, problem.out_channels, problem.out, problem.spatial_rank), problem.dtype,
                      x.device(), call.layout);
-  run_conv(call, x.device());
+  run_conv(call, x.device(), plans);
   return call.y;
 }
 
-Array conv_data_gradient(const ConvProblem& problem, const Array& grad, const Array& w) {
+Array conv_data_gradient(const ConvProblem& problem, const Array& grad, const Array& w, LatestPlans* plans) {
   ConvCall call = new_call(problem, ConvPass::data_gradient, grad);
   call.w = in_layout(w, call.layout);
   call.y = in_layout(grad, call.layout);
   call.x = new_array(outer_shape(problem.batch, problem.in_channels, problem.in, problem.spatial_rank), problem.dtype,
                      grad.device(), call.layout);
-  run_conv(call, grad.device());
+  run_conv(call, grad.device(), plans);
   return call.x;
 }
 
-Array conv_weight_gradient(const ConvProblem& problem, const Array& x, const Array& grad) {
+Array conv_weight_gradient(const ConvProblem& problem, const Array& x, const Array& grad, LatestPlans* plans) {
   ConvCall call = new_call(problem, ConvPass::weight_gradient, grad);
   call.x = in_layout(x, call.layout);
   call.y = in_layout(grad, call.layout);
   call.w = new_array(
       outer_shape(problem.out_channels, problem.in_channels / problem.groups, problem.kernel, problem.spatial_rank),
       problem.dtype, grad.device(), call.layout);
-  run_conv(call, grad.device());
+  run_conv(call, grad.device(), plans);
   return call.w;
 }
 

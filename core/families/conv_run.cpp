@@ -7,6 +7,7 @@
 #include <mnemo/core/notes.h>
 #include <mnemo/core/planning/conv_split.h>
 #include <mnemo/core/planning/conv_trace.h>
+#include <mnemo/core/planning/latest_plans.h>
 #include <mnemo/core/work.h>
 #include <mnemo/core/workspace_limits.h>
 #include <mnemo/memory/tag.h>
@@ -121,19 +122,24 @@ std::int64_t multiplications(const ConvProblem& p) {
 }
 
 /// By the policy, and within the limit of the layer that is running.
-ConvPlan plan_of(const ConvCall& call, const Decisions& decisions) {
+ConvPlan plan_of(const ConvCall& call, const Decisions& decisions, LatestPlans* plans) {
+  const auto under = [&](const ConvPolicy& policy) {
+    return plans != nullptr ? plans->plan(decisions, call.problem, call.pass, policy)
+                            : decisions.conv(call.problem, call.pass, policy);
+  };
+  const ConvPolicy& policy = conv_policy();
   const std::optional<memory::Bytes> limit = workspace_limits().of(memory::current_tag().module);
-  if (!limit || *limit >= conv_policy().workspace_limit) return decisions.conv(call.problem, call.pass, conv_policy());
-  ConvPolicy limited = conv_policy();
+  if (!limit || *limit >= policy.workspace_limit) return under(policy);
+  ConvPolicy limited = policy;
   limited.workspace_limit = *limit;
-  return decisions.conv(call.problem, call.pass, limited);
+  return under(limited);
 }
 
 }  // namespace
 
-void run_conv(ConvCall& call, const Device& device) {
+void run_conv(ConvCall& call, const Device& device, LatestPlans* plans) {
   Backend& backend = device.backend();
-  call.plan = plan_of(call, backend.decisions());
+  call.plan = plan_of(call, backend.decisions(), plans);
   if (call.plan.algorithm == ConvAlgorithm::split) {
     if (call.plan.axis == ConvPlan::Axis::batch) return run_by_batch(call, call.plan.step, device);
     return run_by_depth(call, call.plan.step, device);
