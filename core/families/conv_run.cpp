@@ -1,6 +1,7 @@
 #include <mnemo/core/families/conv_run.h>
 
 #include <algorithm>
+#include <utility>
 
 #include <mnemo/core/families.h>
 #include <mnemo/core/families/workspace.h>
@@ -89,8 +90,7 @@ void run_by_depth(const ConvCall& call, std::int64_t step, const Device& device)
 /// The library's engines read and write at multiples of 16 bytes, which is what they are told; blocks begin at such.
 bool is_aligned(const Array& array) { return array.layout().offset * size_of(array.dtype()) % 16 == 0; }
 
-Array aligned(const Array& array) {
-  if (is_aligned(array)) return array;
+Array copied(const Array& array) {
   const Array copy = Array::like(array);
   copy_into(array, copy);
   return copy;
@@ -103,15 +103,15 @@ Array& written(ConvCall& call) {
 
 /// An engine of the library, by way of copies where an operand lies between multiples of 16 bytes.
 void run_engine(ConvCall& call, Backend& backend) {
-  const Array target = written(call);
+  Array& result = written(call);
   for (Array* operand : {&call.x, &call.w, &call.y, &call.bias}) {
-    if (operand->defined() && operand != &written(call)) *operand = aligned(*operand);
+    if (operand->defined() && operand != &result && !is_aligned(*operand)) *operand = copied(*operand);
   }
-  if (is_aligned(target)) return backend.conv(call);
-  written(call) = Array::like(target);
+  if (is_aligned(result)) return backend.conv(call);
+  const Array target = std::exchange(result, Array::like(result));
   backend.conv(call);
-  copy_into(written(call), target);
-  written(call) = target;
+  copy_into(result, target);
+  result = target;
 }
 
 /// The same in every pass.
