@@ -19,8 +19,9 @@ using NodeRef = std::shared_ptr<Node>;
 /// What a gradient closure sees: the gradient of the op's output, and where the gradients of its inputs go.
 class Backward {
  public:
-  Backward(Array grad, const std::vector<NodeRef>& inputs, bool is_last)
-      : grad_(std::move(grad)), inputs_(inputs), given_(inputs.size()), is_last_(is_last) {}
+  /// The gradients go into `given`, which has a place for each input.
+  Backward(Array grad, const std::vector<NodeRef>& inputs, std::vector<Array>& given, bool is_last)
+      : grad_(std::move(grad)), inputs_(inputs), given_(given), is_last_(is_last) {}
 
   const Array& grad() const { return grad_; }
   /// The same, handed over: an op that keeps no other reference may overwrite it.
@@ -31,12 +32,10 @@ class Backward {
   bool is_last() const { return is_last_; }
   void give(std::size_t i, Array gradient) { given_[i] = std::move(gradient); }
 
-  std::vector<Array>& given() { return given_; }
-
  private:
   Array grad_;
   const std::vector<NodeRef>& inputs_;
-  std::vector<Array> given_;
+  std::vector<Array>& given_;
   bool is_last_;
 };
 
