@@ -1,6 +1,7 @@
 #include <mnemo/autograd/engine.h>
 
 #include <algorithm>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -13,11 +14,11 @@ namespace mnemo {
 
 namespace {
 
-/// One run over a graph. Nodes carry a slot number while it lasts; an inner run (a hook, a recomputed segment) puts its
-/// own numbers over them and restores the outer ones.
+/// One run over a graph, which its root keeps alive. Nodes carry a slot number while it lasts; an inner run (a hook, a
+/// recomputed segment) puts its own numbers over them and restores the outer ones.
 class Run {
  public:
-  Run(const NodeRef& root, bool retain_graph) : retain_graph_(retain_graph) {
+  Run(Node& root, bool retain_graph) : retain_graph_(retain_graph) {
     tasks_.swap(spare());
     collect(root);
   }
@@ -33,8 +34,8 @@ class Run {
   Run(const Run&) = delete;
   Run& operator=(const Run&) = delete;
 
-  void start(const NodeRef& root, Array gradient) {
-    receive(*root, std::move(gradient));
+  void start(Node& root, Array gradient) {
+    receive(root, std::move(gradient));
     settle(root);
     while (!ready_.empty()) {
       std::pop_heap(ready_.begin(), ready_.end());
@@ -47,9 +48,9 @@ class Run {
 
  private:
   struct Task {
-    NodeRef node;
-    std::int64_t outer_slot;
-    std::int64_t waiting;  ///< contributions still to come
+    Node* node = nullptr;
+    std::int64_t outer_slot = -1;
+    std::int64_t waiting = 1;  ///< contributions still to come
     Array grad;
   };
   struct Ready {
@@ -68,25 +69,26 @@ class Run {
 
   Task& task(const Node& node) { return tasks_[static_cast<std::size_t>(node.slot)]; }
 
-  void collect(const NodeRef& root) {
+  void collect(Node& root) {
     std::vector<Node*> stack;
-    const auto visit = [&](const NodeRef& node) {
+    const auto visit = [&](Node& node) {
       const bool known =
-          node->slot >= 0 && node->slot < static_cast<std::int64_t>(tasks_.size()) && task(*node).node == node;
+          node.slot >= 0 && node.slot < static_cast<std::int64_t>(tasks_.size()) && task(node).node == &node;
       if (known) {
-        ++task(*node).waiting;
+        ++task(node).waiting;
         return;
       }
-      tasks_.push_back({node, node->slot, 1, {}});
-      node->slot = static_cast<std::int64_t>(tasks_.size()) - 1;
-      stack.push_back(node.get());
+      Task& entry = tasks_.emplace_back();
+      entry.node = &node;
+      entry.outer_slot = std::exchange(node.slot, static_cast<std::int64_t>(tasks_.size()) - 1);
+      stack.push_back(&node);
     };
     visit(root);
     while (!stack.empty()) {
       Node* node = stack.back();
       stack.pop_back();
       for (const NodeRef& input : node->inputs) {
-        if (input) visit(input);
+        if (input) visit(*input);
       }
     }
   }
@@ -107,60 +109,63 @@ class Run {
 
   /// One contribution less to wait for. Where every path gave nothing (an op that does not differentiate), the node's
   /// own inputs get nothing either: a list, because such a chain may be longer than the stack is deep.
-  void settle(const NodeRef& node) {
-    std::vector<NodeRef> settled;
+  void settle(Node& node) {
+    std::vector<Node*> settled;
     arrive(node, settled);
     while (!settled.empty()) {
-      const NodeRef without = std::move(settled.back());
+      const Node* without = settled.back();
       settled.pop_back();
       for (const NodeRef& input : without->inputs) {
-        if (input) arrive(input, settled);
+        if (input) arrive(*input, settled);
       }
     }
   }
 
   /// A complete gradient goes to its leaf at once, or its op becomes ready; a node that gets none is put into
   /// `without`.
-  void arrive(const NodeRef& node, std::vector<NodeRef>& without) {
-    Task& entry = task(*node);
+  void arrive(Node& node, std::vector<Node*>& without) {
+    Task& entry = task(node);
     if (--entry.waiting > 0) return;
     if (!entry.grad.defined()) {
-      without.push_back(node);
+      without.push_back(&node);
       return;
     }
-    if (!node->is_leaf()) {
-      ready_.push_back({node->sequence, node->slot});
+    if (!node.is_leaf()) {
+      ready_.push_back({node.sequence, node.slot});
       std::push_heap(ready_.begin(), ready_.end());
       return;
     }
-    Array gradient = hooked(*node, std::move(entry.grad));
-    entry.grad = {};
-    keep(*node, std::move(gradient));
-    if (node->consumer) node->consumer();
+    if (!node.hooks.empty()) entry.grad = hooked(node, std::move(entry.grad));
+    keep(node, std::move(entry.grad));
+    if (node.consumer) node.consumer();
   }
 
   void run(std::int64_t slot) {
-    const NodeRef node = tasks_[static_cast<std::size_t>(slot)].node;
-    const memory::OpScope op(node->op);
-    const memory::ModuleScope module(node->module);
-    Array gradient = std::move(tasks_[static_cast<std::size_t>(slot)].grad);
-    if (!node->hooks.empty()) gradient = hooked(*node, std::move(gradient));
-    if (node->keeps_grad) keep(*node, gradient);
-    Backward backward(std::move(gradient), node->inputs, !retain_graph_);
+    Task& entry = tasks_[static_cast<std::size_t>(slot)];
+    Node& node = *entry.node;
+    const memory::OpScope op(node.op);
+    const memory::ModuleScope module(node.module);
+    if (!node.hooks.empty()) entry.grad = hooked(node, std::move(entry.grad));
+    if (node.keeps_grad) keep(node, entry.grad);
+    if (given_.size() < node.inputs.size()) given_.resize(node.inputs.size());
+    Backward backward(std::move(entry.grad), node.inputs, given_, !retain_graph_);
     try {
-      node->run(backward);
+      node.run(backward);
     } catch (...) {
       // What the closure had may be gone in part: another run is refused rather than wrong.
-      if (!retain_graph_) node->release();
+      if (!retain_graph_) node.release();
       throw;
     }
-    if (!retain_graph_) node->release();
+    if (!retain_graph_) node.release();
     (void)backward.take_grad();  // freed before its successors are added up
-    for (std::size_t i = 0; i < node->inputs.size(); ++i) {
-      const NodeRef& input = node->inputs[i];
-      if (!input) continue;
-      if (backward.given()[i].defined()) receive(*input, std::move(backward.given()[i]));
-      settle(input);
+    for (std::size_t i = 0; i < node.inputs.size(); ++i) {
+      const NodeRef& input = node.inputs[i];
+      if (!input) {
+        given_[i] = {};  // nobody wants it
+        continue;
+      }
+      if (given_[i].defined()) receive(*input, std::move(given_[i]));
+      settle(*input);
     }
   }
 
@@ -207,6 +212,7 @@ class Run {
   bool finished_ = false;
   std::vector<Task> tasks_;
   std::vector<Ready> ready_;
+  std::vector<Array> given_;            ///< what the op that runs gives to its inputs: one list for all of them
   std::vector<Node*> first_gradients_;  ///< had no gradient before this run
 };
 
@@ -218,11 +224,11 @@ void run_backward(const Tensor& root, Array gradient, bool retain_graph) {
   const memory::PhaseScope phase(memory::Phase::backward);
   const memory::CategoryScope category(memory::Category::temporary);
   const memory::OpScope op("backward");
-  const NodeRef node = root.node();
+  const NodeRef node = root.node();  // the tensor may get another one meanwhile
   if (!gradient.defined()) gradient = full(root.shape(), 1, root.dtype(), root.device());
   if (gradient.dtype() != root.dtype()) gradient = gradient.to(root.dtype());
-  Run run(node, retain_graph);
-  run.start(node, std::move(gradient));
+  Run run(*node, retain_graph);
+  run.start(*node, std::move(gradient));
 }
 
 }  // namespace mnemo

@@ -9,18 +9,17 @@
 #include <utility>
 #include <vector>
 
+#include <mnemo/autograd/node_list.h>
 #include <mnemo/core/array.h>
 
 namespace mnemo {
 
-class Node;
-using NodeRef = std::shared_ptr<Node>;
-
 /// What a gradient closure sees: the gradient of the op's output, and where the gradients of its inputs go.
 class Backward {
  public:
-  Backward(Array grad, const std::vector<NodeRef>& inputs, bool is_last)
-      : grad_(std::move(grad)), inputs_(inputs), given_(inputs.size()), is_last_(is_last) {}
+  /// The gradients go into `given`, which has a place for each input.
+  Backward(Array grad, const NodeList& inputs, std::vector<Array>& given, bool is_last)
+      : grad_(std::move(grad)), inputs_(inputs), given_(given), is_last_(is_last) {}
 
   const Array& grad() const { return grad_; }
   /// The same, handed over: an op that keeps no other reference may overwrite it.
@@ -31,12 +30,10 @@ class Backward {
   bool is_last() const { return is_last_; }
   void give(std::size_t i, Array gradient) { given_[i] = std::move(gradient); }
 
-  std::vector<Array>& given() { return given_; }
-
  private:
   Array grad_;
-  const std::vector<NodeRef>& inputs_;
-  std::vector<Array> given_;
+  const NodeList& inputs_;
+  std::vector<Array>& given_;
   bool is_last_;
 };
 
@@ -59,8 +56,8 @@ class Node {
 
   const char* op = "leaf";
   const char* module = "";
-  std::uint64_t sequence;       ///< order of recording: backward runs the latest first
-  std::vector<NodeRef> inputs;  ///< null where an input takes no part
+  std::uint64_t sequence;  ///< order of recording: backward runs the latest first
+  NodeList inputs;         ///< null where an input takes no part
   std::vector<GradHook> hooks;
   /// Takes a leaf's gradient as soon as one backward has completed it: updates the parameter, say, and frees it.
   std::function<void()> consumer;
@@ -78,7 +75,8 @@ class Node {
 template <class Closure>
 class OpNode final : public Node {
  public:
-  explicit OpNode(Closure&& closure) : closure_(std::move(closure)) {}
+  template <class From>
+  explicit OpNode(From&& closure) : closure_(std::forward<From>(closure)) {}
   bool is_leaf() const override { return false; }
   void run(Backward& backward) override {
     if (!closure_) fail_freed(op);

@@ -12,7 +12,7 @@ namespace {
 
 /// Refuses what would give wrong gradients silently: a leaf (or a view of one) changed while recording, or a handle
 /// that is out of date. Returns the nodes of the inputs, x first, as they are before the change.
-std::vector<NodeRef> prepare(const char* op, std::initializer_list<const Tensor*> inputs) {
+NodeList prepare(const char* op, std::initializer_list<const Tensor*> inputs) {
   for (const Tensor* input : inputs) check_defined(op, input->array());
   if (!grad_enabled()) return {};
   const Tensor& x = **inputs.begin();
@@ -28,18 +28,18 @@ std::vector<NodeRef> prepare(const char* op, std::initializer_list<const Tensor*
 
 /// Records what was done to x in place: its handle moves on to a new node (while not recording it keeps the old one).
 template <class Closure>
-Tensor& rewrite(Tensor& x, std::vector<NodeRef> nodes, Closure closure) {
+Tensor& rewrite(Tensor& x, NodeList nodes, Closure closure) {
   if (nodes.empty())
     x.rebind(x.array(), x.node());
   else
-    x = attach(std::make_shared<OpNode<Closure>>(std::move(closure)), std::move(nodes), x.array());
+    x = attach(std::make_shared<OpNode<Closure>>(std::move(closure)), std::move(nodes), Array(x.array()));
   return x;
 }
 
 /// Only ops whose derivative needs the output are offered in place, so the value that is gone is not missed.
 Tensor& unary_in_place(UnaryOp op, const char* op_name, Tensor& x) {
   const Operation operation(op_name);
-  std::vector<NodeRef> nodes = prepare(op_name, {&x});
+  NodeList nodes = prepare(op_name, {&x});
   map_into(op, x.array(), x.array());
   return rewrite(x, std::move(nodes), [op, y = save_if(needs_grad(x), x.array())](Backward& back) {
     back.give(0, map_gradient(op, back.take_grad(), y.get()));
@@ -59,7 +59,7 @@ Tensor relu_bits(const Tensor& x) {
 
 Tensor& relu_bits_(Tensor& x) {
   const Operation operation("relu_bits_");
-  std::vector<NodeRef> nodes = prepare("relu_bits_", {&x});
+  NodeList nodes = prepare("relu_bits_", {&x});
   const Array& y = x.array();
   const bool wanted = needs_grad(x) && y.numel() > 0;
   const Array dense = y.layout().is_dense() ? y : y.contiguous();
@@ -76,7 +76,7 @@ namespace {
 /// x + sign * y
 Tensor& add_in_place(BinaryOp op, const char* op_name, Tensor& x, const Tensor& y) {
   const Operation operation(op_name);
-  std::vector<NodeRef> nodes = prepare(op_name, {&x, &y});
+  NodeList nodes = prepare(op_name, {&x, &y});
   map_into(op, x.array(), y.array(), x.array());
   return rewrite(x, std::move(nodes), [op, shape = y.shape(), dtype = y.dtype()](Backward& back) {
     if (back.needs(1)) {
@@ -89,7 +89,7 @@ Tensor& add_in_place(BinaryOp op, const char* op_name, Tensor& x, const Tensor& 
 
 Tensor& affine_in_place(const char* op_name, Tensor& x, const Scalars& scalars) {
   const Operation operation(op_name);
-  std::vector<NodeRef> nodes = prepare(op_name, {&x});
+  NodeList nodes = prepare(op_name, {&x});
   map_into(UnaryOp::affine, x.array(), x.array(), scalars);
   return rewrite(x, std::move(nodes), [scalars](Backward& back) {
     back.give(0, map_gradient(UnaryOp::affine, back.take_grad(), {}, scalars));
@@ -114,7 +114,7 @@ Tensor& mul_(Tensor& x, double y) { return affine_in_place("mul_", x, {y, 0}); }
 
 Tensor& mul_(Tensor& x, const Tensor& y) {
   const Operation operation("mul_");
-  std::vector<NodeRef> nodes = prepare("mul_", {&x, &y});
+  NodeList nodes = prepare("mul_", {&x, &y});
   // What is about to go: y's gradient needs x, and x's needs y, which may be x itself.
   Saved old, factor;
   if (needs_grad(y)) old = Saved(copy_of(x.array()));
@@ -130,7 +130,7 @@ Tensor& mul_(Tensor& x, const Tensor& y) {
 
 Tensor& fill_(Tensor& x, double value) {
   const Operation operation("fill_");
-  std::vector<NodeRef> nodes = prepare("fill_", {&x});
+  NodeList nodes = prepare("fill_", {&x});
   fill(x.array(), value);
   return rewrite(x, std::move(nodes), [](Backward& back) {
     back.give(0, full(back.grad().shape(), 0, back.grad().dtype(), back.grad().device()));
@@ -139,7 +139,7 @@ Tensor& fill_(Tensor& x, double value) {
 
 Tensor& copy_(Tensor& x, const Tensor& from) {
   const Operation operation("copy_");
-  std::vector<NodeRef> nodes = prepare("copy_", {&x, &from});
+  NodeList nodes = prepare("copy_", {&x, &from});
   copy_into(from.array(), x.array());
   return rewrite(x, std::move(nodes), [shape = from.shape(), dtype = from.dtype()](Backward& back) {
     const Array& g = back.grad();

@@ -90,7 +90,7 @@ Tensor concat(std::span<const Tensor> parts, int axis) {
   std::vector<Array> arrays;
   std::vector<std::int64_t> sizes;
   std::vector<DType> dtypes;
-  std::vector<NodeRef> nodes;
+  NodeList nodes;
   bool any = false;
   for (const Tensor& part : parts) {
     arrays.push_back(part.array());

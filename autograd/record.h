@@ -10,6 +10,10 @@
 #pragma once
 
 #include <initializer_list>
+#include <memory>
+#include <type_traits>
+#include <utility>
+#include <vector>
 
 #include <mnemo/autograd/grad_mode.h>
 #include <mnemo/autograd/saved.h>
@@ -37,20 +41,27 @@ inline bool needs_grad(const Tensor& x) { return grad_enabled() && x.requires_gr
 
 /// The nodes of the inputs (null where one takes no part), or nothing when no input takes part. Throws GradError
 /// for a handle whose value another handle has changed in place.
-std::vector<NodeRef> recorded_inputs(std::initializer_list<const Tensor*> inputs);
+NodeList recorded_inputs(std::initializer_list<const Tensor*> inputs);
 
 /// Puts `node` into the graph behind `inputs`, under the current op and module.
-Tensor attach(std::shared_ptr<Node> node, std::vector<NodeRef> inputs, Array output);
+inline Tensor attach(std::shared_ptr<Node> node, NodeList&& inputs, Array&& output) {
+  const memory::Tag& tag = memory::current_tag();
+  node->op = tag.op;
+  node->module = tag.module;
+  node->inputs = std::move(inputs);
+  return Tensor(std::move(output), std::move(node));
+}
 
 /// The output as a tensor (computed in a statement of its own, before the closure saves anything); `closure(Backward&)`
 /// gives the inputs' gradients when backward comes to it.
 template <class Closure>
-Tensor record(std::initializer_list<const Tensor*> inputs, Array output, Closure closure) {
+Tensor record(std::initializer_list<const Tensor*> inputs, Array output, Closure&& closure) {
   note_output(output);
   if (!grad_enabled()) return Tensor(std::move(output));
-  std::vector<NodeRef> nodes = recorded_inputs(inputs);
+  NodeList nodes = recorded_inputs(inputs);
   if (nodes.empty()) return Tensor(std::move(output));
-  return attach(std::make_shared<OpNode<Closure>>(std::move(closure)), std::move(nodes), std::move(output));
+  auto node = std::make_shared<OpNode<std::remove_cvref_t<Closure>>>(std::forward<Closure>(closure));
+  return attach(std::move(node), std::move(nodes), std::move(output));
 }
 
 }  // namespace mnemo

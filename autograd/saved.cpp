@@ -34,7 +34,7 @@ void StandIn::release() noexcept {
   if (--readers_ == 0) contents_ = {};
 }
 
-void Saved::keep(Array array) {
+void Saved::keep(Array&& array) {
   if (std::shared_ptr<StandIn> stand_in = stand_in_for(array)) {
     elsewhere_ = std::make_unique<Elsewhere>();
     elsewhere_->stand_in = std::move(stand_in);

@@ -45,7 +45,7 @@ class Saved {
     Layout layout;  ///< of the array that the stand-in stands for
     DType dtype = DType::float32;
   };
-  void keep(Array array);
+  void keep(Array&& array);
 
   mutable Array array_;  ///< with a stand-in: once it was read
   std::uint32_t version_ = 0;

@@ -61,7 +61,7 @@ bool differentiable(const std::vector<Tensor>& outputs) {
 /// A scalar that depends on all outputs and gives each a gradient.
 Tensor joined(const std::vector<Tensor>& outputs) {
   const Operation operation("joined");
-  std::vector<NodeRef> nodes;
+  NodeList nodes;
   std::vector<Kind> kinds;
   for (const Tensor& output : outputs) nodes.push_back(output.node()), kinds.push_back(kind_of(output));
   Array scalar(Shape{}, outputs.front().dtype(), outputs.front().device());

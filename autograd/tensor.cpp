@@ -34,9 +34,6 @@ Tensor::Tensor(Array array, bool requires_grad) : array_(std::move(array)) {
   if (requires_grad) set_requires_grad(true);
 }
 
-Tensor::Tensor(Array array, NodeRef node)
-    : array_(std::move(array)), node_(std::move(node)), version_(array_.storage()->version()) {}
-
 void Tensor::fail_undefined() {
   const char* op = memory::current_tag().op;
   fail<Error>(*op ? op : "tensor", "a tensor is undefined: it was default-constructed or moved from");
@@ -130,12 +127,11 @@ void Tensor::check_current(const char* op) const {
                               shape().text(), node_->op));
 }
 
-std::vector<NodeRef> recorded_inputs(std::initializer_list<const Tensor*> inputs) {
-  std::vector<NodeRef> nodes;
+NodeList recorded_inputs(std::initializer_list<const Tensor*> inputs) {
+  NodeList nodes;
   bool any = false;
   for (const Tensor* input : inputs) any = any || input->requires_grad();
   if (!any) return nodes;
-  nodes.reserve(inputs.size());
   Region* region = Region::current();
   for (const Tensor* input : inputs) {
     if (input->requires_grad()) input->check_current(memory::current_tag().op);
@@ -143,13 +139,6 @@ std::vector<NodeRef> recorded_inputs(std::initializer_list<const Tensor*> inputs
     nodes.push_back(input->node());
   }
   return nodes;
-}
-
-Tensor attach(std::shared_ptr<Node> node, std::vector<NodeRef> inputs, Array output) {
-  node->op = memory::current_tag().op;
-  node->module = memory::current_tag().module;
-  node->inputs = std::move(inputs);
-  return Tensor(std::move(output), std::move(node));
 }
 
 Tensor empty(const Shape& shape, const TensorOptions& options) {

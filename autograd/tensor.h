@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include <mnemo/autograd/grad_mode.h>
@@ -22,7 +23,8 @@ class Tensor {
  public:
   Tensor() = default;  ///< undefined
   explicit Tensor(Array array, bool requires_grad = false);
-  Tensor(Array array, NodeRef node);
+  Tensor(Array array, NodeRef node)
+      : array_(std::move(array)), node_(std::move(node)), version_(array_.storage()->version()) {}
 
   bool defined() const { return array_.defined(); }
   const Array& array() const { return array_; }

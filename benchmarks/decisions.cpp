@@ -25,9 +25,20 @@ ConvProblem problem(std::int64_t batch, std::int64_t size) {
 void known_key(benchmark::State& state) {
   const auto decisions = card_decisions(*find_card("h200"));
   const ConvProblem known = problem(8, 56);
-  for (auto _ : state) benchmark::DoNotOptimize(decisions->conv(known, ConvPass::forward, {}));
+  const ConvPolicy policy;
+  for (auto _ : state) benchmark::DoNotOptimize(decisions->conv(known, ConvPass::forward, policy));
 }
 BENCHMARK(known_key);
+
+/// The same where a layer asks what it asked last time.
+void known_to_the_layer(benchmark::State& state) {
+  const auto decisions = card_decisions(*find_card("h200"));
+  const auto plans = std::make_shared<LatestPlans>();
+  const ConvProblem known = problem(8, 56);
+  const ConvPolicy policy;
+  for (auto _ : state) benchmark::DoNotOptimize(plans->plan(*decisions, known, ConvPass::forward, policy));
+}
+BENCHMARK(known_to_the_layer);
 
 /// A ranking with its first plan that can be finalized, for a shape that was never asked.
 void new_key_of_the_library(benchmark::State& state) {

@@ -24,6 +24,7 @@
 #include <mnemo/core/planning/conv_planner.h>
 #include <mnemo/core/planning/conv_query.h>
 #include <mnemo/core/planning/conv_trace.h>
+#include <mnemo/core/planning/latest_plans.h>
 #include <mnemo/core/planning/plan_choice.h>
 #include <mnemo/core/planning/tabulation.h>
 #include <mnemo/core/random.h>

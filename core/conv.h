@@ -53,12 +53,15 @@ class Padding {
   std::string_view word_;
 };
 
+class LatestPlans;
+
 /// What a convolution is told besides its arrays.
 struct ConvOptions {
   Extent stride = 1;
   Padding padding = 0;
   Extent dilation = 1;
   std::int64_t groups = 1;
+  LatestPlans* plans = nullptr;  ///< of the layer that calls, in a shared_ptr; or null (core/planning/latest_plans.h)
 };
 
 /// What pooling is told. `stride` 0 means the kernel's size.
@@ -86,7 +89,17 @@ struct ConvProblem {
   DType dtype = DType::float32;
   int spatial_rank = 2;  ///< 1, 2 or 3: which of the sizes the caller gave
 
-  bool operator==(const ConvProblem&) const = default;
+  /// All numbers at once, without a branch for each: every convolution of a layer compares two of them.
+  friend bool operator==(const ConvProblem& a, const ConvProblem& b) {
+    std::int64_t differences = (a.batch ^ b.batch) | (a.in_channels ^ b.in_channels) |
+                               (a.out_channels ^ b.out_channels) | (a.groups ^ b.groups);
+    for (std::size_t axis = 0; axis < 3; ++axis) {
+      differences |= (a.in[axis] ^ b.in[axis]) | (a.kernel[axis] ^ b.kernel[axis]) | (a.out[axis] ^ b.out[axis]) |
+                     (a.stride[axis] ^ b.stride[axis]) | (a.padding[axis] ^ b.padding[axis]) |
+                     (a.dilation[axis] ^ b.dilation[axis]);
+    }
+    return differences == 0 && a.dtype == b.dtype && a.spatial_rank == b.spatial_rank;
+  }
 };
 
 enum class ConvPass : std::uint8_t { forward, data_gradient, weight_gradient };

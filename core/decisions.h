@@ -2,6 +2,7 @@
 // so that a virtual device takes the decisions of the one that it imitates.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
@@ -18,12 +19,30 @@ struct MatmulProblem {
   DType dtype = DType::float32;
 };
 
-class Decisions {
+class Decisions;
+
+/// A decision that was taken. It stays where and what it is for as long as its decisions.
+struct RememberedPlan {
+  RememberedPlan(const Decisions& by, const ConvQuery& asked, const ConvPolicy& under, const ConvPlan& taken)
+      : decisions(&by), query(asked), policy(under), plan(taken) {
+    plan.built = &built;
+  }
+
+  const Decisions* decisions;
+  ConvQuery query;
+  ConvPolicy policy;
+  ConvPlan plan;
+  mutable std::atomic<const void*> built{nullptr};  ///< of the device, for this plan (ConvPlan::built)
+};
+
+class Decisions : public std::enable_shared_from_this<Decisions> {
  public:
   virtual ~Decisions() = default;
 
   /// How to compute one pass of a convolution under a policy.
   virtual ConvPlan conv(const ConvProblem& problem, ConvPass pass, const ConvPolicy& policy) const = 0;
+  /// The same where it is remembered; null where it is not, because deciding takes no more than a few comparisons.
+  virtual const RememberedPlan* remembered(const ConvProblem&, ConvPass, const ConvPolicy&) const { return nullptr; }
   /// The layout that a convolution's operands are brought into.
   virtual ConvLayout conv_layout(DType, const ConvPolicy&) const { return ConvLayout::contiguous; }
   /// All plans that the device has for a pass, its favourite first, whatever the policy says of engines.

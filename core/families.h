@@ -55,10 +55,11 @@ Array matmul(const Array& a, const Array& b);
 /// "conv3d".
 ConvProblem conv_problem(const char* op, const Array& x, const Array& w, const Array& bias, int spatial_rank,
                          const ConvOptions& options);
-/// `relu`: what would be below 0 is 0.
-Array conv(const ConvProblem& problem, const Array& x, const Array& w, const Array& bias, bool relu = false);
-Array conv_data_gradient(const ConvProblem& problem, const Array& grad, const Array& w);
-Array conv_weight_gradient(const ConvProblem& problem, const Array& x, const Array& grad);
+/// `relu`: what would be below 0 is 0. `plans`: where the layer's plans are found again, or null.
+Array conv(const ConvProblem& problem, const Array& x, const Array& w, const Array& bias, bool relu = false,
+           LatestPlans* plans = nullptr);
+Array conv_data_gradient(const ConvProblem& problem, const Array& grad, const Array& w, LatestPlans* plans = nullptr);
+Array conv_weight_gradient(const ConvProblem& problem, const Array& x, const Array& grad, LatestPlans* plans = nullptr);
 
 // pool. x (N, C, spatial...) or (C, spatial...); results of channels-last images are channels-last.
 PoolProblem pool_problem(const char* op, PoolProblem::Kind kind, const Array& x, int spatial_rank,

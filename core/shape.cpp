@@ -34,7 +34,7 @@ std::int64_t checked_multiply(std::int64_t a, std::int64_t b, const char* what) 
   return product;
 }
 
-Shape::Shape(const Dims& sizes) : Dims(sizes) {
+std::int64_t Shape::count() const {
   // Zeros are left out of the overflow check: the strides of (2^40, 2^40, 0) would overflow all the same.
   std::int64_t product = 1;
   bool empty = false;
@@ -45,7 +45,7 @@ Shape::Shape(const Dims& sizes) : Dims(sizes) {
       fail<ShapeError>("shape", fmt::format("the number of elements of {} overflows 64 bits", text()));
     }
   }
-  numel_ = empty ? 0 : product;
+  return empty ? 0 : product;
 }
 
 Shape Shape::with(int axis, std::int64_t size) const {

@@ -41,9 +41,9 @@ class Dims {
 class Shape : public Dims {
  public:
   Shape() = default;  ///< a scalar: rank 0, one element
-  Shape(std::initializer_list<std::int64_t> sizes) : Shape(Dims(sizes)) {}
+  Shape(std::initializer_list<std::int64_t> sizes) : Dims(sizes), numel_(count()) {}
   /// Throws ShapeError when a size is negative or the product overflows.
-  explicit Shape(const Dims& sizes);
+  explicit Shape(const Dims& sizes) : Dims(sizes), numel_(count()) {}
 
   std::int64_t numel() const { return numel_; }
   std::int64_t& operator[](int axis) = delete;  // sizes change by making a new Shape
@@ -56,6 +56,8 @@ class Shape : public Dims {
   Dims contiguous_strides() const;
 
  private:
+  std::int64_t count() const;
+
   std::int64_t numel_ = 1;
 };
 

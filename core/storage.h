@@ -35,8 +35,8 @@ class Storage {
   std::uint32_t version() const { return version_; }
   void changed_in_place() { ++version_; }
 
-  /// Exchanges the contents, without a copy: whoever holds either storage sees the other's. REQUIRES: the same device and
-  /// size.
+  /// Exchanges the contents, without a copy: whoever holds either storage sees the other's. REQUIRES: the same device
+  /// and size.
   void swap_contents(Storage& other) noexcept;
 
   /// Whether a leaf that requires a gradient lives here: changing it in place while recording would be wrong silently.
@@ -97,7 +97,9 @@ class StorageRef {
     if (storage_) storage_->references_.fetch_add(1, std::memory_order_relaxed);
   }
   void release() {
-    if (storage_ && storage_->references_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete storage_;
+    // Whoever has the only reference need not count it down where others could see it: nobody else can come by one.
+    if (storage_ && (is_unique() || storage_->references_.fetch_sub(1, std::memory_order_acq_rel) == 1))
+      delete storage_;
   }
 
   Storage* storage_ = nullptr;

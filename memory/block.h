@@ -3,6 +3,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <set>
+#include <tuple>
 #include <vector>
 
 #include <mnemo/memory/bytes.h>
@@ -11,8 +13,21 @@
 
 namespace mnemo::memory {
 
+struct Block;
 struct Pool;
 struct Segment;
+
+/// A free block in the order of its pool. The numbers are copied, so that a search does not touch the blocks.
+struct BlockKey {
+  StreamId stream = 0;
+  Bytes size = 0;  // 0 in the set of unmapped blocks, which is ordered by position alone
+  std::uint64_t position = 0;
+  Block* block = nullptr;
+
+  bool operator<(const BlockKey& other) const {
+    return std::tie(stream, size, position) < std::tie(other.stream, other.size, other.position);
+  }
+};
 
 /// A contiguous piece of one segment. Owned by its CachingAllocator; a caller holds a pointer between `malloc` and
 /// `free`.
@@ -28,12 +43,13 @@ struct Block {
   Block* previous = nullptr;  ///< neighbour below in the segment
   Block* next = nullptr;      ///< neighbour above
   bool allocated = false;
-  bool mapped = true;                 ///< false: address space of an expandable segment without memory behind it
-  bool oversize = false;              ///< counted in oversize_allocations, while allocated
-  int pending_events = 0;             ///< events of other streams that must pass before it can be reused
-  std::vector<StreamId> stream_uses;  ///< other streams that used it since it was handed out
-  std::int64_t free_since = 0;        ///< the pool's search count when it became free (garbage collection's age)
-  Tag tag;                            ///< why it is held, while allocated
+  bool mapped = true;                  ///< false: address space of an expandable segment without memory behind it
+  bool oversize = false;               ///< counted in oversize_allocations, while allocated
+  int pending_events = 0;              ///< events of other streams that must pass before it can be reused
+  std::vector<StreamId> stream_uses;   ///< other streams that used it since it was handed out
+  std::int64_t free_since = 0;         ///< the pool's search count when it became free (garbage collection's age)
+  std::set<BlockKey>::iterator place;  ///< in the pool's set, while it is free
+  Tag tag;                             ///< why it is held, while allocated
 };
 
 }  // namespace mnemo::memory

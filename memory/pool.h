@@ -5,25 +5,12 @@
 #include <cstdint>
 #include <iterator>
 #include <set>
-#include <tuple>
 #include <utility>
 #include <vector>
 
 #include <mnemo/memory/block.h>
 
 namespace mnemo::memory {
-
-/// A block's place in a set. The numbers are copied, so that a search does not touch the blocks.
-struct BlockKey {
-  StreamId stream = 0;
-  Bytes size = 0;  // 0 in the set of unmapped blocks, which is ordered by position alone
-  std::uint64_t position = 0;
-  Block* block = nullptr;
-
-  bool operator<(const BlockKey& other) const {
-    return std::tie(stream, size, position) < std::tie(other.stream, other.size, other.position);
-  }
-};
 
 /// Tree nodes for the sets that blocks are in, at least one for every block there is: putting a block into a set takes
 /// nothing from the heap, so it cannot fail.
@@ -65,16 +52,15 @@ class BlockSet {
   iterator end() const { return blocks_.end(); }
   iterator lower_bound(const BlockKey& key) const { return blocks_.lower_bound(key); }
 
-  void insert(const BlockKey& key) {
+  iterator insert(const BlockKey& key) {
     BlockNodes::Node node = nodes_.take();
     node.value() = key;
-    blocks_.insert(near_, std::move(node));
+    return blocks_.insert(near_, std::move(node));
   }
   void erase(iterator place) {
     near_ = std::next(place);
     nodes_.put(blocks_.extract(place));
   }
-  void erase(const BlockKey& key) { erase(blocks_.find(key)); }
 
  private:
   BlockNodes& nodes_;
@@ -90,18 +76,15 @@ struct Pool {
   BlockSet unmapped;          ///< by (stream, position)
   std::int64_t searches = 0;  ///< the clock by which garbage collection tells a block's age
 
-  static BlockKey free_key(Block* block) { return {block->stream, block->size, block->position, block}; }
-  static BlockKey unmapped_key(Block* block) { return {block->stream, 0, block->position, block}; }
-
   void insert(Block* block) {
     if (block->mapped) {
       block->free_since = searches;
-      free.insert(free_key(block));
+      block->place = free.insert({block->stream, block->size, block->position, block});
     } else {
-      unmapped.insert(unmapped_key(block));
+      block->place = unmapped.insert({block->stream, 0, block->position, block});
     }
   }
-  void remove(Block* block) { block->mapped ? free.erase(free_key(block)) : unmapped.erase(unmapped_key(block)); }
+  void remove(Block* block) { (block->mapped ? free : unmapped).erase(block->place); }
 };
 
 }  // namespace mnemo::memory

@@ -56,9 +56,4 @@ const char* intern(std::string_view text) {
 
 const char* range_text(std::int64_t step) { return intern("step " + std::to_string(step)); }
 
-Tag& current_tag() {
-  static thread_local constinit Tag tag;
-  return tag;
-}
-
 }  // namespace mnemo::memory

@@ -48,7 +48,10 @@ struct Tag {
 };
 
 /// The tag that the next allocation on this thread gets.
-Tag& current_tag();
+inline Tag& current_tag() {
+  static thread_local constinit Tag tag;
+  return tag;
+}
 
 /// "step 3" for a step's number: what a range of it is called.
 inline const char* range_text(const char* text) { return text; }

@@ -1,7 +1,11 @@
 // Layers with parameters or with state: convolutions, linear, batch normalization, dropout.
 #pragma once
 
+#include <memory>
+#include <utility>
+
 #include <mnemo/autograd/ops.h>
+#include <mnemo/core/planning/latest_plans.h>
 #include <mnemo/nn/module.h>
 
 namespace mnemo::nn {
@@ -15,6 +19,24 @@ struct ConvLayerOptions {
   Extent dilation = 1;
   std::int64_t groups = 1;
   bool bias = true;
+};
+
+/// The plans that a layer's convolutions took last. Each layer has its own: a copy of it begins without.
+class OwnPlans {
+ public:
+  OwnPlans() = default;
+  OwnPlans(const OwnPlans&) : OwnPlans() {}
+  OwnPlans(OwnPlans&&) noexcept = default;
+  OwnPlans& operator=(OwnPlans other) noexcept {
+    plans_ = std::move(other.plans_);
+    return *this;
+  }
+  ~OwnPlans() = default;
+
+  LatestPlans* get() const { return plans_.get(); }
+
+ private:
+  std::shared_ptr<LatestPlans> plans_ = std::make_shared<LatestPlans>();
 };
 
 /// Convolution over `rank` dimensions: (N, in, sizes...) -> (N, out, sizes...).
@@ -32,7 +54,11 @@ struct Conv : Module<Conv<rank>> {
   void visit(Visitor& v) { v.parameter("weight", weight), v.parameter("bias", bias); }
 
  private:
-  ConvOptions call_options() const { return {options.stride, options.padding, options.dilation, options.groups}; }
+  ConvOptions call_options() const {
+    return {options.stride, options.padding, options.dilation, options.groups, plans_.get()};
+  }
+
+  OwnPlans plans_;
 };
 using Conv1d = Conv<1>;
 using Conv2d = Conv<2>;

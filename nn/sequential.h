@@ -134,10 +134,14 @@ class Sequential : public Module<Sequential> {
  private:
   static Tensor run(std::vector<AnyModule>& layers, Tensor x) {
     for (std::size_t i = 0; i < layers.size(); ++i) {
-      std::optional<Tensor> both;
-      if (i + 1 < layers.size()) both = layers[i].together(layers[i + 1], x);
-      x = both ? *std::move(both) : layers[i](x);
-      if (both) ++i;
+      if (i + 1 < layers.size()) {
+        if (std::optional<Tensor> both = layers[i].together(layers[i + 1], x)) {
+          x = *std::move(both);
+          ++i;
+          continue;
+        }
+      }
+      x = layers[i](x);
     }
     return x;
   }

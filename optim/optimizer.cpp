@@ -234,6 +234,7 @@ void Optimizer::step(std::span<const std::size_t> which, const Scaling& scaling)
     const Array& parameter = parameters_[i].array();
     const State& state = states_[i];
     Pass& pass = passes[{&parameter.device().backend(), state.steps + 1}];
+    if (pass.slots.empty()) pass.slots.reserve(which.size());  // a slot is 8 arrays: dear to move
     const bool has_copy = state.master.defined();
     pass.slots.push_back({has_copy ? state.master : parameter, gradients[i], state.first, state.second,
                           state.first_largest, state.second_largest, state.skipped, has_copy ? parameter : Array()});

@@ -43,12 +43,8 @@ Shape outer_shape(std::int64_t first, std::int64_t second, const Size3& sizes, i
   return Shape(dims);
 }
 
-ConvCall new_call(const ConvProblem& problem, ConvPass pass, const Array& on) {
-  ConvCall call;
-  call.problem = problem;
-  call.pass = pass;
-  call.layout = on.device().backend().decisions().conv_layout(problem.dtype, conv_policy());
-  return call;
+ConvLayout layout_for(const ConvProblem& problem, const Device& device) {
+  return device.backend().decisions().conv_layout(problem.dtype, conv_policy());
 }
 
 }  // namespace
@@ -101,37 +97,57 @@ ConvProblem conv_problem(const char* op, const Array& x, const Array& w, const A
   return problem;
 }
 
-Array conv(const ConvProblem& problem, const Array& x, const Array& w, const Array& bias, bool relu) {
-  ConvCall call = new_call(problem, ConvPass::forward, x);
-  call.relu = relu;
-  call.x = in_layout(x, call.layout);
-  call.w = in_layout(w, call.layout);
-  if (bias.defined()) call.bias = bias.contiguous();
-  call.y = new_array(outer_shape(problem.batch, problem.out_channels, problem.out, problem.spatial_rank), problem.dtype,
-                     x.device(), call.layout);
-  run_conv(call, x.device());
-  return call.y;
+Array conv(const ConvProblem& problem, const Array& x, const Array& w, const Array& bias, bool relu,
+           LatestPlans* plans) {
+  const ConvLayout layout = layout_for(problem, x.device());
+  ConvCall call{.problem = problem,
+                .pass = ConvPass::forward,
+                .plan = {},
+                .layout = layout,
+                .x = in_layout(x, layout),
+                .w = in_layout(w, layout),
+                .y = new_array(outer_shape(problem.batch, problem.out_channels, problem.out, problem.spatial_rank),
+                               problem.dtype, x.device(), layout),
+                .bias = bias.defined() ? bias.contiguous() : Array(),
+                .relu = relu,
+                .workspace = {}};
+  run_conv(call, x.device(), plans);
+  return std::move(call.y);
 }
 
-Array conv_data_gradient(const ConvProblem& problem, const Array& grad, const Array& w) {
-  ConvCall call = new_call(problem, ConvPass::data_gradient, grad);
-  call.w = in_layout(w, call.layout);
-  call.y = in_layout(grad, call.layout);
+Array conv_data_gradient(const ConvProblem& problem, const Array& grad, const Array& w, LatestPlans* plans) {
+  const ConvLayout layout = layout_for(problem, grad.device());
+  ConvCall call{.problem = problem,
+                .pass = ConvPass::data_gradient,
+                .plan = {},
+                .layout = layout,
+                .x = {},
+                .w = in_layout(w, layout),
+                .y = in_layout(grad, layout),
+                .bias = {},
+                .workspace = {}};
   call.x = new_array(outer_shape(problem.batch, problem.in_channels, problem.in, problem.spatial_rank), problem.dtype,
-                     grad.device(), call.layout);
-  run_conv(call, grad.device());
-  return call.x;
+                     grad.device(), layout);
+  run_conv(call, grad.device(), plans);
+  return std::move(call.x);
 }
 
-Array conv_weight_gradient(const ConvProblem& problem, const Array& x, const Array& grad) {
-  ConvCall call = new_call(problem, ConvPass::weight_gradient, grad);
-  call.x = in_layout(x, call.layout);
-  call.y = in_layout(grad, call.layout);
+Array conv_weight_gradient(const ConvProblem& problem, const Array& x, const Array& grad, LatestPlans* plans) {
+  const ConvLayout layout = layout_for(problem, grad.device());
+  ConvCall call{.problem = problem,
+                .pass = ConvPass::weight_gradient,
+                .plan = {},
+                .layout = layout,
+                .x = in_layout(x, layout),
+                .w = {},
+                .y = in_layout(grad, layout),
+                .bias = {},
+                .workspace = {}};
   call.w = new_array(
       outer_shape(problem.out_channels, problem.in_channels / problem.groups, problem.kernel, problem.spatial_rank),
-      problem.dtype, grad.device(), call.layout);
-  run_conv(call, grad.device());
-  return call.w;
+      problem.dtype, grad.device(), layout);
+  run_conv(call, grad.device(), plans);
+  return std::move(call.w);
 }
 
 }  // namespace mnemo

@@ -1,12 +1,14 @@
 #include <mnemo/core/families/conv_run.h>
 
 #include <algorithm>
+#include <utility>
 
 #include <mnemo/core/families.h>
 #include <mnemo/core/families/workspace.h>
 #include <mnemo/core/notes.h>
 #include <mnemo/core/planning/conv_split.h>
 #include <mnemo/core/planning/conv_trace.h>
+#include <mnemo/core/planning/latest_plans.h>
 #include <mnemo/core/work.h>
 #include <mnemo/core/workspace_limits.h>
 #include <mnemo/memory/tag.h>
@@ -88,8 +90,7 @@ void run_by_depth(const ConvCall& call, std::int64_t step, const Device& device)
 /// The library's engines read and write at multiples of 16 bytes, which is what they are told; blocks begin at such.
 bool is_aligned(const Array& array) { return array.layout().offset * size_of(array.dtype()) % 16 == 0; }
 
-Array aligned(const Array& array) {
-  if (is_aligned(array)) return array;
+Array copied(const Array& array) {
   const Array copy = Array::like(array);
   copy_into(array, copy);
   return copy;
@@ -102,15 +103,15 @@ Array& written(ConvCall& call) {
 
 /// An engine of the library, by way of copies where an operand lies between multiples of 16 bytes.
 void run_engine(ConvCall& call, Backend& backend) {
-  const Array target = written(call);
+  Array& result = written(call);
   for (Array* operand : {&call.x, &call.w, &call.y, &call.bias}) {
-    if (operand->defined() && operand != &written(call)) *operand = aligned(*operand);
+    if (operand->defined() && operand != &result && !is_aligned(*operand)) *operand = copied(*operand);
   }
-  if (is_aligned(target)) return backend.conv(call);
-  written(call) = Array::like(target);
+  if (is_aligned(result)) return backend.conv(call);
+  const Array target = std::exchange(result, Array::like(result));
   backend.conv(call);
-  copy_into(written(call), target);
-  written(call) = target;
+  copy_into(result, target);
+  result = target;
 }
 
 /// The same in every pass.
@@ -121,19 +122,24 @@ std::int64_t multiplications(const ConvProblem& p) {
 }
 
 /// By the policy, and within the limit of the layer that is running.
-ConvPlan plan_of(const ConvCall& call, const Decisions& decisions) {
+ConvPlan plan_of(const ConvCall& call, const Decisions& decisions, LatestPlans* plans) {
+  const auto under = [&](const ConvPolicy& policy) {
+    return plans != nullptr ? plans->plan(decisions, call.problem, call.pass, policy)
+                            : decisions.conv(call.problem, call.pass, policy);
+  };
+  const ConvPolicy& policy = conv_policy();
   const std::optional<memory::Bytes> limit = workspace_limits().of(memory::current_tag().module);
-  if (!limit || *limit >= conv_policy().workspace_limit) return decisions.conv(call.problem, call.pass, conv_policy());
-  ConvPolicy limited = conv_policy();
+  if (!limit || *limit >= policy.workspace_limit) return under(policy);
+  ConvPolicy limited = policy;
   limited.workspace_limit = *limit;
-  return decisions.conv(call.problem, call.pass, limited);
+  return under(limited);
 }
 
 }  // namespace
 
-void run_conv(ConvCall& call, const Device& device) {
+void run_conv(ConvCall& call, const Device& device, LatestPlans* plans) {
   Backend& backend = device.backend();
-  call.plan = plan_of(call, backend.decisions());
+  call.plan = plan_of(call, backend.decisions(), plans);
   if (call.plan.algorithm == ConvAlgorithm::split) {
     if (call.plan.axis == ConvPlan::Axis::batch) return run_by_batch(call, call.plan.step, device);
     return run_by_depth(call, call.plan.step, device);

@@ -6,8 +6,9 @@
 
 namespace mnemo {
 
-/// Asks the device for a plan, allocates the workspace, and fills the output of `call`; what no plan takes whole is
-/// computed in pieces. REQUIRES: all arrays of the pass allocated and dense in call.layout.
-void run_conv(ConvCall& call, const Device& device);
+/// Asks `plans`, or the device where that is null, for a plan, allocates the workspace, and fills the output of `call`;
+/// what no plan takes whole is computed in pieces, each with a plan of the device's. REQUIRES: all arrays of the pass
+/// allocated and dense in call.layout.
+void run_conv(ConvCall& call, const Device& device, LatestPlans* plans = nullptr);
 
 }  // namespace mnemo

@@ -11,21 +11,24 @@ namespace mnemo {
 
 namespace {
 
-/// Both operands in the dtype of the result, expanded to its shape, and the result's memory.
-struct Operands {
-  Array a, b, out;
-};
-
-Operands prepare(const char* op, const Array& a, const Array& b, std::optional<DType> result) {
+/// Brings both operands into the dtype of the result, `result` or what they promote to, and expands them to its shape;
+/// `work(a, b, out)` fills it.
+template <class Work>
+Array together(const char* op, const Array& a, const Array& b, std::optional<DType> result, const Work& work) {
   check_same_device(op, a, b);
-  const DType dtype = promote(a.dtype(), b.dtype());
+  const auto filled = [&work](const Array& left, const Array& right, Array out) {
+    count_operations(out.numel());
+    work(left, right, out);
+    return out;
+  };
+  const DType dtype = promote(a.dtype(), b.dtype()), out_dtype = result.value_or(dtype);
+  if (a.dtype() == b.dtype() && a.shape() == b.shape()) return filled(a, b, Array::like(a, out_dtype));
   const Array left = a.to(dtype), right = b.to(dtype);
-  const DType out_dtype = result.value_or(dtype);
-  if (left.shape() == right.shape()) return {left, right, Array::like(left, out_dtype)};
+  if (left.shape() == right.shape()) return filled(left, right, Array::like(left, out_dtype));
   const Shape shape = broadcast(a.shape(), b.shape(), op);
   const Array* full = left.shape() == shape ? &left : right.shape() == shape ? &right : nullptr;
-  const Array out = full ? Array::like(*full, out_dtype) : Array(shape, out_dtype, a.device());
-  return {left.expand(shape), right.expand(shape), out};
+  return filled(left.expand(shape), right.expand(shape),
+                full ? Array::like(*full, out_dtype) : Array(shape, out_dtype, a.device()));
 }
 
 /// What an in-place change is called: "add_" inside that operation, else the name of its arithmetic.
@@ -96,17 +99,15 @@ Array keep_bits(Array x, const Array& bits, const Layout& layout) {
 }
 
 Array map(BinaryOp op, const Array& a, const Array& b) {
-  const Operands operands = prepare(name(op), a, b, std::nullopt);
-  count_operations(operands.out.numel());
-  a.device().backend().binary(op, operands.a, operands.b, operands.out);
-  return operands.out;
+  return together(name(op), a, b, std::nullopt, [op](const Array& left, const Array& right, const Array& out) {
+    out.device().backend().binary(op, left, right, out);
+  });
 }
 
 Array compare(CompareOp op, const Array& a, const Array& b) {
-  const Operands operands = prepare(name(op), a, b, DType::boolean);
-  count_operations(operands.out.numel());
-  a.device().backend().compare(op, operands.a, operands.b, operands.out);
-  return operands.out;
+  return together(name(op), a, b, DType::boolean, [op](const Array& left, const Array& right, const Array& out) {
+    out.device().backend().compare(op, left, right, out);
+  });
 }
 
 void map_into(UnaryOp op, const Array& x, const Array& out, const Scalars& scalars) {

@@ -10,6 +10,7 @@ namespace {
 /// (batch..., rows, columns) as (B, rows, columns) with the leading dimensions broadcast to `batch`; a copy only
 /// where strides cannot express it.
 Array as_batch(const Array& x, const Shape& batch) {
+  if (x.rank() == 2 && batch.rank() == 0) return x.unsqueeze(0);
   Dims wide = batch;
   wide.push_back(x.size(x.rank() - 2));
   wide.push_back(x.size(x.rank() - 1));
@@ -51,7 +52,7 @@ Array matmul(const Array& a, const Array& b) {
     const MatmulProblem problem{batch.numel(), sizes[sizes.rank() - 2], sizes[sizes.rank() - 1], inner, a.dtype()};
     Backend& backend = a.device().backend();
     const Array workspace = new_workspace(backend.decisions().matmul_workspace(problem, conv_policy()), a.device());
-    backend.matmul(rows, columns, out.reshape({problem.batch, problem.rows, problem.columns}), false, workspace);
+    backend.matmul(rows, columns, as_batch(out, batch), false, workspace);
   }
   Array result = out;
   if (b.rank() == 1) result = result.squeeze(-1);

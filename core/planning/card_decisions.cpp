@@ -5,7 +5,7 @@
 #include <mutex>
 #include <shared_mutex>
 #include <string>
-#include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 #include <fmt/format.h>
@@ -24,36 +24,30 @@ namespace {
 
 using Choice = ConvPolicy::Choice;
 
+/// What a plan is remembered by.
 struct Key {
-  ConvQuery query;
-  ConvPolicy policy;
-};
-/// A key that is only looked at, so that a hit copies nothing.
-struct KeyView {
   const ConvQuery& query;
   const ConvPolicy& policy;
 };
 
 struct Hash {
   using is_transparent = void;
-  std::size_t operator()(const KeyView& key) const {
+  std::size_t operator()(const Key& key) const {
     const ConvPolicy& policy = key.policy;
     std::size_t state = hash(key.query);
     state = state * 31 + static_cast<std::size_t>(policy.choice) * 2 + (policy.allow_tf32 ? 1 : 0);
     state = state * 31 + static_cast<std::size_t>(policy.workspace_limit);
     return policy.engine.empty() ? state : state * 31 + std::hash<std::string>()(policy.engine);
   }
-  std::size_t operator()(const Key& key) const { return (*this)(KeyView{key.query, key.policy}); }
+  std::size_t operator()(const RememberedPlan& plan) const { return (*this)(Key{plan.query, plan.policy}); }
 };
 
 struct Equal {
   using is_transparent = void;
-  static bool same(const ConvQuery& a, const ConvPolicy& p, const ConvQuery& b, const ConvPolicy& q) {
-    return a == b && p == q;
+  template <class A, class B>
+  bool operator()(const A& a, const B& b) const {
+    return a.query == b.query && a.policy == b.policy;
   }
-  bool operator()(const Key& a, const Key& b) const { return same(a.query, a.policy, b.query, b.policy); }
-  bool operator()(const KeyView& a, const Key& b) const { return same(a.query, a.policy, b.query, b.policy); }
-  bool operator()(const Key& a, const KeyView& b) const { return (*this)(b, a); }
 };
 
 /// What a workspace is for: the sums of the pieces into which a long depth is cut, so that a small result keeps the
@@ -81,17 +75,23 @@ class CardDecisions final : public Decisions {
   }
 
   ConvPlan conv(const ConvProblem& problem, ConvPass pass, const ConvPolicy& policy) const override {
-    if (policy.choice == Choice::direct || policy.choice == Choice::gemm) return own_plan(problem, policy);
+    const RememberedPlan* known = remembered(problem, pass, policy);
+    return known != nullptr ? known->plan : own_plan(problem, policy);
+  }
+
+  /// Null for a policy that names one of mnemo's own algorithms.
+  const RememberedPlan* remembered(const ConvProblem& problem, ConvPass pass, const ConvPolicy& policy) const override {
+    if (policy.choice == Choice::direct || policy.choice == Choice::gemm) return nullptr;
     const ConvQuery query{problem, pass, conv_layout(problem.dtype, policy)};
     {
       const std::shared_lock lock(mutex_);
-      const auto found = plans_.find(KeyView{query, policy});
-      if (found != plans_.end()) return found->second.plan;
+      const auto found = plans_.find(Key{query, policy});
+      if (found != plans_.end()) return &*found;
     }
     // Two threads may ask for the same key at once; both get the same answer.
     const ConvPlan plan = decide(query, policy);
     const std::unique_lock lock(mutex_);
-    return plans_.try_emplace(Key{query, policy}, plan).first->second.plan;
+    return &*plans_.emplace(*this, query, policy, plan).first;
   }
 
   ConvLayout conv_layout(DType dtype, const ConvPolicy& policy) const override {
@@ -189,13 +189,6 @@ class CardDecisions final : public Decisions {
     return {.estimated = true};
   }
 
-  /// A plan, and the place for what a device builds for it.
-  struct Remembered {
-    explicit Remembered(const ConvPlan& decided) : plan(decided) { plan.built = &built; }
-    ConvPlan plan;
-    std::atomic<const void*> built{nullptr};
-  };
-
   static ConvPlan library_plan(const PlanChoice& choice) {
     return {.algorithm = ConvAlgorithm::library,
             .workspace = choice.plan->workspace,
@@ -210,7 +203,7 @@ class CardDecisions final : public Decisions {
   mutable std::once_flag opened_;
   mutable std::shared_ptr<PlanBook> book_;
   mutable std::shared_mutex mutex_;
-  mutable std::unordered_map<Key, Remembered, Hash, Equal> plans_;
+  mutable std::unordered_set<RememberedPlan, Hash, Equal> plans_;  ///< none ever leaves
 };
 
 }  // namespace
