@@ -11,6 +11,10 @@
 #include <utility>
 #include <vector>
 
+#include <sys/mman.h>
+
+#include "segments.h"
+
 struct CUgraph_st {
   std::vector<std::function<void()>> work;
 };
@@ -55,6 +59,9 @@ cudaError_t answer(cudaError_t result = cudaSuccess) {
   return result;
 }
 
+/// Large memory costs only what of it is touched, and is 0 at first.
+bool is_sparse(std::size_t bytes) { return bytes >= std::size_t{1} << 30; }
+
 bool is_absent() {
   return std::getenv("MNEMO_EMULATOR_ABSENT") != nullptr;  // NOLINT(concurrency-mt-unsafe): only read
 }
@@ -71,6 +78,8 @@ cudaError_t queue(cudaStream_t stream, std::function<void()> work) {
     work();
   return cudaSuccess;
 }
+
+cudaError_t refuse(cudaError_t error) { return answer(error); }
 
 void set_capacity(std::size_t bytes) { state().capacity = bytes; }
 void fail_next(cudaError_t error) {
@@ -187,11 +196,17 @@ cudaError_t cudaMalloc(void** pointer, std::size_t bytes) {
   if (const cudaError_t error = answer(); error != cudaSuccess) return error;
   if (!emulator::has_room(bytes)) return answer(cudaErrorMemoryAllocation);
   const std::size_t size = (bytes + 511) / 512 * 512;
-  *pointer = std::aligned_alloc(512, size);
-  if (*pointer == nullptr) return answer(cudaErrorMemoryAllocation);
-  std::memset(*pointer, 0xff, std::min<std::size_t>(size, 64 << 20));
+  if (is_sparse(bytes)) {
+    *pointer = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (*pointer == MAP_FAILED) return answer(cudaErrorMemoryAllocation);
+  } else {
+    *pointer = std::aligned_alloc(512, size);
+    if (*pointer == nullptr) return answer(cudaErrorMemoryAllocation);
+    std::memset(*pointer, 0xff, std::min<std::size_t>(size, 64 << 20));
+  }
   s.segments[*pointer] = bytes;
   s.used += bytes;
+  emulator::add_segment(*pointer, bytes);
   return cudaSuccess;
 }
 cudaError_t cudaFree(void* pointer) {
@@ -200,9 +215,11 @@ cudaError_t cudaFree(void* pointer) {
   if (pointer == nullptr) return answer();
   const auto found = s.segments.find(pointer);
   if (found == s.segments.end()) return answer(cudaErrorInvalidValue);
-  s.used -= found->second;
+  const std::size_t bytes = found->second;
+  s.used -= bytes;
   s.segments.erase(found);
-  std::free(pointer);
+  emulator::remove_segment(pointer);
+  is_sparse(bytes) ? static_cast<void>(munmap(pointer, bytes)) : std::free(pointer);
   return answer();
 }
 cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {

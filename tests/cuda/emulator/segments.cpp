@@ -1,0 +1,65 @@
+#include "segments.h"
+
+#include <map>
+#include <mutex>
+
+#include <sys/mman.h>
+
+namespace emulator {
+
+namespace {
+
+struct Segments {
+  std::mutex mutex;
+  std::map<std::uintptr_t, Segment> by_begin;
+  const Segment* last = nullptr;
+};
+
+Segments& segments() {
+  static auto* segments = new Segments;
+  return *segments;
+}
+
+std::size_t bytes_of_lines(std::size_t bytes) { return (bytes + kLineBytes - 1) / kLineBytes * sizeof(Line); }
+
+}  // namespace
+
+Line* make_lines(std::size_t bytes) {
+  void* const lines =
+      mmap(nullptr, bytes_of_lines(bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  return lines == MAP_FAILED ? nullptr : static_cast<Line*>(lines);
+}
+
+void add_segment(void* begin, std::size_t bytes) {
+  const auto at = reinterpret_cast<std::uintptr_t>(begin);
+  Segments& s = segments();
+  const std::lock_guard lock(s.mutex);
+  s.by_begin[at] = {at, at + bytes, make_lines(bytes)};
+}
+
+void remove_segment(void* begin) {
+  Segments& s = segments();
+  const std::lock_guard lock(s.mutex);
+  const auto found = s.by_begin.find(reinterpret_cast<std::uintptr_t>(begin));
+  if (found == s.by_begin.end()) return;
+  s.last = nullptr;
+  if (found->second.lines != nullptr) munmap(found->second.lines, bytes_of_lines(found->second.end - found->first));
+  s.by_begin.erase(found);
+}
+
+const Segment* segment_before(std::uintptr_t at) {
+  Segments& s = segments();
+  const std::lock_guard lock(s.mutex);
+  const auto next = s.by_begin.upper_bound(at);
+  return next == s.by_begin.begin() ? nullptr : &std::prev(next)->second;
+}
+
+const Segment* find_segment(std::uintptr_t at) {
+  Segments& s = segments();
+  if (s.last != nullptr && at >= s.last->begin && at < s.last->end) return s.last;
+  const Segment* const found = segment_before(at);
+  if (found == nullptr || at >= found->end) return nullptr;
+  return s.last = found;
+}
+
+}  // namespace emulator
