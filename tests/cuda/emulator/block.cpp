@@ -20,11 +20,6 @@ Block::Block() : fibers_(kMostThreads), warps_(kMostThreads / 32) {
   judged_ = is_judged();
 }
 
-Block& block() {
-  static auto* block = new Block;  // with its stacks as long as the process
-  return *block;
-}
-
 void Block::run(dim3 shape, const Call& call) {
   call_ = &call;
   const unsigned threads = shape.x * shape.y * shape.z;
@@ -152,11 +147,13 @@ void Block::resume(unsigned thread) {
     return;
   }
   judging = judged_;
+  stack_ = reinterpret_cast<std::uintptr_t>(fiber.stack);
   if (fiber.is_started) _longjmp(fiber.where, 1);
   fiber.is_started = true;
   if (fiber.stack == nullptr)
     fiber.stack = static_cast<char*>(
         mmap(nullptr, kStackBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+  stack_ = reinterpret_cast<std::uintptr_t>(fiber.stack);
   getcontext(&fiber.start);
   fiber.start.uc_stack.ss_sp = fiber.stack;
   fiber.start.uc_stack.ss_size = kStackBytes;
@@ -169,7 +166,7 @@ void Block::leave(Fiber& fiber) {
   if (_setjmp(fiber.where) == 0) _longjmp(back_, 1);
 }
 
-void Block::enter() { block().thread_of_fiber(); }
+void Block::enter() { block->thread_of_fiber(); }
 
 void Block::thread_of_fiber() {
   while (true) {

@@ -70,9 +70,7 @@ class Block {
   std::uint32_t epoch() const { return whole_.generation; }
   std::uint32_t epoch_of_warp() const { return warps_[current_ / 32].barrier.generation; }
   /// Whether it is on the stack of the thread that runs, or of any.
-  bool is_on_stack(std::uintptr_t at) const {
-    return at - reinterpret_cast<std::uintptr_t>(fibers_[current_].stack) < kStackBytes;
-  }
+  bool is_on_stack(std::uintptr_t at) const { return at - stack_ < kStackBytes; }
   bool is_on_any_stack(std::uintptr_t at) const;
 
  private:
@@ -92,11 +90,15 @@ class Block {
   bool any_[2] = {false, false};
   std::jmp_buf back_;
   unsigned current_ = 0;
+  std::uintptr_t stack_ = 0;  ///< of the thread that runs
   bool reverse_ = false, judged_ = true;
   const Call* call_ = nullptr;
 };
 
-/// The one that runs, or ran last.
-Block& block();
+/// The one that runs, or ran last; not null once one did.
+inline Block* block = nullptr;
+/// Its number in the grid, and the kernel.
+inline std::uint32_t running_block = 0;
+inline const Call* running_call = nullptr;
 
 }  // namespace emulator

@@ -10,6 +10,7 @@
 
 #include <link.h>
 
+#include "block.h"
 #include "launch.h"
 #include "order.h"
 #include "segments.h"
@@ -40,6 +41,14 @@ struct State {
 State& state() {
   static auto* state = new State;
   return *state;
+}
+
+Place running_place() { return {running_block, block->thread(), block->epoch(), block->epoch_of_warp()}; }
+
+/// Whether a kernel may read it although it is not the device's: its parameters, the numbers of its threads.
+bool is_given(std::uintptr_t at) {
+  return at - reinterpret_cast<std::uintptr_t>(running_call->parameters.get()) < running_call->bytes ||
+         at - reinterpret_cast<std::uintptr_t>(&registers) < sizeof registers;
 }
 
 int find_shared(dl_phdr_info* info, std::size_t, void* to) {
@@ -209,7 +218,7 @@ void judge_fence() {
 void note_writes(std::vector<Write>* writes) { state().writes = writes; }
 
 void access(std::uintptr_t at, std::size_t bytes, Access kind, bool aligned) {
-  if (is_own_stack(at) || bytes == 0 || (kind == Access::read && is_given(at))) return;
+  if (block->is_on_stack(at) || bytes == 0 || (kind == Access::read && is_given(at))) return;
   const Pause pause;
   State& s = state();
   const Shared& shared = s.shared;

@@ -16,8 +16,6 @@ namespace {
 
 std::mutex turn;
 long long count = 0;
-const Call* running = nullptr;
-std::uint64_t running_block = 0;
 std::vector<double> sample;
 
 uint3 index_of(std::uint64_t number) {
@@ -41,19 +39,20 @@ std::vector<std::uint64_t> sampled(std::uint64_t blocks) {
 }
 
 void run_block(std::uint64_t number, const dim3& shape, const Call& call) {
-  running_block = number;
+  running_block = static_cast<std::uint32_t>(number);
   registers.block = index_of(number);
   if (is_judged()) begin_judged_block(shape.x * shape.y * shape.z);
-  block().run(shape, call);
+  block->run(shape, call);
 }
 
 void run_grid(const dim3& grid, const dim3& shape, const Call& call) {
   const std::lock_guard lock(turn);
   ++count;
   list_launch(call.kernel, grid, shape);
+  if (block == nullptr) block = new Block;  // with its stacks as long as the process
   registers.blocks = grid;
   registers.threads = shape;
-  running = &call;
+  running_call = &call;
   if (is_judged()) begin_judged_launch();
   const std::uint64_t blocks = std::uint64_t{grid.x} * grid.y * grid.z;
   if (sample.empty()) {
@@ -82,15 +81,15 @@ cudaError_t run(cudaStream_t stream, dim3 grid, dim3 shape, std::size_t shared_b
   return queue(stream, [grid, shape, call = std::move(call)] { run_grid(grid, shape, call); });
 }
 
-void wait_for_block() { block().wait_for_block(); }
-bool any_of_block(bool value) { return block().any(value); }
+void wait_for_block() { block->wait_for_block(); }
+bool any_of_block(bool value) { return block->any(value); }
 void fence() {
   if (judging) judge_fence();
 }
-void wait_for_warp(unsigned mask) { block().wait_for_warp(WarpOperation::wait, mask); }
-void exchange(unsigned mask, void* value, std::size_t bytes, int from) { block().exchange(mask, value, bytes, from); }
-unsigned ballot(unsigned mask, bool value) { return block().ballot(mask, value); }
-int lane() { return static_cast<int>(block().thread() % 32); }
+void wait_for_warp(unsigned mask) { block->wait_for_warp(WarpOperation::wait, mask); }
+void exchange(unsigned mask, void* value, std::size_t bytes, int from) { block->exchange(mask, value, bytes, from); }
+unsigned ballot(unsigned mask, bool value) { return block->ballot(mask, value); }
+int lane() { return static_cast<int>(block->thread() % 32); }
 void touch_atomically(void* at, std::size_t bytes) {
   if (judging) access(reinterpret_cast<std::uintptr_t>(at), bytes, Access::atomic, true);
 }
@@ -98,22 +97,11 @@ long long launches() { return count; }
 
 void sample_blocks(std::vector<double> shares) { sample = std::move(shares); }
 
-std::string running_kernel() { return running == nullptr ? "?" : function_name(running->kernel); }
-Place running_place() {
-  const Block& b = block();
-  return {static_cast<std::uint32_t>(running_block), b.thread(), b.epoch(), b.epoch_of_warp()};
-}
+std::string running_kernel() { return running_call == nullptr ? "?" : function_name(running_call->kernel); }
 std::string block_text(std::uint32_t number) { return "block " + text_of(index_of(number)); }
-std::string thread_text(std::uint32_t number) { return "thread " + text_of(block().index_of(number)); }
-std::string running_thread() {
-  return block_text(static_cast<std::uint32_t>(running_block)) + " " + thread_text(block().thread());
-}
-bool is_own_stack(std::uintptr_t at) { return block().is_on_stack(at); }
-bool is_any_stack(std::uintptr_t at) { return block().is_on_any_stack(at); }
-bool is_given(std::uintptr_t at) {
-  return at - reinterpret_cast<std::uintptr_t>(running->parameters.get()) < running->bytes ||
-         at - reinterpret_cast<std::uintptr_t>(&registers) < sizeof registers;
-}
-void end_thread() { block().end_thread(); }
+std::string thread_text(std::uint32_t number) { return "thread " + text_of(block->index_of(number)); }
+std::string running_thread() { return block_text(running_block) + " " + thread_text(block->thread()); }
+bool is_any_stack(std::uintptr_t at) { return block->is_on_any_stack(at); }
+void end_thread() { block->end_thread(); }
 
 }  // namespace emulator

@@ -18,15 +18,11 @@ std::string function_name(const void* function);
 std::string shared_name(std::uintptr_t offset);
 
 std::string running_kernel();
-Place running_place();
 std::string running_thread();
 std::string block_text(std::uint32_t number);
 std::string thread_text(std::uint32_t number);
 
-bool is_own_stack(std::uintptr_t at);
 bool is_any_stack(std::uintptr_t at);
-/// Whether the kernel may read it although it is not the device's: its parameters, the numbers of its threads.
-bool is_given(std::uintptr_t at);
 
 /// Ends the thread that runs.
 [[noreturn]] void end_thread();

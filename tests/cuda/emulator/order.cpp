@@ -30,18 +30,6 @@ void Order::begin_block(std::uint32_t threads) {
   fenced_ = false;
 }
 
-std::uint32_t Order::step(const Place& now) {
-  std::uint32_t& own = current_[now.thread];
-  if (own != 0) {
-    const Place& place = steps_[own].place;
-    if (place.block_epoch == now.block_epoch && place.warp_epoch == now.warp_epoch) return own;
-  }
-  own = static_cast<std::uint32_t>(steps_.size());
-  steps_.push_back({now});
-  open_[now.thread].push_back(own);
-  return own;
-}
-
 bool Order::is_before(std::uint32_t step, const Place& now) const {
   const Step& other = steps_[step];
   if (other.place.block == now.block && is_earlier(other.place, now)) return true;

@@ -28,7 +28,17 @@ class Order {
   void begin_block(std::uint32_t threads);
 
   /// The number of the step that the thread is in; not 0.
-  std::uint32_t step(const Place& now);
+  std::uint32_t step(const Place& now) {
+    std::uint32_t& own = current_[now.thread];
+    if (own != 0) {
+      const Place& place = steps_[own].place;
+      if (place.block_epoch == now.block_epoch && place.warp_epoch == now.warp_epoch) return own;
+    }
+    own = static_cast<std::uint32_t>(steps_.size());
+    steps_.push_back({now});
+    open_[now.thread].push_back(own);
+    return own;
+  }
   const Step& at(std::uint32_t step) const { return steps_[step]; }
   /// Whether all that happened in a step has happened before what the thread does now.
   bool is_before(std::uint32_t step, const Place& now) const;

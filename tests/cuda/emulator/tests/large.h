@@ -137,6 +137,7 @@ class Card {
     REQUIRE(!all.empty());
     CHECK(found.twice == 0);
     CHECK(found.gap <= gap);
+    CHECK(out.numel() - all.back().second <= 1 << 26);
     for (const std::int64_t about : {std::int64_t{0}, k2To31 - 1, k2To31, k2To32 - 1, k2To32, out.numel() - 1}) {
       auto run = std::lower_bound(all.begin(), all.end(), std::pair(about, std::int64_t{0}));
       for (int back = 0; back < 2 && run != all.begin(); ++back) --run;
