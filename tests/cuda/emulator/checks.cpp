@@ -20,6 +20,7 @@ namespace emulator {
 namespace {
 
 constexpr std::size_t kSharedBytes = 48 << 10;  ///< that a block may have without asking for more
+constexpr std::size_t kFar = 64 << 20;          ///< behind a segment: what lies there was not meant for it
 
 /// Memory of the host that stands for the block's shared memory: the variables of the thread that runs its fibers.
 struct Shared {
@@ -158,6 +159,23 @@ void judge_lines(Line* lines, std::uint32_t stamp, std::size_t offset, std::size
   }
 }
 
+/// Says where an access leads that leads nowhere, and ends the thread.
+[[noreturn]] void refuse(std::uintptr_t at, std::size_t bytes, Access kind) {
+  const Segment* const before = segment_before(at);
+  std::string where = "an address that is not the device's";
+  if (is_any_stack(at))
+    where = "the stack of another thread";
+  else if (before != nullptr && at - before->begin < before->end - before->begin + kFar)
+    where = std::to_string(at - before->begin) + " bytes into a segment of " +
+            std::to_string(before->end - before->begin) +
+            (at < before->end ? ", where no block that is in use has them" : "");
+  report(Finding::Kind::address,
+         running_thread() + " " + name(kind) + " " + std::to_string(bytes) + " bytes at " + where);
+  where.clear();
+  where.shrink_to_fit();  // no destructor runs
+  end_thread();
+}
+
 }  // namespace
 
 const char* name(Access kind) {
@@ -242,17 +260,9 @@ void access(std::uintptr_t at, std::size_t bytes, Access kind, bool aligned) {
   if (kind == Access::atomic && segment != nullptr) s.order.meet(running_place(), at);
   for (std::uintptr_t next = at; next < at + bytes;) {
     segment = find_segment(next);
-    if (segment == nullptr) {
-      const Segment* const before = segment_before(at);
-      report(Finding::Kind::address, running_thread() + " " + name(kind) + " " + std::to_string(bytes) + " bytes at " +
-                                         (is_any_stack(at) ? "the stack of another thread"
-                                          : before == nullptr || at - before->end > (64u << 20)
-                                              ? "an address that is not the device's"
-                                              : std::to_string(at - before->begin) + " bytes into a segment of " +
-                                                    std::to_string(before->end - before->begin)));
-      end_thread();
-    }
+    if (segment == nullptr) refuse(at, bytes, kind);
     const std::size_t count = std::min(at + bytes, segment->end) - next;
+    if (!segment->is_handed_out(next, count) && !is_repeating) refuse(at, bytes, kind);
     judge_lines(segment->lines, s.launch, next - segment->begin, count, kind, {segment, next});
     next += count;
   }

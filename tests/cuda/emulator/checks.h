@@ -43,6 +43,9 @@ void report(Finding::Kind kind, const std::string& text);
 /// Whether accesses are those of a kernel's thread, and judged.
 inline bool judging = false;
 
+/// Whether a recorded step is repeated: its memory may be given back since, and is kept for it.
+inline bool is_repeating = false;
+
 /// What the emulation does itself is not judged.
 class Pause {
  public:

@@ -13,6 +13,7 @@
 
 #include <sys/mman.h>
 
+#include "checks.h"
 #include "segments.h"
 
 struct CUgraph_st {
@@ -87,6 +88,10 @@ void fail_next(cudaError_t error) {
   if (error == cudaSuccess) state().sticky = state().last = cudaSuccess;
 }
 std::size_t& used_bytes() { return state().used; }
+struct Repeating {
+  Repeating() { is_repeating = true; }
+  ~Repeating() { is_repeating = false; }
+};
 bool has_room(std::size_t bytes) { return state().used + state().context + bytes <= state().capacity; }
 
 }  // namespace emulator
@@ -303,6 +308,7 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
   return answer();
 }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
+  const emulator::Repeating repeating;
   for (const auto& work : executable->work) {
     if (const cudaError_t error = emulator::queue(stream, work); error != cudaSuccess) return error;
   }

@@ -1,5 +1,6 @@
 #include "segments.h"
 
+#include <algorithm>
 #include <map>
 #include <mutex>
 
@@ -13,6 +14,7 @@ struct Segments {
   std::mutex mutex;
   std::map<std::uintptr_t, Segment> by_begin;
   const Segment* last = nullptr;
+  std::uintptr_t latest_end = 0;
 };
 
 Segments& segments() {
@@ -35,6 +37,7 @@ void add_segment(void* begin, std::size_t bytes) {
   Segments& s = segments();
   const std::lock_guard lock(s.mutex);
   s.by_begin[at] = {at, at + bytes, make_lines(bytes)};
+  s.latest_end = at + bytes;
 }
 
 void remove_segment(void* begin) {
@@ -45,6 +48,36 @@ void remove_segment(void* begin) {
   s.last = nullptr;
   if (found->second.lines != nullptr) munmap(found->second.lines, bytes_of_lines(found->second.end - found->first));
   s.by_begin.erase(found);
+}
+
+std::uintptr_t latest_end() { return segments().latest_end; }
+
+void hand_out_in_blocks(std::uintptr_t begin, std::uintptr_t end) {
+  auto& all = segments().by_begin;
+  for (auto segment = all.lower_bound(begin); segment != all.end() && segment->first < end; ++segment)
+    segment->second.handed_out.assign((segment->second.end - segment->first + kUnit - 1) / kUnit, 0);
+}
+
+void hand_out(std::uintptr_t at, std::size_t bytes, bool given) {
+  while (bytes > 0) {
+    auto* const segment = const_cast<Segment*>(segment_before(at));
+    if (segment == nullptr || at >= segment->end) return;
+    const std::size_t here = std::min(bytes, segment->end - at), first = (at - segment->begin) / kUnit;
+    for (std::size_t i = 0; i * kUnit < here && !segment->handed_out.empty(); ++i)
+      segment->handed_out[first + i] = given ? static_cast<std::uint16_t>(std::min(kUnit, here - i * kUnit)) : 0;
+    at += here;
+    bytes -= here;
+  }
+}
+
+bool Segment::is_handed_out(std::uintptr_t at, std::size_t bytes) const {
+  if (handed_out.empty()) return true;
+  for (std::size_t offset = at - begin, done = 0; done < bytes;) {
+    const std::size_t place = (offset + done) % kUnit, count = std::min(bytes - done, kUnit - place);
+    if (place + count > handed_out[(offset + done) / kUnit]) return false;
+    done += count;
+  }
+  return true;
 }
 
 const Segment* segment_before(std::uintptr_t at) {

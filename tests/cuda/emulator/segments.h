@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 namespace emulator {
 
@@ -26,10 +27,23 @@ inline constexpr std::size_t kLineBytes = 16;
 struct Segment {
   std::uintptr_t begin = 0, end = 0;
   Line* lines = nullptr;
+  /// Of every kUnit bytes how many, from the first on, belong to a block that an allocator has handed out; empty where
+  /// no allocator is known.
+  std::vector<std::uint16_t> handed_out = {};
+
+  bool is_handed_out(std::uintptr_t at, std::size_t bytes) const;
 };
+inline constexpr std::size_t kUnit = 512;
 
 void add_segment(void* begin, std::size_t bytes);
 void remove_segment(void* begin);
+/// The first byte behind the segment that was added last.
+std::uintptr_t latest_end();
+/// An allocator says from now on what is handed out of these segments.
+void hand_out_in_blocks(std::uintptr_t begin, std::uintptr_t end);
+/// An allocator hands out memory, or has it back.
+void hand_out(std::uintptr_t at, std::size_t bytes, bool given);
+
 /// The segment with that byte, or null.
 const Segment* find_segment(std::uintptr_t at);
 /// The segment that begins last before that byte, or null: for what is said of an access that fails.

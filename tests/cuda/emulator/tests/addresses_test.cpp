@@ -1,6 +1,10 @@
 // Kernels that touch what they may not, or not so, and their correct twins.
 #include <doctest/doctest.h>
 
+#include <mnemo/core/array.h>
+#include <mnemo/core/device.h>
+
+#include "cuda_device.h"
 #include "launching.h"
 
 using emulator::Finding;
@@ -91,4 +95,20 @@ TEST_CASE("cuda: emulation: what moves at once must be aligned") {
                  doubles(out, 0)) > 0);
   const auto twos = [](const Buffer<float>& of, int floats) { return reinterpret_cast<Two*>(of.data() + floats); };
   CHECK(all_findings(1, 1, copy_two, twos(x, 2), twos(out, 0)) == 0);
+}
+
+TEST_CASE("cuda: emulation: what no array of the device has is not there for kernels") {
+  for (const char* text : {"", "expandable_segments:True"}) {
+    const mnemo::Device device = new_cuda_device(mnemo::memory::AllocatorConfig::parse(text));
+    const mnemo::Array x({33}, mnemo::DType::float32, device), out({32}, mnemo::DType::float32, device);
+    mnemo::Array gone({33}, mnemo::DType::float32, device);
+    float* const memory = gone.data<float>();
+    CHECK(all_findings(1, 32, add_ahead, x.data<float>(), 1, out.data<float>()) == 0);
+    CHECK(findings(Finding::Kind::address, "no block that is in use", 1, 32, add_ahead, x.data<float>(), 2,
+                   out.data<float>()) == 1);
+    CHECK(all_findings(1, 32, add_ahead, memory, 1, out.data<float>()) == 0);
+    gone = {};
+    CHECK(findings(Finding::Kind::address, "no block that is in use", 1, 32, add_ahead, memory, 1, out.data<float>()) >
+          0);
+  }
 }
