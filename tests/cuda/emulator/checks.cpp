@@ -74,6 +74,7 @@ std::string text_of(const Place& place) { return block_text(place.block) + " " +
 struct Target {
   const Segment* segment;  ///< or null: shared memory
   std::uintptr_t at;
+  bool is_element;  ///< not a structure, which may have gaps
 
   std::string text() const {
     if (segment == nullptr) return shared_name(at - state().shared.begin);
@@ -106,6 +107,12 @@ void judge(Cell& cell, const Place& now, std::uint32_t step, Access kind, const 
     report_race(target, bytes, kind, other, other_kind);
     return false;
   };
+  if (cell.write == 0 && target.segment == nullptr && target.is_element && kind != Access::write) {
+    const std::string where = target.text();
+    if (!where.empty())
+      report(Finding::Kind::address, running_thread() + " " + name(kind) + " " + std::to_string(bytes) + " bytes at " +
+                                         where + ", where its block has written nothing");
+  }
   const bool was_atomic = (cell.write & kAtomic) != 0;
   if (!was_atomic || kind != Access::atomic) check(cell.write & ~kAtomic, was_atomic ? Access::atomic : Access::write);
   if (kind != Access::read) {
@@ -252,7 +259,7 @@ void access(std::uintptr_t at, std::size_t bytes, Access kind, bool aligned) {
   }
   if (is_shared) {
     const std::size_t offset = at - shared.begin + shared.begin % kLineBytes;
-    judge_lines(shared.lines, s.block, offset, bytes, kind, {nullptr, at});
+    judge_lines(shared.lines, s.block, offset, bytes, kind, {nullptr, at, aligned});
     if (s.shared_lines * kLineBytes > kSharedBytes + kLineBytes)
       report(Finding::Kind::launch, "a block uses more than 48 KiB of shared memory");
     return;
@@ -263,7 +270,7 @@ void access(std::uintptr_t at, std::size_t bytes, Access kind, bool aligned) {
     if (segment == nullptr) refuse(at, bytes, kind);
     const std::size_t count = std::min(at + bytes, segment->end) - next;
     if (!segment->is_handed_out(next, count) && !is_repeating) refuse(at, bytes, kind);
-    judge_lines(segment->lines, s.launch, next - segment->begin, count, kind, {segment, next});
+    judge_lines(segment->lines, s.launch, next - segment->begin, count, kind, {segment, next, aligned});
     next += count;
   }
   if (s.writes != nullptr && kind != Access::read) {

@@ -29,6 +29,15 @@ __global__ void read_shared(int at, int* out) {
   if (threadIdx.x == 0) *out = values[at];
 }
 
+/// The first block leaves something where the others may look for it.
+template <bool SAFE>
+__global__ void read_unwritten(int* out) {
+  __shared__ int value;
+  if ((SAFE || blockIdx.x == 0) && threadIdx.x == 0) value = 1;
+  __syncthreads();
+  out[blockIdx.x * 32 + threadIdx.x] = value;
+}
+
 /// A thread's own variable, read by another.
 __global__ void read_of_other(int* out) {
   __shared__ int* where;
@@ -77,6 +86,8 @@ TEST_CASE("cuda: emulation: shared memory has bounds, and the variables of anoth
   const Buffer<int> out(64);
   CHECK(all_findings(1, 32, read_shared, 31, out.data()) == 0);
   CHECK(findings(Finding::Kind::address, "element 32 of", 1, 32, read_shared, 32, out.data()) == 1);
+  CHECK(all_findings(2, 32, read_unwritten<true>, out.data()) == 0);
+  CHECK(findings(Finding::Kind::address, "has written nothing", 2, 32, read_unwritten<false>, out.data()) == 1);
   CHECK(findings(Finding::Kind::address, "the stack of another thread", 1, 2, read_of_other, out.data()) == 1);
 }
 
