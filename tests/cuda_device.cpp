@@ -7,10 +7,23 @@
 #include <mnemo/core/cuda_device.h>
 #include <mnemo/core/error.h>
 
+// The emulation's, where it stands in for a GPU: its kernels may touch what the device's allocator has handed out
+// alone.
+__attribute__((weak)) void watch_blocks(const mnemo::Device& device);
+
+namespace {
+
+mnemo::Device watched(mnemo::Device device) {
+  if (watch_blocks != nullptr) watch_blocks(device);
+  return device;
+}
+
+}  // namespace
+
 std::optional<mnemo::Device> cuda_device() {
   static const std::optional<mnemo::Device> device = []() -> std::optional<mnemo::Device> {
     try {
-      return mnemo::Device("cuda");
+      return watched(mnemo::Device("cuda"));
     } catch (const mnemo::DeviceError& error) {
       std::fprintf(stderr, "skipped: what needs a GPU (%s)\n", error.what());
       return std::nullopt;
@@ -20,7 +33,7 @@ std::optional<mnemo::Device> cuda_device() {
 }
 
 mnemo::Device new_cuda_device(const mnemo::memory::AllocatorConfig& config) {
-  return mnemo::Device::open("cuda", config);
+  return watched(mnemo::Device::open("cuda", config));
 }
 
 std::string virtual_twin() {

@@ -108,8 +108,10 @@ __global__ void __launch_bounds__(kThreads) binary_singles(Op op, Index<3> index
     R results[kSingles];
     MNEMO_UNROLL
     for (int k = 0; k < kSingles; ++k) {
+      // Behind the last element its own first one once more: another thread's may be written in place meanwhile.
+      const std::int64_t item = first + k * step;
       std::int64_t at[3];
-      index.offsets(std::min(first + k * step, index.count - 1), at);
+      index.offsets(item < index.count ? item : first, at);
       to[k] = at[0];
       left[k] = a[at[1]];
       right[k] = b[at[2]];

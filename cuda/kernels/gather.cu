@@ -136,7 +136,7 @@ __global__ void __launch_bounds__(kThreads)
         }
       }
       // What is left moves to the front.
-      const std::int64_t rest = queue[kThreads + self];
+      const std::int64_t rest = kThreads + self < queued ? queue[kThreads + self] : 0;
       __syncthreads();
       queue[self] = rest;
       __syncthreads();

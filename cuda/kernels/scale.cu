@@ -76,7 +76,7 @@ __global__ void __launch_bounds__(kThreads) unscale_kernel(const Table table, co
     const C inverse = scale != nullptr ? C{1} / static_cast<C>(*scale) : C{1};
     each_pack<E>(entry, piece, scale != nullptr, Unscale<C>{inverse, &bad});
   });
-  if (bad) *found = 1;  // whoever writes, writes the same
+  if (bad) atomicExch(found, 1.0F);  // others may say the same at once
 }
 
 __global__ void update_scale_kernel(const ScaleRule rule, const float* found, float* scale, std::int32_t* good_steps) {

@@ -119,6 +119,12 @@ TEST_CASE("cuda: an operation on its own operand") {
     cuda.backend().unary_gradient(UnaryOp::relu, {}, x, full({1003}, 1, dtype, cuda), x);
     CHECK(x.values<double>() == std::vector<double>(1003, -9));
   }
+  // One by one: threads of which not all have as many elements as others.
+  for (DType dtype : kDTypes) {
+    const Array whole = full({1004}, dtype == DType::boolean ? 1 : 3, dtype, cuda), x = whole.slice(0, 1, 1004);
+    cuda.backend().binary(BinaryOp::multiply, x, x, x);
+    CHECK(x.to(DType::float64).values<double>() == std::vector<double>(1003, dtype == DType::boolean ? 1 : 9));
+  }
 }
 
 TEST_CASE("cuda: copies between all dtypes, in any layout") {

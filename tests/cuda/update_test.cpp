@@ -251,6 +251,14 @@ TEST_CASE("cuda: gradients are divided by the scale, and what is not finite is f
   }
 }
 
+TEST_CASE("cuda: many threads that find what is not finite say so together") {
+  if (!cuda_device()) return;
+  const Array found = moved(number(0));
+  cuda_device()->backend().unscale(
+      std::vector<Array>{full({70000}, std::nan(""), DType::float32, *cuda_device())}, Array(), found);
+  CHECK(found.item() == 1);
+}
+
 TEST_CASE("cuda: the scale follows what was found as on the CPU") {
   if (!cuda_device()) return;
   const ScaleRule rule{.growth = 4, .backoff = 0.25, .interval = 3};

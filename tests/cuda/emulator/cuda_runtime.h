@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -16,8 +17,9 @@
 #define __device__
 #define __host__
 #define __constant__ static
-// One block runs at a time, so its shared memory is a static variable.
-#define __shared__ static
+// One block runs at a time, so its shared memory is a static variable; that it is the host thread's own tells it from
+// other variables, which a kernel may not touch.
+#define __shared__ static thread_local
 #define __forceinline__ inline
 #define __launch_bounds__(...)
 
@@ -28,126 +30,126 @@ struct dim3 {
 struct uint3 {
   unsigned x = 0, y = 0, z = 0;
 };
-inline uint3 threadIdx, blockIdx;
-inline dim3 blockDim, gridDim;
-inline constexpr int warpSize = 32;
 
 namespace emulator {
 
 inline constexpr std::size_t kMostParameterBytes = 4096;
 
-void wait_for_block();
-void wait_for_warp();
-/// Where a lane leaves something for the others of its warp; two buffers in turn, so that one barrier is enough.
-struct Lanes {
-  unsigned char values[32][8];
-  bool present[32];
+struct Registers {
+  uint3 thread, block;
+  dim3 threads, blocks;
 };
-Lanes& lanes();
-void next_lanes();
-int lane();
+inline Registers registers;
 
-/// Runs a grid of `body`, a call of `kernel`; returns what the runtime would.
-cudaError_t run(cudaStream_t stream, const void* kernel, dim3 grid, dim3 block, std::function<void()> body);
+/// A kernel with what it is called with.
+struct Call {
+  const void* kernel;
+  std::shared_ptr<const void> parameters;
+  std::size_t bytes;
+  void (*start)(const void* parameters);
+};
+/// Runs a grid; returns what the runtime would.
+cudaError_t run(cudaStream_t stream, dim3 grid, dim3 block, std::size_t shared_bytes, Call call);
 
 /// Lists a kernel that is started, like list_work.
 void list_launch(const void* kernel, dim3 grid, dim3 block);
 
-/// Every lane gives `value` and gets that of lane `from` (its own where there is none).
+void wait_for_block();
+bool any_of_block(bool value);
+void fence();
+/// The lanes of `mask` wait for each other. What they call is an `operation`, for all the same.
+enum class WarpOperation { wait, shuffle, vote };
+void wait_for_warp(unsigned mask);
+/// Every lane gives `value` and gets that of lane `from`.
+void exchange(unsigned mask, void* value, std::size_t bytes, int from);
+unsigned ballot(unsigned mask, bool value);
+int lane();
+/// Says that a kernel changes something atomically.
+void touch_atomically(void* at, std::size_t bytes);
+
 template <class T>
-T exchange(T value, int from) {
+T exchange(unsigned mask, T value, int from) {
   static_assert(sizeof(T) <= 8 && std::is_trivially_copyable_v<T>);
-  Lanes& slots = lanes();
-  std::memcpy(slots.values[lane()], &value, sizeof value);
-  slots.present[lane()] = true;
-  next_lanes();
-  wait_for_warp();
-  if (from >= 0 && from < 32 && slots.present[from]) std::memcpy(&value, slots.values[from], sizeof value);
+  exchange(mask, &value, sizeof value, from);
   return value;
 }
 
 }  // namespace emulator
 
+inline const uint3& threadIdx = emulator::registers.thread;
+inline const uint3& blockIdx = emulator::registers.block;
+inline const dim3& blockDim = emulator::registers.threads;
+inline const dim3& gridDim = emulator::registers.blocks;
+inline constexpr int warpSize = 32;
+
 inline void __syncthreads() { emulator::wait_for_block(); }
-inline void __syncwarp(unsigned = 0xffffffffu) { emulator::wait_for_warp(); }
-inline void __threadfence() {}
-inline void __threadfence_block() {}
+inline int __syncthreads_or(int predicate) { return emulator::any_of_block(predicate != 0); }
+inline void __syncwarp(unsigned mask = 0xffffffffu) { emulator::wait_for_warp(mask); }
+inline void __threadfence() { emulator::fence(); }
 
 template <class T>
-T __shfl_sync(unsigned, T value, int from, int width = 32) {
-  return emulator::exchange(value, emulator::lane() / width * width + from % width);
+T __shfl_sync(unsigned mask, T value, int from, int width = 32) {
+  return emulator::exchange(mask, value, emulator::lane() / width * width + from % width);
 }
 template <class T>
-T __shfl_down_sync(unsigned, T value, unsigned delta, int width = 32) {
+T __shfl_down_sync(unsigned mask, T value, unsigned delta, int width = 32) {
   const int lane = emulator::lane(), from = lane + static_cast<int>(delta);
-  return emulator::exchange(value, from / width == lane / width ? from : lane);
+  return emulator::exchange(mask, value, from / width == lane / width ? from : lane);
 }
 template <class T>
-T __shfl_up_sync(unsigned, T value, unsigned delta, int width = 32) {
+T __shfl_up_sync(unsigned mask, T value, unsigned delta, int width = 32) {
   const int lane = emulator::lane(), from = lane - static_cast<int>(delta);
-  return emulator::exchange(value, from >= lane / width * width ? from : lane);
+  return emulator::exchange(mask, value, from >= lane / width * width ? from : lane);
 }
 template <class T>
-T __shfl_xor_sync(unsigned, T value, int mask, int width = 32) {
-  const int lane = emulator::lane(), from = lane ^ mask;
-  return emulator::exchange(value, from / width == lane / width ? from : lane);
+T __shfl_xor_sync(unsigned mask, T value, int lanes, int width = 32) {
+  const int lane = emulator::lane(), from = lane ^ lanes;
+  return emulator::exchange(mask, value, from / width == lane / width ? from : lane);
 }
-inline unsigned __ballot_sync(unsigned, int predicate) {
-  emulator::Lanes& slots = emulator::lanes();
-  emulator::exchange<int>(predicate != 0, emulator::lane());
-  unsigned bits = 0;
-  for (int i = 0; i < 32; ++i) {
-    int set = 0;
-    std::memcpy(&set, slots.values[i], sizeof set);
-    if (slots.present[i] && set != 0) bits |= 1u << i;
-  }
-  return bits;
-}
+inline unsigned __ballot_sync(unsigned mask, int predicate) { return emulator::ballot(mask, predicate != 0); }
 inline int __any_sync(unsigned mask, int predicate) { return __ballot_sync(mask, predicate) != 0; }
 inline int __all_sync(unsigned mask, int predicate) { return __ballot_sync(mask, !predicate) == 0; }
-inline int __syncthreads_or(int predicate) {
-  static int any, users;
-  if (users++ == 0) any = 0;
-  any |= predicate != 0;
-  __syncthreads();
-  const int result = any;
-  users = 0;
-  __syncthreads();
-  return result;
-}
+// Announced as atomic; that they read and write is not announced once more.
+#define MNEMO_ATOMIC __attribute__((no_sanitize("thread")))
 
 template <class T>
-T atomicAdd(T* at, std::type_identity_t<T> value) {
+MNEMO_ATOMIC T atomicAdd(T* at, std::type_identity_t<T> value) {
+  emulator::touch_atomically(at, sizeof(T));
   const T before = *at;
   *at = static_cast<T>(before + value);
   return before;
 }
 template <class T>
-T atomicMax(T* at, std::type_identity_t<T> value) {
+MNEMO_ATOMIC T atomicMax(T* at, std::type_identity_t<T> value) {
+  emulator::touch_atomically(at, sizeof(T));
   const T before = *at;
   if (value > before) *at = value;
   return before;
 }
 template <class T>
-T atomicMin(T* at, std::type_identity_t<T> value) {
+MNEMO_ATOMIC T atomicMin(T* at, std::type_identity_t<T> value) {
+  emulator::touch_atomically(at, sizeof(T));
   const T before = *at;
   if (value < before) *at = value;
   return before;
 }
 template <class T>
-T atomicOr(T* at, std::type_identity_t<T> value) {
+MNEMO_ATOMIC T atomicOr(T* at, std::type_identity_t<T> value) {
+  emulator::touch_atomically(at, sizeof(T));
   const T before = *at;
   *at = before | value;
   return before;
 }
 template <class T>
-T atomicExch(T* at, std::type_identity_t<T> value) {
+MNEMO_ATOMIC T atomicExch(T* at, std::type_identity_t<T> value) {
+  emulator::touch_atomically(at, sizeof(T));
   const T before = *at;
   *at = value;
   return before;
 }
 template <class T>
-T atomicCAS(T* at, std::type_identity_t<T> expected, std::type_identity_t<T> value) {
+MNEMO_ATOMIC T atomicCAS(T* at, std::type_identity_t<T> expected, std::type_identity_t<T> value) {
+  emulator::touch_atomically(at, sizeof(T));
   const T before = *at;
   if (before == expected) *at = value;
   return before;
@@ -184,8 +186,15 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
                                Arguments&&... arguments) {
   static_assert((std::is_trivially_copyable_v<Parameters> && ...), "a kernel's parameters are copied as bytes");
   static_assert((sizeof(Parameters) + ... + 0) <= emulator::kMostParameterBytes);
-  return emulator::run(config->stream, reinterpret_cast<const void*>(kernel), config->gridDim, config->blockDim,
-                       [kernel, values = std::tuple<Parameters...>(std::forward<Arguments>(arguments)...)] {
-                         std::apply(kernel, values);
-                       });
+  struct Launch {
+    void (*kernel)(Parameters...);
+    std::tuple<Parameters...> values;
+  };
+  return emulator::run(config->stream, config->gridDim, config->blockDim, config->dynamicSmemBytes,
+                       {reinterpret_cast<const void*>(kernel),
+                        std::make_shared<const Launch>(Launch{kernel, {std::forward<Arguments>(arguments)...}}),
+                        sizeof(Launch), [](const void* parameters) {
+                          const auto& launch = *static_cast<const Launch*>(parameters);
+                          std::apply(launch.kernel, launch.values);
+                        }});
 }

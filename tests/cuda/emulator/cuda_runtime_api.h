@@ -126,6 +126,9 @@ namespace emulator {
 /// Does some work of a stream: now, or when the graph that is being captured is launched.
 cudaError_t queue(cudaStream_t stream, std::function<void()> work);
 
+/// An error that a call has found itself: also the last one, until somebody takes it.
+cudaError_t refuse(cudaError_t error);
+
 /// Lists work that is done, on stderr, if MNEMO_EMULATOR_LAUNCHES asks for it.
 void list_work(const char* what, std::size_t bytes);
 

@@ -7,6 +7,8 @@
 
 #include <sys/mman.h>
 
+#include "segments.h"
+
 namespace emulator {
 std::size_t& used_bytes();
 bool has_room(std::size_t bytes);
@@ -56,6 +58,7 @@ CUresult cuMemMap(CUdeviceptr address, std::size_t bytes, std::size_t, CUmemGene
   const auto found = handles().find(handle);
   if (found == handles().end() || found->second != bytes) return CUDA_ERROR_INVALID_VALUE;
   if (!mappings().try_emplace(address, bytes).second) return CUDA_ERROR_INVALID_VALUE;
+  emulator::add_segment(pointer_of(address), bytes);
   return CUDA_SUCCESS;
 }
 CUresult cuMemUnmap(CUdeviceptr address, std::size_t bytes) {
@@ -63,8 +66,10 @@ CUresult cuMemUnmap(CUdeviceptr address, std::size_t bytes) {
   std::size_t covered = 0;
   auto& all = mappings();
   for (auto mapping = all.lower_bound(address); mapping != all.end() && mapping->first < address + bytes;
-       mapping = all.erase(mapping))
+       mapping = all.erase(mapping)) {
     covered += mapping->second;
+    emulator::remove_segment(pointer_of(mapping->first));
+  }
   if (covered != bytes) return CUDA_ERROR_INVALID_VALUE;
   madvise(pointer_of(address), bytes, MADV_DONTNEED);
   return mprotect(pointer_of(address), bytes, PROT_NONE) == 0 ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;

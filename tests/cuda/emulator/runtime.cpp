@@ -11,6 +11,11 @@
 #include <utility>
 #include <vector>
 
+#include <sys/mman.h>
+
+#include "checks.h"
+#include "segments.h"
+
 struct CUgraph_st {
   std::vector<std::function<void()>> work;
 };
@@ -55,6 +60,9 @@ cudaError_t answer(cudaError_t result = cudaSuccess) {
   return result;
 }
 
+/// Large memory costs only what of it is touched, and is 0 at first.
+bool is_sparse(std::size_t bytes) { return bytes >= std::size_t{1} << 30; }
+
 bool is_absent() {
   return std::getenv("MNEMO_EMULATOR_ABSENT") != nullptr;  // NOLINT(concurrency-mt-unsafe): only read
 }
@@ -72,12 +80,18 @@ cudaError_t queue(cudaStream_t stream, std::function<void()> work) {
   return cudaSuccess;
 }
 
+cudaError_t refuse(cudaError_t error) { return answer(error); }
+
 void set_capacity(std::size_t bytes) { state().capacity = bytes; }
 void fail_next(cudaError_t error) {
   state().next = error;
   if (error == cudaSuccess) state().sticky = state().last = cudaSuccess;
 }
 std::size_t& used_bytes() { return state().used; }
+struct Repeating {
+  Repeating() { is_repeating = true; }
+  ~Repeating() { is_repeating = false; }
+};
 bool has_room(std::size_t bytes) { return state().used + state().context + bytes <= state().capacity; }
 
 }  // namespace emulator
@@ -187,11 +201,17 @@ cudaError_t cudaMalloc(void** pointer, std::size_t bytes) {
   if (const cudaError_t error = answer(); error != cudaSuccess) return error;
   if (!emulator::has_room(bytes)) return answer(cudaErrorMemoryAllocation);
   const std::size_t size = (bytes + 511) / 512 * 512;
-  *pointer = std::aligned_alloc(512, size);
-  if (*pointer == nullptr) return answer(cudaErrorMemoryAllocation);
-  std::memset(*pointer, 0xff, std::min<std::size_t>(size, 64 << 20));
+  if (is_sparse(bytes)) {
+    *pointer = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (*pointer == MAP_FAILED) return answer(cudaErrorMemoryAllocation);
+  } else {
+    *pointer = std::aligned_alloc(512, size);
+    if (*pointer == nullptr) return answer(cudaErrorMemoryAllocation);
+    std::memset(*pointer, 0xff, std::min<std::size_t>(size, 64 << 20));
+  }
   s.segments[*pointer] = bytes;
   s.used += bytes;
+  emulator::add_segment(*pointer, bytes);
   return cudaSuccess;
 }
 cudaError_t cudaFree(void* pointer) {
@@ -200,9 +220,11 @@ cudaError_t cudaFree(void* pointer) {
   if (pointer == nullptr) return answer();
   const auto found = s.segments.find(pointer);
   if (found == s.segments.end()) return answer(cudaErrorInvalidValue);
-  s.used -= found->second;
+  const std::size_t bytes = found->second;
+  s.used -= bytes;
   s.segments.erase(found);
-  std::free(pointer);
+  emulator::remove_segment(pointer);
+  is_sparse(bytes) ? static_cast<void>(munmap(pointer, bytes)) : std::free(pointer);
   return answer();
 }
 cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
@@ -286,6 +308,7 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
   return answer();
 }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
+  const emulator::Repeating repeating;
   for (const auto& work : executable->work) {
     if (const cudaError_t error = emulator::queue(stream, work); error != cudaSuccess) return error;
   }
