@@ -15,7 +15,7 @@ constexpr std::size_t kPage = 2 << 20;
 
 struct Memory {
   std::recursive_mutex mutex;
-  std::size_t used = 0, capacity = 150754820096;  // NVIDIA H200
+  std::size_t used = 0, capacity = std::size_t{16} << 30;
   std::map<std::uintptr_t, std::size_t> ranges;
   bool descending = false;
 

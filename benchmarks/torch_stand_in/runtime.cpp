@@ -29,6 +29,12 @@ std::map<cudaStream_t, unsigned long long> captures;
 unsigned long long capture_count = 0;
 std::uintptr_t next_handle = 0x1000;
 
+/// Of the card, by stand_in.py.
+int number(const char* variable) {
+  const char* text = std::getenv(variable);
+  return text == nullptr ? 0 : std::atoi(text);
+}
+
 template <class Handle>
 void make(Handle* handle) {
   *handle = reinterpret_cast<Handle>(next_handle += 16);
@@ -60,11 +66,12 @@ cudaError_t cudaDeviceGetPCIBusId(char* text, int length, int) {
 }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* p, int) {
   *p = {};
-  std::strcpy(p->name, "NVIDIA H200");
+  const char* name = std::getenv("STAND_IN_NAME");
+  std::snprintf(p->name, sizeof p->name, "%s", name == nullptr ? "a stand-in" : name);
   p->totalGlobalMem = stand_in::capacity();
   p->sharedMemPerBlock = 49152;
-  p->sharedMemPerBlockOptin = 232448;
-  p->sharedMemPerMultiprocessor = 233472;
+  p->sharedMemPerBlockOptin = static_cast<std::size_t>(number("STAND_IN_SHARED"));
+  p->sharedMemPerMultiprocessor = p->sharedMemPerBlockOptin + 1024;
   p->reservedSharedMemPerBlock = 1024;
   p->regsPerBlock = p->regsPerMultiprocessor = 65536;
   p->warpSize = 32;
@@ -73,47 +80,32 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* p, int) {
   p->maxThreadsDim[2] = 64;
   p->maxGridSize[0] = 2147483647;
   p->maxGridSize[1] = p->maxGridSize[2] = 65535;
-  p->major = 9;
-  p->multiProcessorCount = 132;
-  p->l2CacheSize = 62914560;
-  p->maxThreadsPerMultiProcessor = 2048;
-  p->maxBlocksPerMultiProcessor = 32;
+  p->major = number("STAND_IN_VERSION") / 100;
+  p->minor = number("STAND_IN_VERSION") / 10 % 10;
+  p->multiProcessorCount = number("STAND_IN_PROCESSORS");
+  p->l2CacheSize = number("STAND_IN_L2");
+  p->maxThreadsPerMultiProcessor = number("STAND_IN_THREADS");
+  p->maxBlocksPerMultiProcessor = number("STAND_IN_BLOCKS");
   p->textureAlignment = 512;
   return cudaSuccess;
 }
-cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
-  switch (attribute) {
-    case cudaDevAttrMultiProcessorCount:
-      *value = 132;
-      break;
-    case cudaDevAttrComputeCapabilityMajor:
-      *value = 9;
-      break;
-    case cudaDevAttrMaxThreadsPerBlock:
-      *value = 1024;
-      break;
-    case cudaDevAttrMaxSharedMemoryPerBlock:
-      *value = 49152;
-      break;
-    case cudaDevAttrMaxSharedMemoryPerBlockOptin:
-      *value = 232448;
-      break;
-    case cudaDevAttrMaxSharedMemoryPerMultiprocessor:
-      *value = 233472;
-      break;
-    case cudaDevAttrMaxThreadsPerMultiProcessor:
-      *value = 2048;
-      break;
-    case cudaDevAttrWarpSize:
-      *value = 32;
-      break;
-    case cudaDevAttrMaxGridDimX:
-      *value = 2147483647;
-      break;
-    default:
-      *value = 0;
-  }
-  return cudaSuccess;
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device) {
+  cudaDeviceProp p;
+  cudaGetDeviceProperties(&p, device);
+  const std::map<cudaDeviceAttr, int> values{
+      {cudaDevAttrMultiProcessorCount, p.multiProcessorCount},
+      {cudaDevAttrComputeCapabilityMajor, p.major},
+      {cudaDevAttrComputeCapabilityMinor, p.minor},
+      {cudaDevAttrMaxThreadsPerBlock, p.maxThreadsPerBlock},
+      {cudaDevAttrMaxSharedMemoryPerBlock, static_cast<int>(p.sharedMemPerBlock)},
+      {cudaDevAttrMaxSharedMemoryPerBlockOptin, static_cast<int>(p.sharedMemPerBlockOptin)},
+      {cudaDevAttrMaxSharedMemoryPerMultiprocessor, static_cast<int>(p.sharedMemPerMultiprocessor)},
+      {cudaDevAttrMaxThreadsPerMultiProcessor, p.maxThreadsPerMultiProcessor},
+      {cudaDevAttrWarpSize, p.warpSize},
+      {cudaDevAttrMaxGridDimX, p.maxGridSize[0]},
+  };
+  const auto found = values.find(attribute);
+  return *value = found == values.end() ? 0 : found->second, cudaSuccess;
 }
 
 cudaError_t cudaMalloc(void** pointer, std::size_t bytes) {
@@ -234,13 +226,13 @@ cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void*) {
   *attributes = {};
   attributes->maxThreadsPerBlock = 1024;
   attributes->numRegs = 32;
-  attributes->ptxVersion = attributes->binaryVersion = 90;
+  attributes->ptxVersion = attributes->binaryVersion = number("STAND_IN_VERSION") / 10;
   attributes->maxDynamicSharedSizeBytes = 49152;
   return cudaSuccess;
 }
 cudaError_t cudaFuncSetAttribute(const void*, cudaFuncAttribute, int) { return cudaSuccess; }
 cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* count, const void*, int threads, std::size_t) {
-  return *count = 2048 / (threads > 0 ? threads : 1024), cudaSuccess;
+  return *count = number("STAND_IN_THREADS") / (threads > 0 ? threads : 1024), cudaSuccess;
 }
 cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* count, const void* f, int threads,
                                                                    std::size_t bytes, unsigned) {

@@ -9,7 +9,7 @@ them, kernels and products do nothing, and what the host reads from the device i
 the installed cuDNN ranks first for the card, which it can tell without a GPU; other libraries do not answer. So memory
 is what it would be on that card, as far as no value read from the device decides on it, and with these exceptions:
 batch normalization by cuDNN has no workspace, cuBLAS none but what PyTorch gives it, the occupancy of kernels is made
-up. Times mean nothing. Needs PyTorch for CUDA 13 with its nvidia packages, g++, and nothing else.
+up. Times mean nothing. cuDNN may say on stderr which of a driver's functions it misses. Needs PyTorch for CUDA 13 with its nvidia packages, g++, and nothing else.
 """
 import argparse
 import ctypes
@@ -25,6 +25,9 @@ HERE = pathlib.Path(__file__).resolve().parent
 CARDS = HERE.parent.parent / "cuda" / "cards"
 NAME = "libcuda.so.1"  # PyTorch opens this one and the next by name
 OTHER_NAME = "libnvidia-ml.so.1"
+# What the runtime says of the card.
+NUMBERS = {"VERSION": "deviceVer", "PROCESSORS": "multiProcessorCount", "SHARED": "maxSharedMemoryPerBlockOptin",
+           "THREADS": "maxThreadsPerSM", "BLOCKS": "maxCtasPerSM", "L2": "l2CacheSize"}
 
 
 def packages():
@@ -49,12 +52,14 @@ def build():
 def environment(card=CARDS / "h200.json", capacity=0, order="ascending"):
     """The variables under which a process has the device."""
     folder = build()
-    description = json.loads(pathlib.Path(card).read_text(encoding="utf-8"))
-    properties = folder / f"{pathlib.Path(card).stem}.json"
-    properties.write_text(json.dumps(description.get("properties", description)), encoding="utf-8")
-    capacity = capacity or description.get("properties", description)["totalGlobalMem"]
-    return {**os.environ, "LD_PRELOAD": str(folder / NAME), "STAND_IN_CARD": str(properties),
-            "STAND_IN_CAPACITY": str(capacity), "STAND_IN_ORDER": order,
+    properties = json.loads(pathlib.Path(card).read_text(encoding="utf-8"))
+    properties = properties.get("properties", properties)
+    description = folder / f"{pathlib.Path(card).stem}.json"
+    description.write_text(json.dumps(properties), encoding="utf-8")
+    return {**os.environ, "LD_PRELOAD": str(folder / NAME), "STAND_IN_CARD": str(description),
+            "STAND_IN_CAPACITY": str(capacity or properties["totalGlobalMem"]), "STAND_IN_ORDER": order,
+            "STAND_IN_NAME": properties["deviceName"],
+            **{f"STAND_IN_{variable}": str(properties[member]) for variable, member in NUMBERS.items()},
             "LD_LIBRARY_PATH": f"{folder}:{os.environ.get('LD_LIBRARY_PATH', '')}"}
 
 
