@@ -1,6 +1,6 @@
 // An emulation of the CUDA runtime on the CPU, as far as mnemo uses it, so that the real sources of cuda/ run where
-// there is no GPU: kernels thread by thread (cuda_runtime.h), device memory from the host's. It finds wrong arithmetic,
-// wrong indices and missing barriers; of speed it says nothing.
+// there is no GPU: kernels thread by thread (cuda_runtime.h), device memory from the host's. It finds wrong arithmetic
+// and indices, and what a GPU does not forgive (checks.h); of speed it says nothing.
 #pragma once
 
 #include <cstddef>
