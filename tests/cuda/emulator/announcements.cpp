@@ -99,20 +99,20 @@ MNEMO_ANNOUNCE(16)
 
 void __tsan_read_range(void* at, std::size_t bytes) { announce(at, bytes, Access::read, false); }
 void __tsan_write_range(void* at, std::size_t bytes) { announce(at, bytes, Access::write, false); }
-void* __tsan_memcpy(void* to, const void* from, std::size_t bytes) {
+#ifdef __clang__
+// Clang moves structures by calls of these: the program is linked with --wrap for each.
+void* __real_memcpy(void* to, const void* from, std::size_t bytes);
+void* __real_memset(void* to, int value, std::size_t bytes);
+void* __wrap_memcpy(void* to, const void* from, std::size_t bytes) {
   announce(const_cast<void*>(from), bytes, Access::read, false);
   announce(to, bytes, Access::write, false);
-  return std::memcpy(to, from, bytes);
+  return __real_memcpy(to, from, bytes);
 }
-void* __tsan_memmove(void* to, const void* from, std::size_t bytes) {
-  announce(const_cast<void*>(from), bytes, Access::read, false);
+void* __wrap_memset(void* to, int value, std::size_t bytes) {
   announce(to, bytes, Access::write, false);
-  return std::memmove(to, from, bytes);
+  return __real_memset(to, value, bytes);
 }
-void* __tsan_memset(void* to, int value, std::size_t bytes) {
-  announce(to, bytes, Access::write, false);
-  return std::memset(to, value, bytes);
-}
+#endif
 void __tsan_vptr_read(void** at) { announce(at, sizeof(void*), Access::read, true); }
 void __tsan_vptr_update(void** at, void*) { announce(at, sizeof(void*), Access::write, true); }
 

@@ -112,18 +112,21 @@ Lanes& Block::give(WarpOperation operation, unsigned mask, const void* value, st
   if (slots.number != number) slots.present = 0;
   slots.number = number;
   slots.present |= 1u << current_ % 32;
-  std::memcpy(slots.values[current_ % 32], value, bytes);
+  {
+    const Pause pause;
+    std::memcpy(slots.values[current_ % 32], value, bytes);
+  }
   wait_for_warp(operation, mask);
   return slots;
 }
 
 void Block::exchange(unsigned mask, void* value, std::size_t bytes, int from) {
   const Lanes& slots = give(WarpOperation::shuffle, mask, value, bytes);
+  const Pause pause;
   if (from >= 0 && from < 32 && (slots.present >> from & 1u) != 0) {
     std::memcpy(value, slots.values[from], bytes);
     return;
   }
-  const Pause pause;
   report(Finding::Kind::barrier, running_thread() + " takes the value of a lane that does not take part");
 }
 

@@ -103,13 +103,6 @@ void report_race(const Target& target, std::size_t bytes, Access kind, std::uint
                                   ", and nothing orders the two");
 }
 
-/// What a compiler moves as a structure is announced, by GCC: clang calls memcpy instead.
-#ifdef __clang__
-constexpr bool kSeesCopies = false;
-#else
-constexpr bool kSeesCopies = true;
-#endif
-
 /// Judges and notes an access to all of a cell.
 void judge(Cell& cell, const Place& now, std::uint32_t step, Access kind, const Target& target, std::size_t bytes) {
   const Order& order = state().order;
@@ -118,7 +111,7 @@ void judge(Cell& cell, const Place& now, std::uint32_t step, Access kind, const 
     report_race(target, bytes, kind, other, other_kind);
     return false;
   };
-  if (kSeesCopies && cell.write == 0 && target.segment == nullptr && target.is_element && kind != Access::write) {
+  if (cell.write == 0 && target.segment == nullptr && target.is_element && kind != Access::write) {
     const std::string where = is_told_enough() ? "" : target.text();
     if (!where.empty())
       report(Finding::Kind::address, running_thread() + " " + name(kind) + " " + std::to_string(bytes) + " bytes at " +
