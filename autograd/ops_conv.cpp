@@ -61,7 +61,8 @@ Tensor convolution_relu(const char* op, int spatial_rank, const Tensor& x, const
     return convolution_relu(op, spatial_rank, cast.for_conv(x), cast.for_conv(weight), cast(bias), options, keep_signs);
   const Operation operation(op);
   Kept kept = keep(op, spatial_rank, x, weight, bias, options);
-  Array y = conv(kept.problem, x.array(), weight.array(), bias.array(), true, options.plans);
+  Array y =
+      output_of([&] { return conv(kept.problem, x.array(), weight.array(), bias.array(), true, options.plans); });
   const bool wanted = (needs_grad(x) || needs_grad(weight) || needs_grad(bias)) && y.numel() > 0;
   Saved signs = wanted && keep_signs ? Saved(sign_bits(y)) : Saved(), result = save_if(wanted && !keep_signs, y);
   return record({&x, &weight, &bias}, y,

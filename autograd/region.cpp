@@ -18,6 +18,13 @@ thread_local Region* current_region = nullptr;
 /// The operations that ask `output_of`.
 constexpr std::array<std::string_view, 5> kDear{"conv1d", "conv2d", "conv3d", "linear", "matmul"};
 
+/// The name of an operation without the relu that was joined to it: "conv2d" of "conv2d_relu".
+std::string_view without_relu(std::string_view op) {
+  constexpr std::string_view kJoined = "_relu";
+  if (op.ends_with(kJoined)) op.remove_suffix(kJoined.size());
+  return op;
+}
+
 }  // namespace
 
 RegionScope::RegionScope(Region* region) : before_(current_region) { current_region = region; }
@@ -77,7 +84,7 @@ void Region::drop(std::size_t place) noexcept {
 }
 
 bool Region::keeps_output() const {
-  return std::find(keep_.begin(), keep_.end(), memory::current_tag().op) != keep_.end();
+  return std::find(keep_.begin(), keep_.end(), without_relu(memory::current_tag().op)) != keep_.end();
 }
 
 Array Region::kept() {

@@ -19,7 +19,9 @@ namespace mnemo {
 
 /// See `checkpoint`.
 struct CheckpointOptions {
-  std::vector<std::string> keep = {};  ///< operations whose outputs are kept, so that they are not computed again
+  /// Operations whose outputs are kept, so that they are not computed again: conv1d, conv2d, conv3d (also those with a
+  /// relu in them), linear, matmul.
+  std::vector<std::string> keep = {};
 };
 
 class Region final : public std::enable_shared_from_this<Region> {

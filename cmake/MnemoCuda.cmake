@@ -15,7 +15,7 @@ function(mnemo_cards target)
   target_sources(${target} PRIVATE ${source})
 endfunction()
 
-# Either cuda/cudnn/ or cuda/without_cudnn.cpp; both define the one symbol that the rest asks for.
+# Either cuda/cudnn/ or what is in cuda/absent/ for it; both define the symbols that the rest asks for.
 function(mnemo_cudnn target)
   find_package(CudnnHeaders 9.8)
   file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/cuda/cudnn/*.cpp)
@@ -23,7 +23,8 @@ function(mnemo_cudnn target)
     set_source_files_properties(${sources} PROPERTIES HEADER_FILE_ONLY ON)
     return()
   endif()
-  set_source_files_properties(${PROJECT_SOURCE_DIR}/cuda/without_cudnn.cpp PROPERTIES HEADER_FILE_ONLY ON)
+  set_source_files_properties(${PROJECT_SOURCE_DIR}/cuda/absent/planner.cpp ${PROJECT_SOURCE_DIR}/cuda/absent/conv_runner.cpp
+    PROPERTIES HEADER_FILE_ONLY ON)
   # The headers are told to these files alone, and warnings in them are not ours.
   list(TRANSFORM CudnnHeaders_INCLUDE_DIRS PREPEND "-isystem" OUTPUT_VARIABLE includes)
   set_source_files_properties(${sources} PROPERTIES COMPILE_OPTIONS "${includes}"
@@ -31,7 +32,7 @@ function(mnemo_cudnn target)
   target_link_libraries(${target} PRIVATE ${CMAKE_DL_LIBS})
 endfunction()
 
-# The CUDA backend: built where CUDA's compiler is found, else cuda/absent.cpp says that it is not. A program starts without
+# The CUDA backend: built where CUDA's compiler is found, else cuda/absent/backend.cpp says that it is not. A program starts without
 # a driver and without NVIDIA's libraries either way: the runtime is linked statically, the others are loaded when used.
 set(MNEMO_CUDA AUTO CACHE STRING "Build the CUDA backend: ON, OFF, or AUTO for wherever nvcc is found")
 set_property(CACHE MNEMO_CUDA PROPERTY STRINGS AUTO ON OFF)
@@ -76,7 +77,7 @@ function(mnemo_cuda target)
     set_source_files_properties(${hosts} PROPERTIES HEADER_FILE_ONLY ON)
     return()
   endif()
-  set_source_files_properties(${PROJECT_SOURCE_DIR}/cuda/absent.cpp PROPERTIES HEADER_FILE_ONLY ON)
+  set_source_files_properties(${PROJECT_SOURCE_DIR}/cuda/absent/backend.cpp PROPERTIES HEADER_FILE_ONLY ON)
   target_sources(${target} PRIVATE ${kernels})
   target_compile_options(${target} PRIVATE
     "$<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr;--expt-extended-lambda;-Xcompiler=-Wall,-Wextra,-Wno-maybe-uninitialized>"

@@ -1,4 +1,4 @@
-// The one symbol by which core reaches the CUDA layer above it; cuda/ defines it (or cuda/absent.cpp does).
+// The one symbol by which core reaches the CUDA layer above it; cuda/ defines it (or cuda/absent/backend.cpp does).
 #pragma once
 
 #include <memory>

@@ -208,6 +208,10 @@ TEST_CASE(
     return device.allocator().peak().allocated - before;
   };
   const memory::Bytes plain = peak_of(two);
+  if (device.backend().estimated_plans() > 0) {
+    MESSAGE("skipped: ", device.backend().decisions().source());
+    return;
+  }
   CHECK(eight.slice(0, 1, 3).layout().offset * 4 % 16 != 0);
   CHECK(peak_of(eight.slice(0, 4, 6)) == plain);          // four images are a multiple of 16 bytes
   CHECK(peak_of(eight.slice(0, 1, 3)) == plain + 26624);  // 2 * 3 * 33 * 33 * 4 bytes, rounded up to 512
