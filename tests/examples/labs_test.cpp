@@ -85,20 +85,20 @@ TEST_CASE("the batch-size lab's peak where convolutions have no workspace, on pa
 TEST_CASE("the resolution lab: what needs no library") {
   for (const char* device : {"cpu", "virtual:cpu", "virtual:h200", "virtual:16GiB"}) {
     const json object = lab("resolution", device);
-    const json& alone = row_of(object, "A4a");
+    const json alone = row_of(object, "A4a");
     CHECK(alone["verdict"] == "false");
     // Conv3d 16->32 k3 p1 at 8^3: weight, bias, input, output, its gradient and the loss, weight gradient, bias's.
     CHECK(measured(alone, "peak of a training step without workspace, 8^3") ==
           2 * (13824 * 4 + 512) + 16 * 512 * 4 + 2 * 32 * 512 * 4 + 512);
-    const json& padding = row_of(object, "A4b");
+    const json padding = row_of(object, "A4b");
     CHECK(padding["verdict"] == "false");
     CHECK(measured(padding, "output voxels for 1000 input voxels, 16^3") == 18 * 18 * 18 * 1000 / (16 * 16 * 16));
-    const json& cached = row_of(object, "A4d");
+    const json cached = row_of(object, "A4d");
     CHECK(cached["verdict"] == "depends");
     CHECK(measured(cached, "allocated, 32^3 after 64^3") == 13824 * 4 + 512 + (16 + 32) * 32 * 32 * 32 * 4);
     CHECK(measured(cached, "reserved, 32^3 after 64^3") == measured(cached, "reserved, 64^3"));
     CHECK(measured(cached, "reserved, 32^3 after 64^3") > measured(cached, "reserved, 32^3 in"));
-    const json& ledger = row_of(object, "A5");
+    const json ledger = row_of(object, "A5");
     for (const char* size : {"16^3", "32^3"}) {
       CHECK(measured(ledger, std::string("weights at the peak, ") + size) == (13824 + 27648 + 2 * 128) * 4);
       CHECK(measured(ledger, std::string("the same without recording gradients, ") + size) == 0);
@@ -146,7 +146,7 @@ TEST_CASE("the resolution lab: workspaces that cuDNN 9.19 was seen to want") {
   std::map<std::string, json> labs;
   for (const auto& pair : seen) {
     if (!labs.contains(pair.device)) labs[pair.device] = lab("resolution", pair.device);
-    const json& row = row_of(labs[pair.device], "A4c");
+    const json row = row_of(labs[pair.device], "A4c");
     CAPTURE(pair.device);
     CAPTURE(pair.layer);
     CHECK(measured(row, pair.layer + pair.low) / 1e6 == doctest::Approx(pair.low_megabytes).epsilon(0.01));
@@ -173,7 +173,7 @@ TEST_CASE("the resolution lab: pairs where the whole step peaks higher at the lo
                           "15.54 MiB at 16^3 (eng50, eng54) against 6.64 MiB at 24^3"}};
   for (const auto& [device, layer, pair] : found) {
     const json object = lab("resolution", device);
-    const json& row = row_of(object, "A4");
+    const json row = row_of(object, "A4");
     CAPTURE(device);
     CHECK(row["verdict"] == "true");
     const std::string because = row["because"];
@@ -187,7 +187,7 @@ TEST_CASE("the resolution lab: pairs where the whole step peaks higher at the lo
 TEST_CASE("the reported lab: what users measured on an A100 80GB, to the byte") {
   const json object = lab("reported", "cpu");
   CHECK(object["device"] == "virtual:a100-80gb");
-  const json &half = row_of(object, "R1"), &frames = row_of(object, "R2");
+  const json half = row_of(object, "R1"), frames = row_of(object, "R2");
   // These rest on arithmetic alone: the tensors, and what vol2col unfolds beyond 2^31 elements.
   CHECK(measured(half, "request that fails, 362 slices") == 116'187'056'640);
   CHECK(measured(frames, "allocated before") == 8'582'808'064);

@@ -260,7 +260,7 @@ TEST_CASE("a Chrome trace is JSON whose counters are the recording's and whose s
     }
     if (kind == "C") counters[event["name"]] = event["args"]["bytes"];
     if (kind == "b") REQUIRE(open.emplace(event["id"], event["name"]).second);
-    if (kind == "n" || kind == "e") REQUIRE(open.at(event["id"]) == event["name"]);
+    if (kind == "n" || kind == "e") REQUIRE(open.at(event["id"]) == event["name"].get<std::string>());
     if (kind == "e") open.erase(event["id"]);
     depth += kind == "B" ? 1 : kind == "E" ? -1 : 0;
     CHECK((depth == 0 || depth == 1));

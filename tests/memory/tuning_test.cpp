@@ -45,7 +45,7 @@ TEST_CASE("growing blocks want expandable segments") {
   // Ten free segments, of which the largest has 76 of 580 MiB.
   CHECK(tuning.defaults().fragmentation == doctest::Approx(1 - 76.0 / 580));
   CHECK(tuning.defaults().device_calls == 11);
-  const TunedConfig& expandable = config_of(tuning, "expandable_segments:True");
+  const TunedConfig expandable = config_of(tuning, "expandable_segments:True");
   CHECK(expandable.peak_reserved == 80 * MiB);
   CHECK(expandable.fragmentation == 0);
   // 40 MiB are two pages, then one more for 44, 64 and the like: at 60 MiB three pages end.
