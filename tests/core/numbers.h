@@ -83,10 +83,11 @@ inline double smallest_step(DType dtype) {
   }
 }
 
-/// The largest violation of |value - expected| <= slack * rounding(dtype) * (|expected| + magnitude): at most 1 is
-/// good. `magnitude` is what was added up in the type that is computed in (float for halves).
+/// The largest violation of |value - expected| <= roundings * rounding(dtype) * |expected| + slack * rounding(computed
+/// in) * magnitude: at most 1 is good. `magnitude` is what was added up in the type that is computed in (float for
+/// halves); 2 roundings where what is expected was rounded too.
 inline double error_of(const Array& array, const std::vector<double>& expected, const std::vector<double>& magnitude,
-                       double slack = 8) {
+                       double slack = 8, double roundings = 1.01) {
   const auto values = array.values<double>();
   if (values.size() != expected.size()) return std::numeric_limits<double>::infinity();
   const double compute = array.dtype() == DType::float64 ? 0x1p-53 : 0x1p-24;
@@ -97,7 +98,7 @@ inline double error_of(const Array& array, const std::vector<double>& expected, 
     // Below the normal range all steps are equal; two roundings make one step.
     const double tiny = smallest_step(array.dtype());
     const double allowed =
-        1.01 * rounding(array.dtype()) * std::abs(expected[i]) + tiny + slack * compute * std::abs(magnitude[i]);
+        roundings * rounding(array.dtype()) * std::abs(expected[i]) + tiny + slack * compute * std::abs(magnitude[i]);
     const double error = std::abs(values[i] - expected[i]) / allowed;
     if (!(error <= worst)) worst = error;
   }

@@ -74,7 +74,9 @@ TEST_CASE("cuda: unary operations and their gradients are the CPU's, in any layo
     const Array out_there = moved(out, cuda);
     cpu.backend().unary(op, scalars, x, out);
     cuda.backend().unary(op, scalars, moved(x, cuda), out_there);
-    CHECK(close(out, out_there, 4));
+    // Computed in float unless the input is double, also where the result is: 2^29 roundings of a double are one.
+    const bool in_float = dtype != DType::float64 && out_dtype == DType::float64;
+    CHECK(close(out, out_there, 4, in_float ? 8 * 0x1p29 : 8));
     cpu.backend().unary_gradient(op, scalars, grad, x, out);
     cuda.backend().unary_gradient(op, scalars, moved(grad, cuda), moved(x, cuda), out_there);
     CHECK(close(out, out_there, 16));
