@@ -1,15 +1,13 @@
 #include <mnemo/nn/state.h>
 
 #include <algorithm>
-#include <array>
 #include <unordered_map>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <mnemo/core/backend.h>
 #include <mnemo/core/error.h>
-#include <mnemo/core/families.h>
+#include <mnemo/core/staged_values.h>
 #include <mnemo/core/tensor_file.h>
 
 namespace mnemo::nn {
@@ -77,33 +75,6 @@ std::vector<Pair> compare(std::span<const NamedTensor> state, const TensorFile& 
   return pairs;
 }
 
-/// All axes, so that the elements of a dense array lie in this order.
-Dims memory_order(const Layout& layout) {
-  std::array<int, kMaxRank> axes{};
-  const int count = layout.axes_by_stride(axes);
-  Dims order;
-  for (int i = 0; i < count; ++i) order.push_back(axes[static_cast<std::size_t>(i)]);
-  for (int axis = 0; axis < layout.shape.rank(); ++axis) {
-    if (layout.shape[axis] == 1) order.push_back(axis);
-  }
-  return order;
-}
-
-/// Values on the host, just as they will lie on the device: what is left to do cannot fail for want of memory.
-struct Staged {
-  Array host;    ///< row-major, with the dtype of `place`
-  Array place;   ///< a row-major view of the model's memory, or memory beside it
-  Array target;  ///< defined where `place` is memory beside the model's
-};
-
-Staged stage(TensorFile& file, const Pair& pair, const Device& host_device) {
-  const Array& array = *pair.array;
-  const Array host = file.read(*pair.entry, host_device).to(array.dtype());
-  if (!array.layout().is_dense()) return {host, Array(array.shape(), array.dtype(), array.device()), array};
-  const Dims order = memory_order(array.layout());
-  return {host.permute(order).contiguous(), array.permute(order), {}};
-}
-
 }  // namespace
 
 void save_state(std::span<const NamedTensor> state, const std::string& path,
@@ -117,25 +88,20 @@ LoadResult load_state(std::span<const NamedTensor> state, const std::string& pat
   TensorFile file(path);
   LoadResult result;
   std::vector<std::string> faults;
-  std::vector<Pair> pairs = compare(state, file, result, faults, options.strict);
+  const std::vector<Pair> pairs = compare(state, file, result, faults, options.strict);
   if (!faults.empty()) {
     const bool names_only = result.missing.size() + result.unexpected.size() == faults.size() && options.strict;
     throw FileError(fmt::format("{}: does not fit the model, which is as it was:\n  {}{}", path,
                                 fmt::join(faults, "\n  "),
                                 names_only ? "\n{.strict = false} loads what both have" : ""));
   }
-  std::erase_if(pairs, [](const Pair& pair) { return pair.array->device().is_virtual() || pair.array->numel() == 0; });
   // A device of its own: what passes through it does not show in the ledger of the program's.
-  const Device host_device = Device::open("cpu", {});
-  std::vector<Staged> all;
-  for (const Pair& pair : pairs) all.push_back(stage(file, pair, host_device));
-  for (const auto& [host, place, target] : all) {
-    place.device().backend().write(host.data<std::byte>(), place);
-    if (target.defined())
-      copy_into(place, target);
-    else
-      place.storage()->changed_in_place();
+  const Device host = Device::open("cpu", {});
+  StagedValues staged;
+  for (const auto& [entry, array] : pairs) {
+    if (!array->device().is_virtual()) staged.add(file.read(*entry, host), *array);
   }
+  staged.write();
   return result;
 }
 

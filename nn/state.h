@@ -1,5 +1,5 @@
 // Saving and loading what a model has learned: its parameters and buffers by their dotted names, in the safetensors
-// format (core/tensor_file.h), which PyTorch and others read and write. State of optimizers is not part of it.
+// format (core/tensor_file.h), which PyTorch and others read and write. Optimizers save their own: Optimizer::save.
 //
 //   nn::save(net, "net.safetensors");
 //   nn::load(net, "net.safetensors");

@@ -14,6 +14,7 @@
 #include <mnemo/core/families.h>
 #include <mnemo/core/notes.h>
 #include <mnemo/memory/tag.h>
+#include <mnemo/optim/fresh_state.h>
 
 namespace mnemo::optim {
 
@@ -25,7 +26,7 @@ void check_number(const char* optimizer, const char* what, double value, double 
   }
 }
 
-constexpr double kLarge = 1e300;
+constexpr double kLarge = Optimizer::kMostRate;
 
 /// Whether a position in the memory of one is the same element in the other.
 bool same_order(const Layout& a, const Layout& b) {
@@ -34,26 +35,6 @@ bool same_order(const Layout& a, const Layout& b) {
   }
   return true;
 }
-
-/// State that a step lacked, put into its place; it goes again unless the step happens.
-class FreshState {
- public:
-  explicit FreshState(std::vector<std::pair<Array*, Array>> fresh) : fresh_(std::move(fresh)) {
-    for (const auto& [place, zeros] : fresh_) *place = zeros;
-  }
-  ~FreshState() {
-    if (kept_) return;
-    for (const auto& [place, zeros] : fresh_) *place = {};
-  }
-  FreshState(const FreshState&) = delete;
-  FreshState& operator=(const FreshState&) = delete;
-
-  void keep() { kept_ = true; }
-
- private:
-  std::vector<std::pair<Array*, Array>> fresh_;
-  bool kept_ = false;
-};
 
 }  // namespace
 
@@ -78,7 +59,7 @@ Optimizer::Optimizer(std::vector<Tensor> parameters, double lr, bool master_weig
 }
 
 void Optimizer::set_lr(double lr) {
-  check_number("optimizer", "lr", lr, 0, kLarge);
+  check_number("optimizer", "lr", lr, 0, kMostRate);
   lr_ = lr;
   if (rate_.defined()) fill(rate_, lr_);
 }
@@ -126,10 +107,6 @@ std::vector<std::size_t> Optimizer::all() const {
 Optimizer::Missing Optimizer::missing_state(std::span<const std::size_t> which, bool scaled) {
   const memory::CategoryScope category(memory::Category::optimizer_state);
   Missing fresh;
-  const auto add = [&](Array& place, Array zeros) {
-    fill(zeros, 0);
-    fresh.emplace_back(&place, std::move(zeros));
-  };
   if (scaled) {
     // One block per device, of which each parameter has an element.
     std::map<Backend*, std::vector<std::size_t>> lacking;
@@ -144,27 +121,35 @@ Optimizer::Missing Optimizer::missing_state(std::span<const std::size_t> which, 
     }
   }
   for (const std::size_t i : which) {
-    State& state = states_[i];
-    if (state.steps > 0 || !parameters_[i].grad().defined()) continue;
-    const Array& parameter = parameters_[i].array();
-    const memory::Block* block = parameter.storage()->block();
-    const memory::ModuleScope module(block == nullptr ? "" : block->tag.module);  // whose state it is
-    const bool coded = in_8_bits(parameter);
-    if (has_master(parameter) && !state.master.defined()) {
-      fresh.emplace_back(&state.master, parameter.to(DType::float32));
-      state.version = parameter.storage()->version();
-    }
-    const DType precision = has_master(parameter) ? DType::float32 : parameter.dtype();
-    for (Array* moment : {&state.first, &state.second}) {
-      if (moment->defined() || moments() < (moment == &state.first ? 1 : 2)) continue;
-      add(*moment, Array::like(parameter, coded ? DType::uint8 : precision));
-      if (!coded) continue;
-      const std::int64_t blocks = (parameter.numel() + kMomentBlock - 1) / kMomentBlock;
-      add(moment == &state.first ? state.first_largest : state.second_largest,
-          Array(Shape{blocks}, DType::float32, parameter.device()));
-    }
+    if (states_[i].steps == 0 && parameters_[i].grad().defined()) add_missing(i, fresh);
   }
   return fresh;
+}
+
+void Optimizer::add_missing(std::size_t index, Missing& missing) {
+  const memory::CategoryScope category(memory::Category::optimizer_state);
+  const auto add = [&](Array& place, Array zeros) {
+    fill(zeros, 0);
+    missing.emplace_back(&place, std::move(zeros));
+  };
+  State& state = states_[index];
+  const Array& parameter = parameters_[index].array();
+  const memory::Block* block = parameter.storage()->block();
+  const memory::ModuleScope module(block == nullptr ? "" : block->tag.module);  // whose state it is
+  const bool coded = in_8_bits(parameter);
+  if (has_master(parameter) && !state.master.defined()) {
+    missing.emplace_back(&state.master, parameter.to(DType::float32));
+    state.version = parameter.storage()->version();
+  }
+  const DType precision = has_master(parameter) ? DType::float32 : parameter.dtype();
+  for (Array* moment : {&state.first, &state.second}) {
+    if (moment->defined() || moments() < (moment == &state.first ? 1 : 2)) continue;
+    add(*moment, Array::like(parameter, coded ? DType::uint8 : precision));
+    if (!coded) continue;
+    const std::int64_t blocks = (parameter.numel() + kMomentBlock - 1) / kMomentBlock;
+    add(moment == &state.first ? state.first_largest : state.second_largest,
+        Array(Shape{blocks}, DType::float32, parameter.device()));
+  }
 }
 
 bool Optimizer::is_stale(std::size_t parameter) const {

@@ -1,7 +1,9 @@
 // Optimizers: they take a list of parameters and change them from their gradients. State is made at the first step.
 #pragma once
 
+#include <map>
 #include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -40,10 +42,22 @@ class Optimizer {
   /// A StepInBackward lives: parameters change, and gradients go, during backward.
   bool steps_in_backward() const { return in_backward_; }
 
+  static constexpr double kMostRate = 1e300;
   double lr() const { return lr_; }
-  /// Throws ConfigError when negative or not a number.
+  /// Throws ConfigError when negative, above kMostRate or not a number.
   void set_lr(double lr);
   const std::vector<Tensor>& parameters() const { return parameters_; }
+
+  /// Writes what the next step depends on besides parameters and options: moments, master weights, the count of each
+  /// parameter's steps, and lr, in the safetensors format; parameters go by their number ("3.first_moment"). The file
+  /// takes the place of one that is there when it is complete. Waits for the device. Throws DeviceError on a virtual
+  /// device, ShapeError for moments of 8 bits of a parameter that is not row-major, and FileError.
+  void save(const std::string& path, const std::map<std::string, std::string>& metadata = {}) const;
+  /// Goes on from there, bit for bit: after the model's own values were loaded, which master weights would follow
+  /// otherwise. State that is there keeps its memory, so that recorded steps go on with it; moments are cast between
+  /// floating dtypes. On a virtual device memory is taken and steps are counted, no values. Throws FileError that names
+  /// everything that does not fit, and OutOfMemory; an error changes nothing.
+  void load(const std::string& path);
 
  protected:
   /// Throws GradError for a parameter that requires no gradient, or comes twice; ShapeError for a view with gaps.
@@ -77,6 +91,16 @@ class Optimizer {
   Array record_in(Capture& capture, std::span<const std::size_t> which, std::int64_t count);
   /// What parameters with a gradient lack.
   Missing missing_state(std::span<const std::size_t> which, bool scaled);
+  /// What this parameter lacks of its moments and copy.
+  void add_missing(std::size_t parameter, Missing& missing);
+  /// An array of a parameter's state by its name in a file: {"first_moment", &state.first}.
+  struct Part {
+    const char* name;
+    Array State::*array;
+  };
+  static std::span<const Part> parts();
+  /// Whether this optimizer keeps it for a parameter that has stepped.
+  bool keeps(const Part& part, const Array& parameter) const;
   bool has_master(const Array& parameter) const { return master_weights_ && is_half(parameter.dtype()); }
   /// Whether a float32 copy is there, and others have changed the parameter since the last step.
   bool is_stale(std::size_t parameter) const;
