@@ -217,26 +217,31 @@ void MatmulRunner::run(const CudaBackend& backend, const Array& a, const Array& 
   if (product) product->tf32 = rounds_to_tf32(product->dtype);
   // An algorithm may have a block of threads for each matrix along an axis of the grid that ends at 65535.
   constexpr std::int64_t kMostMatrices = 65535;
-  const Plan* plan = product && product->batch <= kMostMatrices ? &state().plan(*product) : nullptr;
-  if (plan == nullptr || !plan->is_supported()) return multiply_strided(backend, a, b, out, accumulate);
+  if (!product || product->batch > kMostMatrices) return multiply_strided(backend, a, b, out, accumulate);
   const Array &left = product->swapped ? b : a, &right = product->swapped ? a : b;
   void* const memory = workspace.defined() ? address(workspace) : nullptr;
   const auto bytes = static_cast<std::size_t>(product->workspace);
+  const Plan* plan = nullptr;
   try {
     with_room(backend, [&] {
-      const cublasLtHandle_t handle = state().handle();
+      State& opened = state();
+      plan = &opened.plan(*product);
+      if (!plan->is_supported()) return;
+      const cublasLtHandle_t handle = opened.handle();
       if (product->dtype == DType::float64)
         plan->run<double>(handle, address(left), address(right), address(out), accumulate, memory, bytes, stream);
       else
         plan->run<float>(handle, address(left), address(right), address(out), accumulate, memory, bytes, stream);
     });
+    if (plan->is_supported()) return;
   } catch (const CudaError& error) {
-    if (!is_over()) throw;
-    plan->give_up();
-    memory::log_warning(fmt::format("{} of {} x {} = {}, which mnemo's own kernel does from now on", error.what(),
-                                    a.shape().text(), b.shape().text(), out.shape().text()));
-    multiply_strided(backend, a, b, out, accumulate);
+    if (!is_over() || !cublas_library().obstacle.empty()) throw;  // which says what to install
+    if (plan != nullptr) plan->give_up();
+    memory::log_warning(fmt::format("{} of {} x {} = {}, which mnemo's own kernel does{}", error.what(),
+                                    a.shape().text(), b.shape().text(), out.shape().text(),
+                                    plan != nullptr ? " from now on" : ""));
   }
+  multiply_strided(backend, a, b, out, accumulate);
 }
 
 void CudaBackend::matmul(const Array& a, const Array& b, const Array& out, bool accumulate, const Array& workspace) {

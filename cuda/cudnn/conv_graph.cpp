@@ -184,6 +184,11 @@ bool is_taken(Descriptor& descriptor, const char* what, std::string& refusal) {
 std::optional<Descriptor> conv_graph(const ConvQuery& query, std::string& refusal, cudnnHandle_t handle,
                                      const ConvEpilogue& epilogue) {
   const ConvProblem& problem = query.problem;
+  const Sizes before = told(problem, problem.padding);
+  if (std::any_of(before.begin(), before.end(), [](std::int64_t padding) { return padding < 0; })) {
+    refusal = "a piece of a convolution begins behind its input, and the library knows no negative padding";
+    return std::nullopt;
+  }
   const Sizes out = told(problem, problem.batch, problem.out_channels, problem.out);
   const Descriptor x = tensor(Operand::x, told(problem, problem.batch, problem.in_channels, problem.in), query);
   const Descriptor w = tensor(

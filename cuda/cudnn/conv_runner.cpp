@@ -109,14 +109,7 @@ class CudnnRunner final : public ConvRunner {
 
   ExecutionPlan plan_of(const CudaBackend& backend, const ConvCall& call) {
     if (!session_) session_ = std::make_unique<Session>(backend.index());
-    ExecutionPlan plan = session_->plan({call.problem, call.pass, call.layout}, call.plan.engine);
-    if (plan.workspace() > call.plan.workspace) {
-      throw CudaError(
-          fmt::format("[cudnn] it wants a workspace of {} bytes on this device, and {} were decided on; this is an "
-                      "error of mnemo or of cuDNN {}",
-                      plan.workspace(), call.plan.workspace, cudnn_library().version));
-    }
-    return plan;
+    return session_->plan({call.problem, call.pass, call.layout}, call.plan.engine, call.plan.workspace);
   }
 
   /// The step goes on, slower: what an engine does is not known until it runs.

@@ -103,20 +103,27 @@ void Target::tell(Descriptor& plan) const {
 }
 
 std::vector<Descriptor> ranked_engines(const Descriptor& graph, const Target& target, std::string& refusal) {
-  Descriptor heuristics(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
-  heuristics.set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph, "the graph");
-  heuristics.set(CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_HEUR_MODE_A, "the mode");
-  target.tell(heuristics, CUDNN_ATTR_ENGINEHEUR_DEVICEPROP);
-  const cudnnStatus_t status = heuristics.try_finalize();
-  if (is_refusal(status)) {
-    refusal = cudnn_text(cudnn_library(), status);
-    return {};
-  }
-  check_cudnn(cudnn_library(), status, "ranking engines");
-  std::vector<Descriptor> configs =
-      heuristics.get_descriptors(CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, "the ranking");
-  if (configs.empty()) refusal = "the library ranks no engine";
-  return configs;
+  const auto ranked = [&](cudnnBackendHeurMode_t mode, std::string& reason) -> std::vector<Descriptor> {
+    Descriptor heuristics(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
+    heuristics.set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph, "the graph");
+    heuristics.set(CUDNN_ATTR_ENGINEHEUR_MODE, mode, "the mode");
+    target.tell(heuristics, CUDNN_ATTR_ENGINEHEUR_DEVICEPROP);
+    const cudnnStatus_t status = heuristics.try_finalize();
+    if (is_refusal(status)) {
+      reason = cudnn_text(cudnn_library(), status);
+      return {};
+    }
+    check_cudnn(cudnn_library(), status, "ranking engines");
+    auto configs =
+        heuristics.get_descriptors(CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, "the ranking");
+    if (configs.empty()) reason = "the library ranks no engine";
+    return configs;
+  };
+  std::vector<Descriptor> configs = ranked(CUDNN_HEUR_MODE_A, refusal);
+  if (!configs.empty()) return configs;
+  // Of some grouped or strided convolutions of half types it says nothing else.
+  std::string ignored;
+  return ranked(CUDNN_HEUR_MODE_FALLBACK, ignored);
 }
 
 RankedEngine look_at(const Descriptor& config) {

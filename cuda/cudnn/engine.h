@@ -38,8 +38,8 @@ class Target {
   const Descriptor* device_ = nullptr;
 };
 
-/// The engines for a graph, the library's favourite first, each with its knobs; none and the library's words if it
-/// supports no such graph.
+/// The engines for a graph, the library's favourite first, each with its knobs; where its heuristics know none, those
+/// of its list for such cases. None and the library's words if it supports no such graph.
 std::vector<Descriptor> ranked_engines(const Descriptor& graph, const Target& target, std::string& refusal);
 
 /// The name of an engine that the library ranked, and what it says of it.

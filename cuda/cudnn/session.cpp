@@ -57,23 +57,31 @@ Session::Session(int device) : device_((usable_library(), device_descriptor(prop
 
 Session::~Session() { cudnn_library().destroy(handle_); }
 
-ExecutionPlan Session::plan(const ConvQuery& query, std::string_view engine) const {
+ExecutionPlan Session::plan(const ConvQuery& query, std::string_view engine, memory::Bytes workspace) const {
   const std::lock_guard lock(cudnn_turn());
   try {
-    return execution_plan(query, engine, Target(handle_));
+    ExecutionPlan plan = execution_plan(query, engine, Target(handle_));
+    if (plan.workspace() <= workspace) return plan;
   } catch (const CudaError&) {
     cudaGetLastError();  // what the library met is no error of the next call
-    // As it was decided on: from the description of the device. What the library says against that is what counts.
-    return execution_plan(query, engine, Target(device_));
   }
+  // What the library says against that is what counts.
+  ExecutionPlan plan = execution_plan(query, engine, Target(device_));
+  if (plan.workspace() <= workspace) return plan;
+  throw CudaError(
+      fmt::format("[cudnn] it wants a workspace of {} bytes on this device, and {} were decided on; this is an "
+                  "error of mnemo or of cuDNN {}",
+                  plan.workspace(), workspace, cudnn_library().version));
 }
 
 std::optional<ExecutionPlan> Session::fused(const ConvQuery& query, const ConvEpilogue& epilogue, const ConvPlan& plan,
                                             std::string& reason) const {
   const std::lock_guard lock(cudnn_turn());
-  auto found = fused_plan(query, epilogue, plan.engine, plan.workspace, Target(handle_), reason);
-  if (!found) return std::nullopt;
-  return std::move(found->plan);
+  for (const Target& target : {Target(handle_), Target(device_)}) {
+    if (auto found = fused_plan(query, epilogue, plan.engine, plan.workspace, target, reason))
+      return std::move(found->plan);
+  }
+  return std::nullopt;
 }
 
 void Session::run(cudaStream_t stream, const ExecutionPlan& plan, const Operands& operands) {

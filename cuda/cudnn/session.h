@@ -29,8 +29,9 @@ class Session {
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
-  /// The plan by which an engine solves a pass on this device. Throws CudaError if the library does not take it.
-  ExecutionPlan plan(const ConvQuery& query, std::string_view engine) const;
+  /// The plan by which an engine solves a pass on this device within a workspace: the device's own, or else as it was
+  /// decided on, from the device's description. Throws CudaError if the library does not take it, or wants more.
+  ExecutionPlan plan(const ConvQuery& query, std::string_view engine, memory::Bytes workspace) const;
   /// The same kernel with something behind its sums, or none and why (see fused_plan).
   std::optional<ExecutionPlan> fused(const ConvQuery& query, const ConvEpilogue& epilogue, const ConvPlan& plan,
                                      std::string& reason) const;

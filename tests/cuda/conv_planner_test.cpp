@@ -262,6 +262,27 @@ TEST_CASE("conv planner: what cannot be asked is said") {
   }
 }
 
+TEST_CASE("conv planner: where heuristics know no engine, those of the library's list for such cases") {
+  const auto planner = known_planner_of("h200");
+  if (!planner) return;
+  ConvProblem p = problem(f16, 7, 24, 256, {31, 31}, {3, 7});
+  p.groups = 8;
+  p.stride = {1, 5, 5};
+  p.dilation = {1, 2, 2};
+  p.out = {1, (31 - 5) / 5 + 1, (31 - 13) / 5 + 1};
+  CHECK(workspace(*planner, p, ConvPass::data_gradient, contiguous) >= 0);
+}
+
+TEST_CASE("conv planner: a piece that begins behind its input is refused, not an error") {
+  const auto planner = planner_of("h200");
+  if (!planner) return;
+  ConvProblem piece = problem(f16, 1, 3, 8, {56, 5}, {1, 1});
+  piece.padding = {0, -3, 0};
+  piece.out[1] = 50;
+  for (const ConvPass pass : {ConvPass::forward, ConvPass::data_gradient, ConvPass::weight_gradient})
+    CHECK(first(*planner, piece, pass, contiguous).reason.find("negative padding") != std::string::npos);
+}
+
 TEST_CASE("conv planner: cards that the library does not support have none") {
   CardProperties card = *find_card_properties("h200");
   card.name = "v100-32gb";

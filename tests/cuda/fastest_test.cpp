@@ -12,17 +12,18 @@ using namespace queries;
 
 namespace {
 
-/// A library of four engines, whatever is asked.
-class FourEngines final : public ConvPlanner {
+/// A library of so many engines, whatever is asked.
+class Engines final : public ConvPlanner {
  public:
+  explicit Engines(int count) : count_(count) {}
   const std::string& version() const override { return version_; }
   RankedPlans rank(const ConvQuery&) override {
     std::vector<EnginePlan> plans;
-    for (int i = 0; i < 4; ++i) {
+    for (int i = 0; i < count_; ++i) {
       EnginePlan& plan = plans.emplace_back();
       plan.rank = i;
       plan.engine = "eng" + std::to_string(i);
-      plan.workspace = 1000 * (4 - i);
+      plan.workspace = 1000 * (count_ - i);
     }
     plans[2].notes.numerical = 1;  // tensor cores: TF32 for float32
     return RankedPlans(plans);
@@ -31,6 +32,7 @@ class FourEngines final : public ConvPlanner {
   EnginePlan fused(const ConvQuery&, const ConvEpilogue&, std::string_view) override { return {}; }
 
  private:
+  int count_;
   std::string version_ = "9.99.0";
 };
 
@@ -45,9 +47,9 @@ class Clock final : public PlanClock {
   }
 };
 
-std::shared_ptr<const Decisions> decisions_with(std::shared_ptr<PlanClock> clock) {
+std::shared_ptr<const Decisions> decisions_with(std::shared_ptr<PlanClock> clock, int engines = 4) {
   auto book = std::make_shared<PlanBook>(
-      PlanBook::Sources{std::make_shared<FourEngines>(), "", std::nullopt, PlanTable("9.99.0", "a device")});
+      PlanBook::Sources{std::make_shared<Engines>(engines), "", std::nullopt, PlanTable("9.99.0", "a device")});
   return device_decisions(*find_card("h200"), std::move(book), std::move(clock));
 }
 
@@ -82,6 +84,13 @@ TEST_CASE("fastest: plans that cannot be timed are passed over, and where none c
   const ConvPlan none = decisions_with(clock)->conv(cube(DType::float32, 2, 1, 3, 4, 8, 3), ConvPass::forward,
                                                     parse_conv_policy("fastest,workspace<=10"));
   CHECK(none.algorithm != ConvAlgorithm::library);
+}
+
+TEST_CASE("fastest: ten of the plans that the policy allows are timed, as in PyTorch's benchmark mode") {
+  const auto clock = std::make_shared<Clock>();
+  for (int i = 0; i < 30; ++i) clock->times["eng" + std::to_string(i)] = 1.0 / (i + 1);
+  CHECK(taken(*decisions_with(clock, 30), "fastest") == "eng10");  // without eng2, which rounds to TF32
+  CHECK(clock->asked == 10);
 }
 
 TEST_CASE("fastest: a device that is not there cannot be timed") {
