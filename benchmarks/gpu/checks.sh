@@ -18,6 +18,8 @@ gpu_kernels="cuda: an operation on its own*,cuda: sign bits*,cuda: gather*,cuda:
 gpu_kernels+=",cuda: the scale follows*,cuda: Adam with*,cuda: own convolutions of random*,$gpu_kernels_in_blocks"
 
 declare -A gpu_limits=([build]=3600 [open]=60 [tests]=1200 [sanitizer]=300 [parity]=600 [torch]=3600 [traces]=600 [micro]=300)
+# With --within: each stage's share of the time that is left to it and those behind it.
+declare -A gpu_weights=([build]=0 [open]=0 [tests]=3 [sanitizer]=3 [parity]=3 [torch]=6 [traces]=1 [micro]=2)
 declare -A gpu_outcome=() gpu_seconds=() gpu_note=()
 
 gpu_help() {
@@ -35,10 +37,12 @@ RESULTS_DIR/CARD/*.json (RESULTS_DIR: benchmarks/results). Nothing is installed.
   traces      PyTorch's allocations, to be replayed        torch-traces/
   micro       bandwidths and overheads                     micro.json
 
+Next to them is logs.tar.gz, with what every stage has said; it is not for the repository.
+
   --only STAGE[,STAGE...]   these alone, in this order; what they need is built first
   --no-build                take what build/gpu has
   --limit STAGE=SECONDS     end a stage, or "build", after that time; may be repeated
-  --within SECONDS          end everything by then: each stage gets what is left, and writes what it has
+  --within SECONDS          end everything by then: each stage gets its share of what is left, and writes what it has
   --help                    this text
 
 MNEMO_DEPS_DIR is a folder of headers, where their packages are missing: ./run gather-deps DIR makes one elsewhere, and
@@ -98,10 +102,16 @@ gpu_arguments() {
   gpu_results=$(realpath -m -- "${gpu_results:-$root/benchmarks/results}")
 }
 
-# gpu_left STAGE: the seconds that it has yet, of its own and of --within, which counts a killed command's last ones.
+# gpu_left STAGE: the seconds that it has yet, of its own and of --within, which counts a killed command's last ones. What
+# earlier stages did not need is shared by those behind them; building and opening take what they need.
 gpu_left() {
-  local left=$((gpu_limits[$1] - (SECONDS - gpu_began)))
-  if [[ -n $gpu_deadline ]] && ((gpu_deadline - SECONDS - 10 < left)); then left=$((gpu_deadline - SECONDS - 10)); fi
+  local left=$((gpu_limits[$1] - (SECONDS - gpu_began))) total share
+  if [[ -n $gpu_deadline ]]; then
+    total=$((gpu_deadline - gpu_began - 10)) share=100
+    ((gpu_weights[$1] == 0)) || share=$((100 * gpu_weights[$1] / (gpu_weight_left > 0 ? gpu_weight_left : gpu_weights[$1])))
+    total=$((total * share / 100 - (SECONDS - gpu_began)))
+    if ((total < left)); then left=$total; fi
+  fi
   printf '%d' $((left > 0 ? left : 0))
 }
 
@@ -156,6 +166,25 @@ gpu_build_all() {
 
 # Every stage returns 0, 1 for failed, 124 for out of time, or 77 for not possible here, and may say more in gpu_say.
 
+# gpu_run_cases PROGRAM LOG: the cases that use the device. After an error that the device does not recover from all later
+# cases fail too: then once more without the one that met it, three times at most.
+gpu_run_cases() {
+  local code attempt culprit left_out=''
+  for attempt in 1 2 3 4; do
+    code=0
+    MNEMO_CACHE_DIR='' MNEMO_TEST_ROWS=cuda limited tests "$1" --no-colors=true --test-case="$gpu_cases" \
+      --test-case-exclude="$left_out" >"$2" 2>&1 || code=$?
+    if ((code == 0 || code == 124 || attempt == 4)) || ! grep -aqE 'context is lost|test case CRASHED' "$2"; then break; fi
+    culprit=$(awk '/^TEST CASE: /{name = substr($0, 13)} / (FATAL )?ERROR: /{print name; exit}' "$2")
+    [[ -n $culprit ]] || break
+    cp "$2" "${2%.log}-$attempt.log"
+    gpu_say+="once more without '$culprit'; "
+    left_out+=${left_out:+,}${culprit//,/?} # a comma would end the name
+  done
+  [[ -z $left_out ]] || return 1
+  return "$code"
+}
+
 gpu_stage_tests() {
   local name program log code line began counts='' entries=() failed=0
   [[ -d $gpu_build/tests ]] || { gpu_say="nothing was built" && return 1; }
@@ -164,8 +193,7 @@ gpu_stage_tests() {
     program=$gpu_build/tests/test-$name log=$gpu_logs/test-$name.log code=0 began=$EPOCHREALTIME
     say "gpu: test-$name"
     if [[ -x $program ]]; then
-      MNEMO_CACHE_DIR='' MNEMO_TEST_ROWS=cuda limited tests "$program" --no-colors=true \
-        --test-case="$gpu_cases" >"$log" 2>&1 || code=$?
+      gpu_run_cases "$program" "$log" || code=$?
     else
       printf 'test-%s was not built\n' "$name" >"$log"
       code=127
@@ -232,7 +260,8 @@ gpu_stage_sanitizer() {
 gpu_keep() {
   local file=$1 code=0
   rm -f "$gpu_folder/$file"
-  limited "${@:2}" >"$gpu_logs/$2.json" 2> >(tee "$gpu_logs/$2.log" >&2) || code=$?
+  limited "${@:2}" >"$gpu_logs/$2.json" 2>"$gpu_logs/$2.log" || code=$?
+  cat "$gpu_logs/$2.log" >&2
   if [[ -s $gpu_logs/$2.json ]]; then
     cp "$gpu_logs/$2.json" "$gpu_folder/$file"
   elif ((code == 0)); then
@@ -299,13 +328,25 @@ gpu_elapsed() {
   printf '%d.%d' $((tenths / 10)) $((tenths % 10))
 }
 
+# gpu_weight_from STAGE: its weight and those of the chosen stages behind it.
+gpu_weight_from() {
+  local stage sum=0 begun=''
+  for stage in "${gpu_chosen[@]}"; do
+    [[ $stage != "$1" ]] || begun=yes
+    [[ -z $begun ]] || sum=$((sum + gpu_weights[$stage]))
+  done
+  printf '%d' "$sum"
+}
+
 # gpu_take STAGE COMMAND...: runs it, whatever becomes of it, and remembers that.
 gpu_take() {
   local stage=$1 code=0 start=$EPOCHREALTIME
   gpu_say='' gpu_began=$SECONDS
+  gpu_weight_left=$(gpu_weight_from "$stage")
   say "gpu: $stage, at most $(gpu_left "$stage") s"
   "${@:2}" || code=$?
   cd "$root" || exit 1
+  tar -czf "$gpu_folder/logs.tar.gz" -C "$gpu_logs" . 2>/dev/null || true # after each: the next one may be the last
   gpu_seconds[$stage]=$(gpu_elapsed "$start") gpu_note[$stage]=${gpu_say%; }
   case $code in
     0) gpu_outcome[$stage]=passed ;;

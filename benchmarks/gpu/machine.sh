@@ -23,7 +23,7 @@ gpu_need() {
   for tool in cmake ninja timeout; do command -v "$tool" >/dev/null || missing+=("$tool"); done
   command -v "${CXX:-c++}" >/dev/null || command -v g++ >/dev/null || missing+=("a C++ compiler")
   gpu_find_nvcc || missing+=("nvcc (looked at \$CUDACXX, the PATH, \$CUDA_HOME/bin and /usr/local/cuda/bin)")
-  if ! command -v nvidia-smi >/dev/null; then
+  if ! command -v nvidia-smi >/dev/null && ! gpu_ask_torch name >/dev/null; then
     missing+=("an NVIDIA GPU (there is no nvidia-smi, so no driver)")
   elif gpu_line=$(gpu_ask name,driver_version,compute_cap,memory.total,clocks.max.sm,clocks.max.memory) &&
     [[ $gpu_line == *,* ]]; then
@@ -36,7 +36,26 @@ gpu_need() {
   gpu_skip "this needs ${missing%; }"
 }
 
-gpu_ask() { nvidia-smi -i "$gpu_index" --query-gpu="$1" --format=csv,noheader 2>&1; }
+gpu_ask() {
+  if command -v nvidia-smi >/dev/null; then
+    nvidia-smi -i "$gpu_index" --query-gpu="$1" --format=csv,noheader 2>&1
+  else
+    gpu_ask_torch "$1"
+  fi
+}
+
+# The same of a PyTorch that sees a GPU: containers may have the driver's libraries without its tools.
+gpu_ask_torch() {
+  python3 - "$1" 2>/dev/null <<'END_OF_PROGRAM'
+import sys
+import torch
+
+found = torch.cuda.get_device_properties(0)
+known = {"name": found.name, "compute_cap": f"{found.major}.{found.minor}",
+         "memory.total": f"{found.total_memory >> 20} MiB"}
+print(", ".join(known.get(name, "unknown") for name in sys.argv[1].split(",")))
+END_OF_PROGRAM
+}
 
 # Python's own cuDNN is what PyTorch uses on the same machine; its cuBLAS is taken where the toolkit has none, library or
 # headers.

@@ -21,14 +21,19 @@ import torch_models
 
 HERE = pathlib.Path(__file__).resolve().parent
 NETS = ("eager", "channels-last", "compile", "graph", "mnemo", "mnemo in place", "mnemo fastest",
-        "mnemo graph")
+        "mnemo graph", "mnemo graph fastest")
 LAYERS = ("eager", "mnemo", "mnemo pytorch")
 LAST = ("eager", "channels-last", "mnemo", "mnemo pytorch")  # layers in a half type
+
+# Steps of a fraction of a millisecond: enough of them that clocks have risen, and that noise does not decide.
+SHORT = {"warmup": 100, "steps": 300}
+# The points whose figures are asked for first: one round of them comes before everything else.
+FIRST = ("simple-conv", "resnet50-autocast", "unet3d-autocast")
 
 
 def point(name, model, batches=None, size=None, variants=NETS, **options):
     defaults = {"dtype": "float32", "amp": "", "optimizer": "sgd", "no_grad": False, "empty_cache": False,
-                "why": "", "size": size, "batches": batches}
+                "why": "", "size": size, "batches": batches, "warmup": None, "steps": None}
     return {"name": name, "model": model, "variants": variants, **defaults, **options}
 
 
@@ -39,7 +44,7 @@ def points():
     report = "reported by users; forward without gradients, one more slice passes 2^31 elements"
     document = "a program of the documents that the labs answer"
     found = [
-        point("simple-conv", "simple-conv", [64], 28, optimizer="adam"),
+        point("simple-conv", "simple-conv", [64], 28, optimizer="adam", **SHORT),
         point("resnet50-autocast", "resnet50", [256], 224, amp="bfloat16", optimizer="sgd"),
         point("unet3d-autocast", "unet3d", [2], 96, amp="bfloat16", optimizer="adam"),
     ]
@@ -68,7 +73,7 @@ def points():
         point("unet3d-bfloat16", "unet3d", [2], 96, dtype="bfloat16", optimizer="adam"),
         point("resnet18", "resnet18", [64], 224),
         point("vgg16", "vgg16", [32], 224),
-        point("mlp", "mlp", [64], 28),
+        point("mlp", "mlp", [64], 28, **SHORT),
     ]
     return found
 
@@ -125,10 +130,16 @@ class Comparison:
         own = self.zoo[task["model"]]["input"]
         return [own[1], *(task["size"] for _ in own[2:])], task["batches"]
 
+    def warmup(self, task):
+        return self.options.warmup if self.options.warmup is not None else task["warmup"] or 5
+
+    def timed(self, task):
+        return self.options.steps if self.options.steps is not None else task["steps"] or 20
+
     def run_torch(self, task, variant, number):
         shape, batches = self.shape(task)
         order = {**task, "variant": variant, "shape": shape, "batches": batches, "device": self.options.device,
-                 "steps": self.options.steps, "warmup": self.options.warmup, "seed": number, "tf32": True}
+                 "steps": self.timed(task), "warmup": self.warmup(task), "seed": number, "tf32": True}
         done = subprocess.run([sys.executable, str(HERE / "torch_worker.py")], input=json.dumps(order), text=True,
                               capture_output=True, timeout=self.timeout())
         lines = done.stdout.strip().splitlines()
@@ -142,7 +153,7 @@ class Comparison:
     def run_mnemo(self, task, variant, number):
         _, batches = self.shape(task)
         words = ["step", task["model"], "--device", self.options.device, "--json", "--time", "--seed", str(number),
-                 "--steps", str(self.options.warmup + self.options.steps), "--optimizer", task["optimizer"],
+                 "--steps", str(self.warmup(task) + self.timed(task)), "--optimizer", task["optimizer"],
                  "--dtype", task["dtype"]]
         if torch_models.layer_shape(task["model"]) is None:
             words += ["--batch", ",".join(map(str, batches)), "--size", str(task["size"])]
@@ -157,15 +168,18 @@ class Comparison:
         # The models of PyTorch do their relus in place too.
         words += {"mnemo": [], "mnemo in place": ["--in-place"], "mnemo pytorch": ["--policy", "pytorch"],
                   "mnemo fastest": ["--in-place", "--policy", "fastest"],
-                  "mnemo graph": ["--in-place", "--graph"]}[variant]
-        if variant == "mnemo graph" and "--graph" not in self.help:
+                  "mnemo graph": ["--in-place", "--graph"],
+                  "mnemo graph fastest": ["--in-place", "--graph", "--policy", "fastest"]}[variant]
+        if variant.endswith("fastest") and task["dtype"] == "float32" and not task["amp"]:
+            words += ["--layout", "channels-last"]  # as PyTorch's tuned variants: TF32 engines transpose nothing then
+        if "graph" in variant and "--graph" not in self.help:
             raise RuntimeError("this `mnemo step` has no --graph")
-        if variant == "mnemo fastest" and self.options.device == "cpu":
+        if variant.endswith("fastest") and self.options.device == "cpu":
             raise RuntimeError("only a GPU's plans are timed")
         answer = self.mnemo(*words, timeout=self.timeout())
         runs = []
         for run in answer["runs"]:
-            timed = run["steps"][self.options.warmup:]
+            timed = run["steps"][self.warmup(task):]
             last = timed[-1]
             runs.append({"batch": run["batch"], "allocated": last["allocated"], "reserved": last["reserved"],
                          "peak_allocated": last["peak_allocated"], "peak_reserved": last["peak_reserved"],
@@ -208,7 +222,7 @@ class Comparison:
         return not words or any(name.startswith(word) for word in words)
 
     def compare_losses(self):
-        """From the same weights and batches; first, for it says whether the figures after it are of the same steps."""
+        """From the same weights and batches: whether the figures are of the same steps."""
         tasks = [task for task in torch_losses.cases(self.zoo, 3 if self.options.quick else torch_losses.STEPS)
                  if self.wanted(task["name"])]
         worker = torch_losses.Worker() if tasks else None
@@ -232,7 +246,6 @@ class Comparison:
                                       for model, why in torch_losses.LEFT_OUT.items()]
 
     def compare(self):
-        self.compare_losses()
         for task in points():
             if not self.wanted(task["name"]):
                 continue
@@ -241,14 +254,20 @@ class Comparison:
             if small is None:
                 entry["skipped"] = "too large for --quick"
             self.result["points"].append(entry)
+        first = [entry for entry in self.result["points"] if entry["name"] in FIRST]
+        self.run_all(first, 0)
+        self.compare_losses()
         if not self.result["points"] and not self.result["losses"]:
             raise SystemExit(f"--only {self.options.only}: no point begins so")
         for number in range(self.options.rounds):
-            for entry in self.result["points"]:
-                for variant in entry["task"]["variants"] if entry["task"] else ():
-                    self.run(entry, variant, number)
+            self.run_all([entry for entry in self.result["points"] if number or entry not in first], number)
         self.result["complete"] = True
         self.write()
+
+    def run_all(self, entries, number):
+        for entry in entries:
+            for variant in entry["task"]["variants"] if entry["task"] else ():
+                self.run(entry, variant, number)
 
 
 def summary(runs):
@@ -312,8 +331,8 @@ def main():
     parser.add_argument("--seconds-per-run", type=float, default=240)
     parser.add_argument("--only", default="", help="beginnings of names, with commas")
     parser.add_argument("--device", default="cuda", help="of both; cpu to try the program out")
-    parser.add_argument("--steps", type=int, default=20, help="timed steps of every run")
-    parser.add_argument("--warmup", type=int, default=5)
+    parser.add_argument("--steps", type=int, help="timed steps of every run (20; 300 of the smallest models)")
+    parser.add_argument("--warmup", type=int, help="steps before them (5; 100)")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--quick", action="store_true", help="small sizes and 3 steps: to try the program out")
     options = parser.parse_args()

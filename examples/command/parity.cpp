@@ -1,6 +1,7 @@
 // mnemo parity: whether a virtual device does byte for byte what the real one does, measured.
 #include "command/parity.h"
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <set>
@@ -185,9 +186,16 @@ class Comparison {
 };
 
 Parity record(const ParityOptions& options) {
+  std::vector<std::vector<training::ParityPoint>> by_model;
+  for (const models::Spec& spec : read_models(options.models)) by_model.push_back(points_of(spec, options));
+  // The first point of every model before any model's second: time may be over before all are done.
   std::vector<training::ParityPoint> points;
-  for (const models::Spec& spec : read_models(options.models)) {
-    for (training::ParityPoint& point : points_of(spec, options)) points.push_back(std::move(point));
+  std::size_t most = 0;
+  for (const auto& own : by_model) most = std::max(most, own.size());
+  for (std::size_t i = 0; i < most; ++i) {
+    for (auto& own : by_model) {
+      if (i < own.size()) points.push_back(std::move(own[i]));
+    }
   }
   Parity parity;
   parity.steps = read_count("--steps", options.steps);
