@@ -32,18 +32,41 @@ void Visitor::buffer(const char* name, Tensor& tensor) {
   on_buffer(path_.empty() ? name : path_ + '.' + name, tensor);
 }
 
-namespace {
-
-/// The tensor with another array behind it: a leaf again, held for the same purpose.
-void replace(Tensor& tensor, Array array) {
-  if (array.storage() == tensor.array().storage()) return;
-  array.storage()->set_category(tensor.array().storage()->category());
-  tensor = Tensor(std::move(array), tensor.requires_grad());
+Replacer::Replacer(const std::vector<NamedTensor>& all) {
+  std::set<const Storage*> seen;
+  for (const NamedTensor& named : all) {
+    if (const Storage* storage = &*named.tensor.array().storage(); !seen.insert(storage).second)
+      shared_.insert(storage);
+  }
 }
 
-}  // namespace
+const Tensor* Replacer::replaced(const Tensor& tensor) const {
+  const Array& array = tensor.array();
+  for (const auto& [before, after] : replacements_) {
+    const Layout &other = before.array().layout(), &own = array.layout();
+    if (before.array().storage() == array.storage() && before.node() == tensor.node() && other.offset == own.offset &&
+        other.shape == own.shape && other.strides == own.strides)
+      return &after;
+  }
+  return nullptr;
+}
 
-void Mover::on_parameter(const std::string&, Tensor& tensor) { replace(tensor, tensor.array().to(device_)); }
+/// The tensor with another array behind it: a leaf again, held for the same purpose.
+void Replacer::replace(Tensor& tensor, Array array) {
+  if (array.storage() == tensor.array().storage()) return;
+  array.storage()->set_category(tensor.array().storage()->category());
+  Tensor after(std::move(array), tensor.requires_grad());
+  if (shared_.contains(&*tensor.array().storage())) replacements_.push_back({tensor, after});
+  tensor = std::move(after);
+}
+
+void Mover::on_parameter(const std::string&, Tensor& tensor) {
+  if (const Tensor* shared = replaced(tensor))
+    tensor = *shared;
+  else
+    replace(tensor, tensor.array().to(device_));
+}
+
 void Mover::on_buffer(const std::string& path, Tensor& tensor) { on_parameter(path, tensor); }
 
 void Caster::on_parameter(const std::string& path, Tensor& tensor) {
@@ -51,7 +74,10 @@ void Caster::on_parameter(const std::string& path, Tensor& tensor) {
     throw DTypeError("[to] a model can be cast to floating-point dtypes only, not to " + std::string(name(dtype_)) +
                      " (" + path + ")");
   }
-  if (is_floating(tensor.dtype())) replace(tensor, tensor.array().to(dtype_));
+  if (const Tensor* shared = replaced(tensor))
+    tensor = *shared;
+  else if (is_floating(tensor.dtype()))
+    replace(tensor, tensor.array().to(dtype_));
 }
 
 void Caster::on_buffer(const std::string& path, Tensor& tensor) { on_parameter(path, tensor); }

@@ -9,6 +9,7 @@
 //   };
 #pragma once
 
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -80,8 +81,9 @@ struct Module : ModuleState {
 
   std::vector<NamedTensor> named_parameters();
   std::vector<NamedTensor> named_buffers();
+  /// One that has several names (`b.weight = a.weight`) is there once.
   std::vector<Tensor> parameters();
-  /// Number of trained values.
+  /// Number of trained values, each counted once.
   std::int64_t parameter_count();
 
   /// Behaviour of dropout and batch normalization, in the whole model.
@@ -90,13 +92,14 @@ struct Module : ModuleState {
   /// From now on activations of the whole model overwrite their inputs where nothing needs those, normalizations with a
   /// relu are one operation, and relus before pooling keep bits. Values and gradients stay the same, bit for bit.
   Derived& work_in_place(bool mode = true);
-  /// Moves (or casts the floating-point) parameters and buffers. Gradients are dropped: do it before making the
-  /// optimizer.
+  /// Moves (or casts the floating-point) parameters and buffers; what is shared stays so. Gradients are dropped: do it
+  /// before making the optimizer.
   Derived& to(const Device& device);
   Derived& to(DType dtype);
 
  private:
   Derived& self() { return static_cast<Derived&>(*this); }
+  std::vector<NamedTensor> everything();
 };
 
 /// The walks behind Module's functions.
@@ -127,9 +130,26 @@ class InPlaceSwitch final : public Visitor {
   bool in_place_;
 };
 
-class Mover final : public Visitor {
+/// Tensors that get other arrays behind them. Those that share their elements share the new ones.
+class Replacer : public Visitor {
+ protected:
+  /// `all`: what will be visited.
+  explicit Replacer(const std::vector<NamedTensor>& all);
+  void replace(Tensor& tensor, Array array);
+  /// What took the place of a tensor that others share, if that was done; or null.
+  const Tensor* replaced(const Tensor& tensor) const;
+
+ private:
+  struct Replacement {
+    Tensor before, after;
+  };
+  std::set<const Storage*> shared_;
+  std::vector<Replacement> replacements_;  ///< of these alone: the others' memory goes as the walk goes on
+};
+
+class Mover final : public Replacer {
  public:
-  explicit Mover(Device device) : device_(std::move(device)) {}
+  Mover(Device device, const std::vector<NamedTensor>& all) : Replacer(all), device_(std::move(device)) {}
 
  private:
   void on_parameter(const std::string&, Tensor& tensor) override;
@@ -137,9 +157,9 @@ class Mover final : public Visitor {
   Device device_;
 };
 
-class Caster final : public Visitor {
+class Caster final : public Replacer {
  public:
-  explicit Caster(DType dtype) : dtype_(dtype) {}
+  Caster(DType dtype, const std::vector<NamedTensor>& all) : Replacer(all), dtype_(dtype) {}
 
  private:
   void on_parameter(const std::string&, Tensor& tensor) override;
@@ -162,9 +182,20 @@ std::vector<NamedTensor> Module<Derived>::named_buffers() {
 }
 
 template <class Derived>
+std::vector<NamedTensor> Module<Derived>::everything() {
+  std::vector<NamedTensor> all = named_parameters();
+  for (NamedTensor& buffer : named_buffers()) all.push_back(std::move(buffer));
+  return all;
+}
+
+template <class Derived>
 std::vector<Tensor> Module<Derived>::parameters() {
   std::vector<Tensor> tensors;
-  for (NamedTensor& named : named_parameters()) tensors.push_back(std::move(named.tensor));
+  std::set<const Node*> seen;
+  for (NamedTensor& named : named_parameters()) {
+    if (named.tensor.node() == nullptr || seen.insert(named.tensor.node().get()).second)
+      tensors.push_back(std::move(named.tensor));
+  }
   return tensors;
 }
 
@@ -189,13 +220,15 @@ Derived& Module<Derived>::work_in_place(bool mode) {
 
 template <class Derived>
 Derived& Module<Derived>::to(const Device& device) {
-  Mover(device).run(self());
+  Mover mover(device, everything());
+  mover.run(self());
   return self();
 }
 
 template <class Derived>
 Derived& Module<Derived>::to(DType dtype) {
-  Caster(dtype).run(self());
+  Caster caster(dtype, everything());
+  caster.run(self());
   return self();
 }
 

@@ -105,6 +105,31 @@ TEST_CASE("to(device) moves parameters and buffers with their values, and leaves
   CHECK(net.scale.grad().device() == imitation);
 }
 
+TEST_CASE("what a model shares stays shared when it is moved or cast, and is one parameter") {
+  struct Tied : Module<Tied> {
+    Linear a{{.in = 4, .out = 4}}, b{{.in = 4, .out = 4}};
+    Tied() { b.weight = a.weight; }
+    Tensor forward(const Tensor& x) { return b(a(x)); }
+    void visit(Visitor& v) { v.child("a", a), v.child("b", b); }
+  };
+  Tied net;
+  CHECK(net.parameters().size() == 3);
+  CHECK(net.parameter_count() == 16 + 4 + 4);
+  CHECK(net.named_parameters().size() == 4);
+  const Device other = Device::open("cpu");
+  const auto before = other.allocator().allocated();
+  net.to(other);
+  CHECK(other.allocator().allocated() == before + 3 * 512);
+  CHECK(net.a.weight.node() == net.b.weight.node());
+  net.to(DType::float64);
+  CHECK(net.a.weight.node() == net.b.weight.node());
+  CHECK(net.a.weight.array().storage() == net.b.weight.array().storage());
+  CHECK_FALSE(net.a.bias.node() == net.b.bias.node());
+  CHECK(net.parameters().size() == 3);
+  sum(net.forward(ones({1, 4}, {.dtype = DType::float64, .device = other}))).backward();
+  CHECK(net.a.weight.grad().defined());
+}
+
 TEST_CASE("the ledger names the module of every allocation in forward and in backward") {
   const Device device = Device::open("virtual:cpu");
   const DeviceScope scope(device);
