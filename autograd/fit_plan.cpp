@@ -74,6 +74,7 @@ Fitting::Fitting(FitRequest request) : request_(std::move(request)) {
   }
   if (request_.batch < 1)
     throw ConfigError(fmt::format("[plan] a batch of {} is none; it is at least 1", request_.batch));
+  if (!request_.program) throw ConfigError("[plan] there is no program; give .program, which trains as it is told");
   plain_ = run({.batch = request_.batch}, without_limit(request_.device));
 }
 

@@ -9,6 +9,7 @@
 #include <mnemo/autograd/checkpoint.h>
 #include <mnemo/autograd/fit_plan.h>
 #include <mnemo/autograd/ops.h>
+#include <mnemo/core/error.h>
 #include <mnemo/core/families.h>
 #include <mnemo/core/planning/conv_trace.h>
 #include <mnemo/core/workspace_limits.h>
@@ -144,4 +145,10 @@ TEST_CASE("fitting limits as few layers as any set of limits that fits") {
   }
   CHECK(limited_one > 0);
   CHECK(limited_more > 0);
+}
+
+TEST_CASE("a plan needs a program") {
+  FitRequest request;
+  request.device = "virtual:64MiB";
+  CHECK_THROWS_WITH_AS(plan(request), doctest::Contains("there is no program"), ConfigError);
 }
