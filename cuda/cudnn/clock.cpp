@@ -111,7 +111,7 @@ class CudnnClock final : public PlanClock {
     check(cudaSetDevice(device_), "choosing the device");
     try {
       if (!session_) session_ = std::make_unique<Session>(device_);
-      const ExecutionPlan built = session_->plan(query, plan.engine, plan.workspace);
+      ExecutionPlan built = session_->plan(query, plan.engine, plan.workspace);
       if (!watch_) watch_.emplace();
       Stopwatch& watch = *watch_;
       const Zeros x(bytes_of(input_sizes(query.problem), query.problem.dtype), watch.stream());

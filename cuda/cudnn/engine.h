@@ -52,10 +52,23 @@ RankedEngine look_at(const Descriptor& config);
 /// The plan of an engine with its knobs; not finalized.
 Descriptor new_plan(const Descriptor& config, const Target& target);
 
+/// What a plan works on; null where there is nothing.
+struct Operands {
+  void* x = nullptr;
+  void* w = nullptr;
+  void* y = nullptr;
+  void* workspace = nullptr;
+  void* bias = nullptr;
+
+  bool operator==(const Operands&) const = default;
+};
+
 /// A plan that can run, and what it was made of, which lives as long.
 struct ExecutionPlan {
   std::vector<Descriptor> parts;
   Descriptor plan;
+  Operands operands = {};               ///< of the latest run: a step often finds its arrays where they were
+  std::optional<Descriptor> pack = {};  ///< as the library is told of them
 
   memory::Bytes workspace() const {
     return plan.get<std::int64_t>(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, "a plan's workspace");

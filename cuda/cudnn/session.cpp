@@ -84,12 +84,9 @@ std::optional<ExecutionPlan> Session::fused(const ConvQuery& query, const ConvEp
   return std::nullopt;
 }
 
-void Session::run(cudaStream_t stream, const ExecutionPlan& plan, const Operands& operands) {
-  const CudnnLibrary& library = cudnn_library();
-  if (stream != stream_) {
-    check_cudnn(library, library.set_stream(handle_, stream), "choosing cuDNN's stream");
-    stream_ = stream;
-  }
+namespace {
+
+Descriptor pack_of(const Operands& operands) {
   constexpr auto number = [](Operand operand) { return static_cast<std::int64_t>(operand); };
   const std::int64_t numbers[] = {number(Operand::x), number(Operand::w), number(Operand::y), number(Operand::bias)};
   void* const pointers[] = {operands.x, operands.w, operands.y, operands.bias};
@@ -99,7 +96,22 @@ void Session::run(cudaStream_t stream, const ExecutionPlan& plan, const Operands
   pack.set_addresses(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, std::span<void* const>(pointers, count), "the operands");
   pack.set_addresses(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, std::span(&operands.workspace, 1), "the workspace");
   pack.finalize("a convolution's operands");
-  check_cudnn(library, library.execute(handle_, plan.plan.handle(), pack.handle()), "running a convolution");
+  return pack;
+}
+
+}  // namespace
+
+void Session::run(cudaStream_t stream, ExecutionPlan& plan, const Operands& operands) {
+  const CudnnLibrary& library = cudnn_library();
+  if (stream != stream_) {
+    check_cudnn(library, library.set_stream(handle_, stream), "choosing cuDNN's stream");
+    stream_ = stream;
+  }
+  if (!plan.pack || !(plan.operands == operands)) {
+    plan.pack = pack_of(operands);
+    plan.operands = operands;
+  }
+  check_cudnn(library, library.execute(handle_, plan.plan.handle(), plan.pack->handle()), "running a convolution");
 }
 
 }  // namespace mnemo::cuda

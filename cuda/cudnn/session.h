@@ -11,15 +11,6 @@
 
 namespace mnemo::cuda {
 
-/// What a plan works on; null where there is nothing.
-struct Operands {
-  void* x = nullptr;
-  void* w = nullptr;
-  void* y = nullptr;
-  void* workspace = nullptr;
-  void* bias = nullptr;
-};
-
 /// For one thread at a time.
 class Session {
  public:
@@ -36,7 +27,7 @@ class Session {
   std::optional<ExecutionPlan> fused(const ConvQuery& query, const ConvEpilogue& epilogue, const ConvPlan& plan,
                                      std::string& reason) const;
   /// Queues the plan in the stream.
-  void run(cudaStream_t stream, const ExecutionPlan& plan, const Operands& operands);
+  void run(cudaStream_t stream, ExecutionPlan& plan, const Operands& operands);
 
  private:
   Descriptor device_;
