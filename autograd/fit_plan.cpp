@@ -23,6 +23,8 @@ constexpr double kHostLink = 25e9;
 constexpr memory::Bytes kWorkspaceLimits[] = {0, 64 * memory::MiB};
 /// A device without a known card is ranked as if it computed this much for each byte that it moves.
 constexpr double kProductsPerByte = 10;
+/// A dry run makes every one of them: a batch may be any number.
+constexpr std::int64_t kMostParts = 256;
 constexpr std::size_t kMostPlans = 60;
 /// Of dry runs with limits for single layers, where the same ones for all layers do not help.
 constexpr int kMostLowerings = 40;
@@ -173,7 +175,7 @@ std::vector<FitChoices> Fitting::combinations() const {
     }
   };
   if (allowed(Technique::accumulate)) {
-    for (std::int64_t parts = 2; parts <= request_.batch; ++parts) {
+    for (std::int64_t parts = 2; parts <= std::min(request_.batch, kMostParts); ++parts) {
       if (request_.batch % parts == 0) list.push_back({.batch = request_.batch / parts, .accumulate = parts});
     }
   }
@@ -225,9 +227,20 @@ std::vector<FitTrial> Fitting::cheapest(std::size_t most, bool single) {
   };
   std::vector<FitChoices> all = combinations();
   if (single) std::erase_if(all, [](const FitChoices& choices) { return choices.used().size() > 1; });
+  // More parts take no less time: once some fit, no more are tried of what else is the same.
+  std::vector<FitChoices> fitting;
+  const auto fits_in_fewer = [&](const FitChoices& choices) {
+    return std::any_of(fitting.begin(), fitting.end(), [&](const FitChoices& each) {
+      return each.accumulate > 1 && each.accumulate < choices.accumulate && each.in_place == choices.in_place &&
+             each.amp == choices.amp && each.offload == choices.offload;
+    });
+  };
   for (const FitChoices& choices : all) {
+    if (fits_in_fewer(choices)) continue;
     FitTrial trial = single && !choices.used().empty() ? attempt(choices) : attempt_limiting(choices);
-    if (trial.fits) found.push_back(std::move(trial));
+    if (!trial.fits) continue;
+    fitting.push_back(choices);
+    found.push_back(std::move(trial));
   }
   // Where not bytes are missing but blocks that lie together, other limits may do than the same ones for all layers.
   if (found.empty() && allowed(Technique::workspace)) {

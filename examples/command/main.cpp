@@ -1,6 +1,7 @@
 // The `mnemo` command: reads the command line, runs a verb, and turns errors into exit codes.
 #include <algorithm>
 #include <exception>
+#include <iostream>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -108,7 +109,10 @@ int run(int argc, char** argv) {
   const Place place = place_of(app, argc, argv);
   try {
     app.parse(argc, argv);
-    return action();
+    const int code = action();
+    if (std::cout.flush()) return code;
+    complain("stdout cannot be written");
+    return code == fine ? failed : code;
   } catch (const CLI::Success& help) {
     return app.exit(help);
   } catch (const CLI::ParseError& error) {

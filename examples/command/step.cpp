@@ -139,6 +139,16 @@ void train(const Plan& plan, const StepOptions& options, const Device& device, S
   }
 }
 
+/// Advice never takes the place of the error that it is about.
+std::vector<std::string> changes_that_fit(const Plan& plan, std::int64_t batch, const Device& device) {
+  try {
+    return training::changes_that_fit(run_plan(plan, batch, device), device.name());
+  } catch (const Error& error) {
+    complain(fmt::format("what would make it fit was not found: {}", error.what()));
+    return {};
+  }
+}
+
 /// What a shape error means here: the model, with sizes that fit it.
 [[noreturn]] void refuse_size(const ShapeError& error, const Plan& plan) {
   if (plan.data && plan.size == 0) throw UsageError(fmt::format("{}\nin {}", error.what(), plan.data->path()));
@@ -181,8 +191,8 @@ int show(const StepOptions& options) {
     train(plan, options, device, result);
   } catch (const OutOfMemory& error) {
     result.out_of_memory = error;
-    if (!result.runs.empty())
-      result.changes = training::changes_that_fit(run_plan(plan, result.runs.back().batch, device), device.name());
+    complain(error.what());  // before anything else is tried, which takes its time
+    if (!result.runs.empty()) result.changes = changes_that_fit(plan, result.runs.back().batch, device);
   } catch (const ShapeError& error) {
     refuse_size(error, plan);
   }
@@ -202,7 +212,6 @@ int show(const StepOptions& options) {
   }
   if (!result.not_saved.empty()) complain(result.not_saved);
   if (!result.out_of_memory) return result.not_saved.empty() ? fine : failed;
-  complain(result.out_of_memory->what());
   if (!result.changes.empty()) complain("what makes it fit, each tried on a virtual device:");
   for (const std::string& change : result.changes) complain("  " + change);
   return out_of_memory;

@@ -33,7 +33,9 @@ TrainerOptions with(const TrainerOptions& options, const FitChoices& choices) {
 
 void train(const RunPlan& run, const FitChoices& choices) {
   const ConvPolicyScope planned(run.policy);
-  Trainer trainer(run.spec, with(run.training, choices));
+  TrainerOptions options = with(run.training, choices);
+  options.recover = false;  // the question is whether it fits as it is
+  Trainer trainer(run.spec, options);
   trainer.checkpoint(choices.checkpoint ? choices.checkpoint : run.checkpoint);
   for (std::int64_t step = 0; step < run.steps; ++step) trainer.step(choices.batch, run.size);
 }
@@ -55,7 +57,7 @@ FitRequest fit_request(const RunPlan& run, const std::string& device, std::vecto
   std::erase_if(allow, [&](Technique technique) {
     return (technique == Technique::accumulate && run.training.step_in_backward) ||
            (technique == Technique::step_in_backward &&
-            (run.training.rule == Rule::nothing || run.training.accumulate > 1 ||
+            (run.training.rule == Rule::nothing || run.training.accumulate > 1 || run.training.recover ||
              run.training.amp == DType::float16)) ||
            (technique == Technique::amp && run.training.amp) || (run.training.rule == Rule::nothing);
   });

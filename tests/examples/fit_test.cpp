@@ -194,3 +194,22 @@ TEST_CASE("step --recover goes on in parts, with the losses of the whole batch")
     CHECK(b == doctest::Approx(a).epsilon(1e-4));
   }
 }
+
+TEST_CASE("step --recover that cannot recover is out of memory, with what makes it fit") {
+  const Answer failed = mnemo_command("step resnet18 --batch 8 --size 64 --device virtual:cpu:64MiB --recover");
+  CHECK(failed.code == 3);
+  CHECK(failed.err.find("out of memory on virtual:cpu:64MiB") != std::string::npos);
+  CHECK(failed.err.find("leave out the recovery") == std::string::npos);
+}
+
+TEST_CASE("a batch far beyond the device is answered soon: no more parts are tried than can be of use") {
+  const Answer failed = mnemo_command("step simple-conv --batch 100000000 --device virtual:h200");
+  CHECK(failed.code == 3);
+  CHECK(failed.err.find("out of memory on virtual:h200") < failed.err.find("what makes it fit"));
+  CHECK(failed.err.find("batch ") != std::string::npos);
+}
+
+TEST_CASE("what cannot be written is an error") {
+  CHECK(mnemo_command("devices --json >/dev/full").code == 1);
+  CHECK(mnemo_command("devices >&-").code == 1);
+}
