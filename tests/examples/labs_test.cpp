@@ -171,14 +171,14 @@ TEST_CASE("the resolution lab: pairs where the whole step peaks higher at the lo
                           "932.41 MiB at 20^3 (eng55, eng58) against 712.32 MiB at 24^3"},
                          {"virtual:t4", "conv3d 16->32 k7 p3, batch 1, float16 channels-last",
                           "15.54 MiB at 16^3 (eng50, eng54) against 6.64 MiB at 24^3"}};
-  for (const auto& [device, layer, pair] : found) {
-    const json object = lab("resolution", device);
+  for (const Found& each : found) {
+    const json object = lab("resolution", each.device);
     const json row = row_of(object, "A4");
-    CAPTURE(device);
+    CAPTURE(each.device);
     CHECK(row["verdict"] == "true");
     const std::string because = row["because"];
-    CHECK(because.find(layer) != std::string::npos);
-    CHECK(because.find(pair) != std::string::npos);
+    CHECK(because.find(each.layer) != std::string::npos);
+    CHECK(because.find(each.pair) != std::string::npos);
     CHECK(row["measured"]["steps whose peak is that of the arithmetic (count)"] == 22);
     CHECK(verdict(object, "A5") == "true");
   }
