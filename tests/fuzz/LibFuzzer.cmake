@@ -75,7 +75,7 @@ function(mnemo_fuzzers)
   # that nothing waits for the minute's end.
   add_test(NAME fuzz COMMAND ${CMAKE_COMMAND} "-DFUZZERS=${fuzzers}" -DSECONDS=${MNEMO_FUZZ_SECONDS}
     -DFOLDER=${CMAKE_CURRENT_BINARY_DIR} -P ${CMAKE_CURRENT_SOURCE_DIR}/run.cmake)
-  math(EXPR limit "${MNEMO_FUZZ_SECONDS} + 120")
+  math(EXPR limit "${MNEMO_FUZZ_SECONDS} + 600")
   set_tests_properties(fuzz PROPERTIES LABELS "cpu;slow" FIXTURES_REQUIRED fuzz-corpus COST 1000 TIMEOUT ${limit}
     ENVIRONMENT "${test_environment}")
 endfunction()
