@@ -41,19 +41,36 @@ struct Operand {
   int step;
 };
 
-template <class T, int N>
-__device__ void read(const Operand<T>& from, std::int64_t at, T (&to)[N], int valid) {
+/// Of an element that is repeated only the lowest bytes.
+template <int N, class T>
+__device__ Raw<T, N> read(const Operand<T>& from, std::int64_t at, int valid) {
   if (from.step == 0) {
-    MNEMO_UNROLL
-    for (int i = 0; i < N; ++i) to[i] = from.first[at];
-  } else if (valid == N) {
-    const Pack<T, N> pack = load<N>(from.first + at);
-    MNEMO_UNROLL
-    for (int i = 0; i < N; ++i) to[i] = pack.values[i];
-  } else {
-    MNEMO_UNROLL
-    for (int i = 0; i < N; ++i) to[i] = i < valid ? from.first[at + i] : T{};
+    Raw<T, N> one = {};
+    if constexpr (sizeof(T) == 2)
+      one.values[0] = std::bit_cast<std::uint16_t>(from.first[at]);
+    else
+      one.values[0] = from.first[at];
+    return one;
   }
+  if (valid == N) return load_raw<N>(from.first + at);
+  Pack<T, N> pack = {};
+  MNEMO_UNROLL
+  for (int i = 0; i < N; ++i) {
+    if (i < valid) pack.values[i] = from.first[at + i];
+  }
+  return raw(pack);
+}
+
+/// The elements of what was read.
+template <class T, int N>
+__device__ Pack<T, N> spread(const Operand<T>& from, Raw<T, N> words) {
+  if (from.step == 0) {
+    auto one = words.values[0];
+    if constexpr (sizeof(T) == 2) one |= one << 16;
+    MNEMO_UNROLL
+    for (auto& word : words.values) word = one;
+  }
+  return unpacked<T, N>(words);
 }
 
 /// index: out, a, b, of runs of kPerVector<T>; the very last one has `last` elements.
@@ -67,21 +84,21 @@ __global__ void __launch_bounds__(kThreads)
     const std::int64_t second = first + step;
     const bool both = second < index.count;
     std::int64_t at[2][3];
-    T left[2][N], right[2][N];
+    Raw<T, N> left[2], right[2];
     index.offsets(first, at[0]);
     const int valid[2] = {first == index.count - 1 ? last : N, second == index.count - 1 ? last : N};
-    read(a, at[0][1], left[0], valid[0]);
-    read(b, at[0][2], right[0], valid[0]);
+    left[0] = read<N>(a, at[0][1], valid[0]);
+    right[0] = read<N>(b, at[0][2], valid[0]);
     if (both) {
       index.offsets(second, at[1]);
-      read(a, at[1][1], left[1], valid[1]);
-      read(b, at[1][2], right[1], valid[1]);
+      left[1] = read<N>(a, at[1][1], valid[1]);
+      right[1] = read<N>(b, at[1][2], valid[1]);
     }
     MNEMO_UNROLL
     for (int k = 0; k < 2; ++k) {
       if (k == 1 && !both) continue;
       R results[N];
-      apply(op, left[k], right[k], results);
+      apply(op, spread<T, N>(a, left[k]).values, spread<T, N>(b, right[k]).values, results);
       R* to = out + at[k][0];
       if (valid[k] == N) {
         Pack<R, N> pack;

@@ -3,8 +3,10 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include <mnemo/core/array.h>
 #include <mnemo/core/host_device.h>
@@ -37,6 +39,30 @@ MNEMO_HOST_DEVICE Pack<T, N> load(const T* from) {
 template <class T, int N>
 MNEMO_HOST_DEVICE void store(const Pack<T, N>& pack, T* to) {
   *reinterpret_cast<Pack<T, N>*>(to) = pack;
+}
+
+/// A pack as it comes from memory, half types as words of two. Where packs are loaded under a condition only this form
+/// lets the next load start at once: halves would be taken apart right behind the load, which waits for its end.
+template <class T, int N>
+using Raw = std::conditional_t<sizeof(T) == 2 && N % 2 == 0, Pack<std::uint32_t, (N + 1) / 2>, Pack<T, N>>;
+
+template <int N, class T>
+MNEMO_HOST_DEVICE Raw<T, N> load_raw(const T* from) {
+  return *reinterpret_cast<const Raw<T, N>*>(from);
+}
+template <class T, int N>
+MNEMO_HOST_DEVICE Raw<T, N> raw(const Pack<T, N>& pack) {
+  if constexpr (std::is_same_v<Raw<T, N>, Pack<T, N>>)
+    return pack;
+  else
+    return std::bit_cast<Raw<T, N>>(pack);
+}
+template <class T, int N>
+MNEMO_HOST_DEVICE Pack<T, N> unpacked(const Raw<T, N>& raw) {
+  if constexpr (std::is_same_v<Raw<T, N>, Pack<T, N>>)
+    return raw;
+  else
+    return std::bit_cast<Pack<T, N>>(raw);
 }
 
 /// The first element of a dense or strided array of element type T.

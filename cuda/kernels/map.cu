@@ -40,25 +40,28 @@ __global__ void __launch_bounds__(kThreads)
   const bool repeats = TWO && a_step == 0;  // a forward pass has no code for it
   const C repeated = repeats ? cast<C>(a[0]) : C{0};
   for (std::int64_t first = first_item(); first < packs; first += kAtOnce * step) {
-    Pack<T, N> left[kAtOnce], right[kAtOnce];
+    Raw<T, N> left[kAtOnce], right[kAtOnce];
     MNEMO_UNROLL
     for (int k = 0; k < kAtOnce; ++k) {
       const std::int64_t pack = first + k * step;
       if (pack < packs) {
-        if (!repeats) left[k] = load<N>(a + pack * N);
-        if (TWO) right[k] = load<N>(b + pack * N);
+        if (!repeats) left[k] = load_raw<N>(a + pack * N);
+        if (TWO) right[k] = load_raw<N>(b + pack * N);
       }
     }
     MNEMO_UNROLL
     for (int k = 0; k < kAtOnce; ++k) {
       const std::int64_t pack = first + k * step;
       if (pack < packs) {
+        Pack<T, N> results = unpacked<T, N>(left[k]);
+        const Pack<T, N> others = unpacked<T, N>(right[k]);
         MNEMO_UNROLL
         for (int i = 0; i < N; ++i) {
-          const C x = repeats ? repeated : cast<C>(left[k].values[i]);
-          left[k].values[i] = cast<T>(value(x, TWO ? cast<C>(right[k].values[i]) : x));
+          const C x = repeats ? repeated : cast<C>(results.values[i]);
+          results.values[i] = cast<T>(value(x, TWO ? cast<C>(others.values[i]) : x));
         }
-        store(left[k], out + pack * N);
+        store(results, out + pack * N);
+        left[k] = raw(results);  // nothing of what was read lives on: fewer registers
       }
     }
   }

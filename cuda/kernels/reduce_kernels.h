@@ -28,24 +28,36 @@ struct Reduction {
   unsigned* counters = nullptr;
 };
 
+/// Stands behind the last item.
+template <int N, class Op>
+__device__ auto neutral_pack(const Op& op) {
+  Pack<typename Op::Element, N> pack;
+  for (int i = 0; i < N; ++i) pack.values[i] = op.neutral();
+  return raw(pack);
+}
+
 /// Joins items first, first + step, ... below `end` of the result at `x`.
 template <int N, class Op>
 __device__ typename Op::Partial accumulate(const Reduction<Op>& r, const typename Op::Element* x, std::int64_t first,
                                            std::int64_t end, std::int64_t step) {
   using T = typename Op::Element;
+  const Raw<T, N> neutral = neutral_pack<N>(r.op);
   auto total = Op::start();
   for (; first < end; first += kAtOnce * step) {
-    T values[kAtOnce * N];
+    Raw<T, N> packs[kAtOnce];
     for (int k = 0; k < kAtOnce; ++k) {
       const std::int64_t item = first + k * step;
+      packs[k] = neutral;
       if (item < end) {
         std::int64_t at[1];
         r.items.offsets(item, at);
-        const Pack<T, N> pack = load<N>(x + at[0]);
-        for (int i = 0; i < N; ++i) values[k * N + i] = pack.values[i];
-      } else {
-        for (int i = 0; i < N; ++i) values[k * N + i] = r.op.neutral();
+        packs[k] = load_raw<N>(x + at[0]);
       }
+    }
+    T values[kAtOnce * N];
+    for (int k = 0; k < kAtOnce; ++k) {
+      const Pack<T, N> pack = unpacked<T, N>(packs[k]);
+      for (int i = 0; i < N; ++i) values[k * N + i] = pack.values[i];
     }
     total = Op::join(total, r.op.run(values, first, step));
   }
@@ -180,18 +192,22 @@ __global__ void __launch_bounds__(kThreads) reduce_columns(Columns<Op> c) {
     for (int i = 0; i < N; ++i) totals[i] = Op::start();
     if (first < c.width) {
       const T* x = r.x + at[0] + first * c.step;
+      const Raw<T, N> neutral = neutral_pack<N>(r.op);
       const std::int64_t end = std::min((split + 1) * share, r.items.count);
       for (std::int64_t item = split * share + row; item < end; item += kAtOnce * rows) {
-        T values[N][kAtOnce];
+        Raw<T, N> packs[kAtOnce];
         for (int k = 0; k < kAtOnce; ++k) {
+          packs[k] = neutral;
           if (item + k * rows < end) {
             std::int64_t of_item[1];
             r.items.offsets(item + k * rows, of_item);
-            const Pack<T, N> pack = load<N>(x + of_item[0]);
-            for (int i = 0; i < N; ++i) values[i][k] = pack.values[i];
-          } else {
-            for (int i = 0; i < N; ++i) values[i][k] = r.op.neutral();
+            packs[k] = load_raw<N>(x + of_item[0]);
           }
+        }
+        T values[N][kAtOnce];
+        for (int k = 0; k < kAtOnce; ++k) {
+          const Pack<T, N> pack = unpacked<T, N>(packs[k]);
+          for (int i = 0; i < N; ++i) values[i][k] = pack.values[i];
         }
         for (int i = 0; i < N; ++i) totals[i] = Op::join(totals[i], r.op.run(values[i], item, rows));
       }
