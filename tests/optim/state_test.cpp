@@ -184,10 +184,9 @@ TEST_CASE("what does not fit is named, and changes nothing") {
     const std::string text = refusal([&] { optimizer->load(path); });
     CHECK(parameters[0].device().allocator().allocated() == allocated);
     CHECK(optimizer->steps(0) == 3);
-    // Its next step is the one that it would have taken.
-    auto twin = parameters;
+    CHECK(values(parameters) == before);
     train(*optimizer, parameters, 3, 4);
-    CHECK(values(parameters) != before);
+    CHECK(optimizer->steps(0) == 4);
     return text;
   };
   const auto adam_of = [](std::vector<Tensor> p) { return std::make_unique<Adam>(std::move(p)); };
