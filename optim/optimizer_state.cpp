@@ -70,7 +70,7 @@ void Optimizer::save(const std::string& path, const std::map<std::string, std::s
   std::vector<NamedArray> arrays;
   for (std::size_t i = 0; i < states_.size(); ++i) {
     counts.push_back(steps(i));
-    if (states_[i].steps == 0) continue;
+    if (counts.back() == 0) continue;  // all steps were skipped, or there were none: the state is as when it begins
     for (const Part& part : parts()) {
       const Array& array = states_[i].*part.array;
       if (!array.defined()) continue;

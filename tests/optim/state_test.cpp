@@ -281,3 +281,18 @@ TEST_CASE("out of memory while loading leaves the optimizer as it was") {
   CHECK(small.allocator().allocated() == before);
   CHECK(other.steps(0) == 0);
 }
+
+TEST_CASE("an optimizer whose steps were all skipped is saved as one that has not stepped") {
+  const Path path;
+  auto all = parameters(DType::float32), others = parameters(DType::float32);
+  Adam adam(all), other(others);
+  GradScaler scaler({.init_scale = 2});
+  train(adam, all, 3, 4, &scaler);  // the one that is skipped
+  REQUIRE(adam.steps(0) == 0);
+  adam.save(path);
+  other.load(path);
+  CHECK(other.steps(0) == 0);
+  train(adam, all, 4, 6);
+  train(other, others, 4, 6);
+  CHECK(values(others) == values(all));
+}
