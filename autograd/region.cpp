@@ -18,6 +18,12 @@ thread_local Region* current_region = nullptr;
 /// The operations that ask `output_of`.
 constexpr std::array<std::string_view, 5> kDear{"conv1d", "conv2d", "conv3d", "linear", "matmul"};
 
+/// Stands for the operation that made an input, while the region runs again.
+class InputNode final : public Node {
+ public:
+  bool is_leaf() const override { return false; }
+};
+
 /// The name of an operation without the relu that was joined to it: "conv2d" of "conv2d_relu".
 std::string_view without_relu(std::string_view op) {
   constexpr std::string_view kJoined = "_relu";
@@ -40,7 +46,9 @@ Region::Region(const CheckpointOptions& options, std::span<const Tensor> inputs,
                   fmt::format("the output of \"{}\" cannot be kept; of {} it can", op, fmt::join(kDear, ", ")));
   }
   const memory::OpScope op("checkpoint");
-  for (const Tensor& input : inputs) inputs_.push_back({save_if(true, input.array()), input.requires_grad()});
+  for (const Tensor& input : inputs) {
+    inputs_.push_back({save_if(true, input.array()), input.requires_grad(), input.is_leaf()});
+  }
 }
 
 void Region::finish() {
@@ -153,10 +161,12 @@ void Region::replay() {
   for (const Input& input : inputs_) {
     if (!input.value.defined()) {
       inputs.emplace_back();
-    } else if (input.requires_grad) {
-      inputs.emplace_back(input.value.get(), std::make_shared<Node>());
-    } else {
+    } else if (!input.requires_grad) {
       inputs.emplace_back(input.value.get());
+    } else if (input.is_leaf) {
+      inputs.emplace_back(input.value.get(), std::make_shared<Node>());
+    } else {  // autocast keeps the casts of leaves alone
+      inputs.emplace_back(input.value.get(), std::make_shared<InputNode>());
     }
   }
   const SurroundingsScope then(surroundings_);

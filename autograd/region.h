@@ -62,7 +62,7 @@ class Region final : public std::enable_shared_from_this<Region> {
   friend class RegionScope;
   struct Input {
     Saved value;
-    bool requires_grad;
+    bool requires_grad, is_leaf;
   };
   /// What an operation saved in the first run, and its value once there is one again.
   struct Place {

@@ -312,6 +312,25 @@ TEST_CASE("modes of the first time: evaluation in between, another policy, other
   CHECK(gradients(true, true) == gradients(false, false));
 }
 
+TEST_CASE("autocast: an input that an operation made is cast as in the first run") {
+  const auto gradients = [](bool checkpointed) {
+    manual_seed(7);
+    const Tensor x = randn({3, 4}, {.requires_grad = true}), weight = randn({5, 4}, {.requires_grad = true});
+    Tensor factors = ones({5});
+    fill_(factors, 0.5);  // its version is another one than that of what is read before and behind it
+    const auto block = [&](const Tensor& h) { return exp(linear(h, weight) * factors); };
+    Tensor loss;
+    {
+      const AutocastScope half(DType::bfloat16);
+      const Tensor h = tanh(x);
+      loss = sum(checkpointed ? checkpoint(block, h) : block(h));
+    }
+    loss.backward();
+    return std::vector{x.grad().values<float>(), weight.grad().values<float>()};
+  };
+  CHECK(gradients(true) == gradients(false));
+}
+
 TEST_CASE("a graph that is dropped without backward leaves nothing behind") {
   Bench bench;
   const Tensor x = bench.leaf({1024});
