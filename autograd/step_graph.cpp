@@ -35,8 +35,7 @@ std::vector<std::int64_t> key_of(std::span<const Tensor> inputs) {
 
 }  // namespace
 
-StepGraph::StepGraph(const Device& device)
-    : stream_(device.backend().can_capture() ? Stream::create(device) : Stream(device)) {
+StepGraph::StepGraph(const Device& device) : stream_(device) {
   if (device.backend().can_capture()) device.allocator().keep(stream_.id(), true);
 }
 

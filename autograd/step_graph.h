@@ -59,7 +59,7 @@ class StepGraph {
   Entry& entry_for(std::span<const Tensor> inputs);
   void repeat(Entry& entry, const Step& step);
 
-  Stream stream_;
+  StreamLease stream_;  ///< on a device that cannot record: the only one
   std::map<std::vector<std::int64_t>, std::unique_ptr<Entry>> entries_;
 };
 

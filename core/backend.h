@@ -4,9 +4,11 @@
 
 #include <atomic>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include <mnemo/core/array.h>
 #include <mnemo/core/decisions.h>
@@ -174,6 +176,9 @@ class Backend {
   memory::StreamId current_stream() const;
   /// One more stream; 0, the only one, where work is done at once.
   virtual memory::StreamId new_stream() { return 0; }
+  /// One that nobody else has until it is given back: one that was given back before, or a new one (StreamLease).
+  memory::StreamId lend_stream();
+  void give_back(memory::StreamId stream) noexcept;
   /// What is queued in `waiting` from now on begins when what is queued in `awaited` now is done.
   virtual void wait(memory::StreamId /*waiting*/, memory::StreamId /*awaited*/) {}
 
@@ -252,6 +257,9 @@ class Backend {
   memory::CachingAllocator allocator_;
   std::shared_ptr<const Decisions> decisions_;
   std::atomic<std::int64_t> conv_passes_{0}, estimated_plans_{0};
+  std::mutex idle_mutex_;
+  std::vector<memory::StreamId> idle_streams_;  ///< of those that were lent; has room for all of them
+  std::size_t lent_streams_ = 0;                ///< ever
 };
 
 }  // namespace mnemo

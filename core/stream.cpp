@@ -40,6 +40,24 @@ memory::StreamId Backend::current_stream() const {
   return 0;
 }
 
+memory::StreamId Backend::lend_stream() {
+  const std::lock_guard lock(idle_mutex_);
+  if (idle_streams_.empty()) {
+    idle_streams_.reserve(lent_streams_ + 1);
+    const memory::StreamId stream = new_stream();
+    ++lent_streams_;
+    return stream;
+  }
+  const memory::StreamId stream = idle_streams_.back();
+  idle_streams_.pop_back();
+  return stream;
+}
+
+void Backend::give_back(memory::StreamId stream) noexcept {
+  const std::lock_guard lock(idle_mutex_);
+  idle_streams_.push_back(stream);
+}
+
 Stream::Stream(const Device& device) : Stream(device, device.backend().current_stream()) {}
 
 Stream Stream::create(const Device& device) { return {device, device.backend().new_stream()}; }
@@ -51,6 +69,10 @@ void Stream::wait_for(const Stream& other) const {
   }
   if (id_ != other.id_) device_.backend().wait(id_, other.id_);
 }
+
+StreamLease::StreamLease(const Device& device) : Stream(device, device.backend().lend_stream()) {}
+
+StreamLease::~StreamLease() { device().backend().give_back(id()); }
 
 StreamScope::StreamScope(const Stream& stream) : before_(stream.device()) {
   set_current(stream.device().backend(), stream.id());

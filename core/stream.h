@@ -24,10 +24,21 @@ class Stream {
   friend bool operator==(const Stream& a, const Stream& b) { return a.device_ == b.device_ && a.id_ == b.id_; }
 
  private:
+  friend class StreamLease;
   Stream(Device device, memory::StreamId id) : device_(std::move(device)), id_(id) {}
 
   Device device_;
   memory::StreamId id_;
+};
+
+/// A stream that is its owner's alone as long as it lives, and the next owner's then: for what comes and goes, since a
+/// device has a limited number of streams. REQUIRES: at its end nothing that is queued in it is waited for.
+class StreamLease : public Stream {
+ public:
+  explicit StreamLease(const Device& device = {});
+  ~StreamLease();
+  StreamLease(const StreamLease&) = delete;
+  StreamLease& operator=(const StreamLease&) = delete;
 };
 
 /// Makes a stream the one in which this thread queues work on its device, and for which it allocates, until the end of

@@ -11,9 +11,9 @@ class VirtualBackend final : public Backend {
 
   bool is_virtual() const override { return true; }
   void synchronize() override {}
-  memory::StreamId new_stream() override { return ++streams_; }
-  /// As the device that is imitated: every GPU records.
-  bool can_capture() const override { return !name().starts_with("virtual:cpu"); }
+  // As the device that is imitated: every GPU has streams, and records.
+  memory::StreamId new_stream() override { return is_gpu() ? ++streams_ : 0; }
+  bool can_capture() const override { return is_gpu(); }
   std::shared_ptr<void> end_capture() override { return std::make_shared<char>(); }
   void read(const Array& from, void* host) override;
   void write(const void*, const Array&) override {}
@@ -51,6 +51,8 @@ class VirtualBackend final : public Backend {
   void norm(std::span<const Array>, double, const Array&) override {}
 
  private:
+  bool is_gpu() const { return !name().starts_with("virtual:cpu"); }
+
   std::atomic<memory::StreamId> streams_{0};
 };
 

@@ -27,7 +27,9 @@ Streams::~Streams() {
 
 memory::StreamId Streams::add() {
   const std::lock_guard lock(mutex_);
-  if (entries_.size() == kMost) throw DeviceError(fmt::format("[stream] a device has at most {} streams", kMost));
+  if (entries_.size() == kMost)
+    throw DeviceError(
+        fmt::format("[stream] a device has at most {} streams; create each once and use it again", kMost));
   Entry entry;
   // The runtime's default stream waits for all others and cannot be captured: none of ours is that one.
   check(cudaStreamCreateWithFlags(&entry.handle, cudaStreamNonBlocking), "making a stream");

@@ -105,6 +105,32 @@ TEST_CASE("StepGraph: a virtual GPU keeps the memory of what it would record, an
   CHECK(memory::reserved(device) == before);
 }
 
+TEST_CASE("StepGraph: one after another, graphs have the same stream") {
+  const Device device = Device::open("virtual:h200");
+  for (int i = 0; i < 3; ++i) StepGraph{device};
+  CHECK(Stream::create(device).id() == 2);
+  {
+    const StepGraph first(device), second(device);  // one of them has a new stream
+  }
+  CHECK(Stream::create(device).id() == 4);
+  for (const char* host : {"cpu", "virtual:cpu"}) {
+    StepGraph{Device(host)};
+    CHECK(Stream::create(host).id() == 0);
+  }
+}
+
+TEST_CASE("cuda: more graphs than a device has streams") {
+  if (!cuda_device()) return;
+  const Device device = new_cuda_device();
+  const Tensor x(Array::from<float>({1, 2, 3}, {3}, device));
+  for (int i = 0; i < 300; ++i) {
+    StepGraph graph(device);
+    Tensor y;
+    for (int run = 0; run < 3; ++run) y = graph.run({x}, [i](std::span<const Tensor> in) { return in[0] * (1.0 + i); });
+    REQUIRE(y.values<float>()[2] == static_cast<float>(3 * (1 + i)));
+  }
+}
+
 TEST_CASE("cuda: a recorded step is the plain one: losses, parameters, step counts, random numbers, learning rate") {
   if (!cuda_device()) return;
   for (const Rule rule : {Rule::sgd, Rule::adam}) {
