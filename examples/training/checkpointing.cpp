@@ -7,6 +7,8 @@
 
 #include <fmt/format.h>
 
+#include "training/parity.h"
+
 namespace mnemo::training {
 
 namespace {
@@ -87,17 +89,19 @@ double CheckpointTrial::extra(const CheckpointTrial& plain) const {
 }
 
 Device CheckpointStudy::fresh_device() const {
-  const std::string& name = run_.device.name();
-  if (!name.starts_with("virtual:") && !name.starts_with("cpu")) {
+  const std::string twin = twin_of(run_.device);
+  if (twin.empty()) {
     throw ConfigError(
-        fmt::format("checkpoints are planned for a CPU or a virtual device, and {} is neither; plan on "
-                    "the virtual one of its card",
-                    name));
+        fmt::format("checkpoints are planned on the virtual device that stands for {}, and no card is known as \"{}\": "
+                    "see `mnemo devices`, and plan on a virtual one of its size",
+                    run_.device.name(), run_.device.backend().title()));
   }
-  return Device::open(name.starts_with("cpu") ? "virtual:" + name : name, run_.device.allocator().config());
+  return Device::open(twin, run_.device.allocator().config());
 }
 
 CheckpointStudy::CheckpointStudy(RunPlan run) : run_(std::move(run)) {
+  // A virtual device has nothing to time.
+  if (run_.policy.choice == ConvPolicy::Choice::fastest) run_.policy.choice = ConvPolicy::Choice::heuristic;
   const RandomGuard random;
   const DeviceScope scope(fresh_device());
   const ConvPolicyScope policy(run_.policy);
@@ -115,7 +119,8 @@ CheckpointStudy::CheckpointStudy(RunPlan run) : run_(std::move(run)) {
   try {
     plain_ = this->run(std::nullopt);
   } catch (const OutOfMemory&) {
-    plain_ = {.peak = CheckpointTrial::kTooMuch, .activations = CheckpointTrial::kTooMuch, .operations = planner_->work()};
+    plain_ = {
+        .peak = CheckpointTrial::kTooMuch, .activations = CheckpointTrial::kTooMuch, .operations = planner_->work()};
   }
 }
 
@@ -195,8 +200,9 @@ ChosenPlan choose_plan(const RunPlan& run, const CheckpointRequest& request) {
                                     study.stages(), request.segments));
     return {study.run(even_segments(study.stages(), request.segments)), study.plain()};
   }
-  const std::optional<CheckpointTrial> found = request.kind == Kind::budget ? study.within_budget(request.budget)
-                                                                   : study.within_extra(CheckpointRequest::kUsualExtra);
+  const std::optional<CheckpointTrial> found = request.kind == Kind::budget
+                                                   ? study.within_budget(request.budget)
+                                                   : study.within_extra(CheckpointRequest::kUsualExtra);
   if (found) return {*found, study.plain()};
   Bytes least = std::numeric_limits<Bytes>::max();
   for (const CheckpointTrial& candidate : study.candidates()) least = std::min(least, candidate.peak);
