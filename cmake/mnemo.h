@@ -66,4 +66,5 @@
 #include <mnemo/optim/clip.h>
 #include <mnemo/optim/optimizer.h>
 #include <mnemo/optim/scaler.h>
+#include <mnemo/optim/schedule.h>
 #include <mnemo/optim/step_in_backward.h>

@@ -60,6 +60,11 @@ Optimizer::Optimizer(std::vector<Tensor> parameters, double lr, bool master_weig
 
 void Optimizer::set_lr(double lr) {
   check_number("optimizer", "lr", lr, 0, kMostRate);
+  if (rate_.defined() && (Capture::current() != nullptr || Capture::is_rehearsal())) {
+    fail<GradError>("optimizer",
+                    "set_lr in a step that is recorded would set the same rate with every repetition; call it before "
+                    "StepGraph::run");
+  }
   lr_ = lr;
   if (rate_.defined()) fill(rate_, lr_);
 }

@@ -44,7 +44,8 @@ class Optimizer {
 
   static constexpr double kMostRate = 1e300;
   double lr() const { return lr_; }
-  /// Throws ConfigError when negative, above kMostRate or not a number.
+  /// Throws ConfigError when negative, above kMostRate or not a number; GradError in a step that is being recorded
+  /// (StepGraph), whose repetitions take the rate that was set before them. Rates that change: schedule.h.
   void set_lr(double lr);
   const std::vector<Tensor>& parameters() const { return parameters_; }
 
