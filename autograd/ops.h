@@ -7,32 +7,52 @@
 #include <span>
 #include <vector>
 
+#include <mnemo/autograd/number.h>
 #include <mnemo/autograd/tensor.h>
 #include <mnemo/core/backend.h>
 #include <mnemo/core/conv.h>
 
 namespace mnemo {
 
-// Arithmetic (ops_binary.cpp). Shapes broadcast, dtypes promote. Products and quotients keep both operands.
+// Arithmetic (ops_binary.cpp, ops_number.cpp). Shapes broadcast, dtypes promote; number.h says what a number's type
+// does to that. Products and quotients of tensors keep both operands; with a number, 1 / x alone keeps something: x.
+// Integers wrap around and divide as in C++, towards 0; by 0 they give 0.
 Tensor operator+(const Tensor& a, const Tensor& b);
 Tensor operator-(const Tensor& a, const Tensor& b);
 Tensor operator*(const Tensor& a, const Tensor& b);
 Tensor operator/(const Tensor& a, const Tensor& b);
-Tensor operator+(const Tensor& a, double b);
-Tensor operator-(const Tensor& a, double b);
-Tensor operator*(const Tensor& a, double b);
-Tensor operator/(const Tensor& a, double b);
-Tensor operator+(double a, const Tensor& b);
-Tensor operator-(double a, const Tensor& b);
-Tensor operator*(double a, const Tensor& b);
-Tensor operator/(double a, const Tensor& b);
+Tensor operator+(const Tensor& a, Number b);
+Tensor operator-(const Tensor& a, Number b);
+Tensor operator*(const Tensor& a, Number b);
+Tensor operator/(const Tensor& a, Number b);
+Tensor operator+(Number a, const Tensor& b);
+Tensor operator-(Number a, const Tensor& b);
+Tensor operator*(Number a, const Tensor& b);
+Tensor operator/(Number a, const Tensor& b);
 Tensor operator-(const Tensor& x);
 /// The larger (smaller) of two; equal ones share the gradient.
 Tensor maximum(const Tensor& a, const Tensor& b);
 Tensor minimum(const Tensor& a, const Tensor& b);
-/// Boolean, never recorded.
+
+// Comparisons (ops_compare.cpp): boolean, never recorded. Shapes broadcast, dtypes promote. What is not a number is not
+// equal to anything.
 Tensor equal(const Tensor& a, const Tensor& b);
+Tensor not_equal(const Tensor& a, const Tensor& b);
 Tensor less(const Tensor& a, const Tensor& b);
+Tensor less_equal(const Tensor& a, const Tensor& b);
+Tensor greater(const Tensor& a, const Tensor& b);
+Tensor greater_equal(const Tensor& a, const Tensor& b);
+Tensor equal(const Tensor& a, Number b);
+Tensor not_equal(const Tensor& a, Number b);
+Tensor less(const Tensor& a, Number b);
+Tensor less_equal(const Tensor& a, Number b);
+Tensor greater(const Tensor& a, Number b);
+Tensor greater_equal(const Tensor& a, Number b);
+/// a where the boolean condition is true, else b; shapes broadcast, a and b promote. What is not chosen does not
+/// matter, be it NaN; a zero that is chosen is +0. Keeps the condition, as it is before it is broadcast.
+Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b);
+Tensor where(const Tensor& condition, const Tensor& a, Number b);
+Tensor where(const Tensor& condition, Number a, const Tensor& b);
 
 // Element by element (ops_unary.cpp). What each keeps (input, output or nothing) stands at its functor in
 // core/functors.h.
@@ -63,8 +83,8 @@ Tensor& tanh_(Tensor& x);
 Tensor& add_(Tensor& x, const Tensor& y);
 Tensor& sub_(Tensor& x, const Tensor& y);
 Tensor& mul_(Tensor& x, const Tensor& y);
-Tensor& add_(Tensor& x, double y);
-Tensor& mul_(Tensor& x, double y);
+Tensor& add_(Tensor& x, Number y);
+Tensor& mul_(Tensor& x, Number y);
 Tensor& fill_(Tensor& x, double value);
 Tensor& copy_(Tensor& x, const Tensor& from);
 
