@@ -96,6 +96,18 @@ Tensor mean(const Tensor& x, std::initializer_list<int> axes, bool keep = false)
 /// Largest (smallest) along an axis; equal ones share the gradient. Keeps x and the result.
 Tensor max(const Tensor& x, int axis, bool keep = false);
 Tensor min(const Tensor& x, int axis, bool keep = false);
+/// Mean of the squared deviations from the mean; the divisor is the number of elements less `correction` (0: of the
+/// elements themselves; 1: an unbiased estimate of that of what they were drawn from). Keeps x. Half types are computed
+/// in float32.
+Tensor variance(const Tensor& x);
+Tensor variance(const Tensor& x, std::initializer_list<int> axes, bool keep = false, double correction = 1);
+/// Its square root; keeps the result too.
+Tensor standard_deviation(const Tensor& x);
+Tensor standard_deviation(const Tensor& x, std::initializer_list<int> axes, bool keep = false, double correction = 1);
+/// Euclidean: the root of the sum of the squares; its gradient at 0 is 0. Keeps x and the result. Half types are
+/// computed in float32.
+Tensor norm(const Tensor& x);
+Tensor norm(const Tensor& x, std::initializer_list<int> axes, bool keep = false);
 /// Index of the first largest element; never recorded.
 Tensor arg_max(const Tensor& x, int axis);
 
@@ -117,6 +129,31 @@ Tensor to(const Tensor& x, DType dtype);
 Tensor to(const Tensor& x, const Device& device);
 /// Elements at `index` (int64) along an axis.
 Tensor gather(const Tensor& x, int axis, const Tensor& index);
+
+// Parts (ops_index.cpp).
+/// Parts of one shape along a new axis before `axis`: n of (3, 4) -> (n, 3, 4) with axis 0. Keeps nothing.
+Tensor stack(std::span<const Tensor> parts, int axis = 0);
+Tensor stack(std::initializer_list<Tensor> parts, int axis = 0);
+/// Views of these sizes along an axis, which add up to its own; or of one size, the last one maybe smaller. Keep
+/// nothing; the gradient of each is of x's size while it is added to the others'.
+std::vector<Tensor> split(const Tensor& x, int axis, std::span<const std::int64_t> sizes);
+std::vector<Tensor> split(const Tensor& x, int axis, std::initializer_list<std::int64_t> sizes);
+std::vector<Tensor> split(const Tensor& x, int axis, std::int64_t size);
+/// At most `count` views of one size, the last one maybe smaller: 4 of 10 are 3, 3, 3, 1; 4 of 5 are 2, 2, 1.
+std::vector<Tensor> chunk(const Tensor& x, int axis, std::int64_t count);
+/// How many elements come before and after those of an axis.
+struct Pad {
+  std::int64_t before = 0;
+  std::int64_t after = 0;
+};
+/// `value` around x. As many of the last axes are padded as are given, in their order: `pad(images, {{1, 1}, {2, 2}})`
+/// is 1 above and below, 2 left and right. Keeps nothing.
+Tensor pad(const Tensor& x, std::span<const Pad> pads, double value = 0);
+Tensor pad(const Tensor& x, std::initializer_list<Pad> pads, double value = 0);
+/// Slices of x at `index` (n) int64 along an axis, which has size n then. Keeps the index.
+Tensor index_select(const Tensor& x, int axis, const Tensor& index);
+/// Rows of weight (count, features) at indices (...) int64: (..., features). Keeps the indices.
+Tensor embedding(const Tensor& weight, const Tensor& indices);
 
 // Products (ops_matmul.cpp). Keep both operands.
 /// (..., M, K) x (..., K, N) -> (..., M, N), leading dimensions broadcast; a vector is a row on the left, a column on
