@@ -234,7 +234,7 @@ Tensor dropout(const Tensor& x, double p = 0.5, bool training = true);
 Tensor softmax(const Tensor& x, int axis);
 Tensor log_softmax(const Tensor& x, int axis);
 
-// Losses (ops_loss.cpp).
+// Losses (ops_loss.cpp): of all elements their mean, their sum, or each by itself.
 enum class Reduction : std::uint8_t { mean, sum, none };
 struct CrossEntropyOptions {
   Reduction reduction = Reduction::mean;
@@ -244,7 +244,32 @@ struct CrossEntropyOptions {
 /// Negative log likelihood of softmax(logits (N, classes, ...)) at targets (N, ...) int64. Keeps the logits and the
 /// targets.
 Tensor cross_entropy(const Tensor& logits, const Tensor& targets, const CrossEntropyOptions& options = {});
-/// Mean of the squared differences. Keeps their difference.
-Tensor mse_loss(const Tensor& prediction, const Tensor& target);
+struct NllLossOptions {
+  Reduction reduction = Reduction::mean;
+  std::optional<std::int64_t> ignore_index = {};  ///< as for cross_entropy
+};
+/// The same of logarithms that are probabilities already, as log_softmax makes them: minus those at the targets. Keeps
+/// the targets.
+Tensor nll_loss(const Tensor& log_probabilities, const Tensor& targets, const NllLossOptions& options = {});
+/// -(t log p + (1 - t) log(1 - p)) with p = sigmoid(logits), for targets t from 0 to 1 of the same shape, computed from
+/// the logits so that it is finite for each of them. Keeps both.
+Tensor binary_cross_entropy_with_logits(const Tensor& logits, const Tensor& targets,
+                                        Reduction reduction = Reduction::mean);
+/// t (log t - log_prediction), which is Kullback and Leibler's divergence when it is summed over the probabilities t;
+/// the mean is one over all elements. Nothing where t is 0. Keeps t, and a byte for each element where t needs a
+/// gradient.
+Tensor kl_div(const Tensor& log_prediction, const Tensor& target, Reduction reduction = Reduction::mean);
+
+// Losses by the difference of two tensors of one shape (ops_distance_loss.cpp). Keep the difference.
+/// Its square.
+Tensor mse_loss(const Tensor& prediction, const Tensor& target, Reduction reduction = Reduction::mean);
+/// Its size; the gradient at 0 is 0.
+Tensor l1_loss(const Tensor& prediction, const Tensor& target, Reduction reduction = Reduction::mean);
+/// d^2 / (2 beta) up to a size of beta, and from there on |d| - beta / 2 (Girshick, Fast R-CNN, 2015, with beta 1).
+Tensor smooth_l1_loss(const Tensor& prediction, const Tensor& target, double beta = 1,
+                      Reduction reduction = Reduction::mean);
+/// d^2 / 2 up to a size of delta, and from there on delta (|d| - delta / 2) (Huber, 1964): delta times the one above.
+Tensor huber_loss(const Tensor& prediction, const Tensor& target, double delta = 1,
+                  Reduction reduction = Reduction::mean);
 
 }  // namespace mnemo
