@@ -177,6 +177,25 @@ Tensor conv2d_relu(const Tensor& x, const Tensor& weight, const Tensor& bias = {
 Tensor conv3d_relu(const Tensor& x, const Tensor& weight, const Tensor& bias = {}, const ConvOptions& options = {},
                    bool keep_signs = false);
 
+/// What a transposed convolution is told besides its arrays.
+struct ConvTransposeOptions {
+  Extent stride = 1;          ///< how far apart the elements of the input come to lie
+  Extent padding = 0;         ///< elements that the result lacks on either side
+  Extent output_padding = 0;  ///< elements that it has more behind the last one; less than the stride
+  Extent dilation = 1;
+  std::int64_t groups = 1;
+  LatestPlans* plans = nullptr;  ///< as for ConvOptions
+};
+// Transposed convolution (ops_conv_transpose.cpp): x (N, C, sizes...), weight (C, K/groups, kernel...), bias (K) or
+// undefined -> (N, K, (size - 1) * stride - 2 * padding + dilation * (kernel - 1) + output_padding + 1, ...). It is the
+// gradient of a convolution from that to x with these options and this weight. Keeps x and the weight.
+Tensor conv_transpose1d(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
+                        const ConvTransposeOptions& options = {});
+Tensor conv_transpose2d(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
+                        const ConvTransposeOptions& options = {});
+Tensor conv_transpose3d(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
+                        const ConvTransposeOptions& options = {});
+
 // Pooling (ops_pool.cpp): x (N, C, sizes...) or (C, sizes...). A maximum keeps one byte per output (its place in the
 // window), an average nothing.
 Tensor max_pool1d(const Tensor& x, const PoolOptions& options);
@@ -227,6 +246,18 @@ struct InvertedOptions {
 /// raised one.
 Tensor batch_norm_leaky_relu(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean,
                              const Tensor& running_variance, const InvertedOptions& options = {});
+/// x (..., shape...): each sample's last axes, of the sizes `shape`, to mean 0 and variance 1, then * weight + bias, of
+/// that shape (each may be undefined) (Ba et al., Layer Normalization, 2016). Keeps x, the weight and two numbers per
+/// sample; the normalized values are computed again for the weight's gradient. Takes its statistics in float32 at
+/// least; the weight may be float32 where x is of a half type. The result is row-major. (ops_row_norm.cpp)
+Tensor layer_norm(const Tensor& x, const Shape& shape, const Tensor& weight = {}, const Tensor& bias = {},
+                  double epsilon = 1e-5);
+/// x (N, C) or (N, C, sizes...): each sample's channels in `groups` of equal size to mean 0 and variance 1, then *
+/// weight
+/// + bias (C) (Wu and He, Group Normalization, 2018). One group per channel is instance normalization. Keeps x, the
+/// weight and two numbers per sample and group; the rest as layer_norm.
+Tensor group_norm(const Tensor& x, std::int64_t groups, const Tensor& weight = {}, const Tensor& bias = {},
+                  double epsilon = 1e-5);
 /// Zeroes elements with probability p and scales the others by 1 / (1 - p); x itself when not training. Keeps nothing:
 /// the random numbers are made again in backward.
 Tensor dropout(const Tensor& x, double p = 0.5, bool training = true);
