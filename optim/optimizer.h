@@ -29,8 +29,9 @@ class Optimizer {
   Optimizer(const Optimizer&) = delete;
   Optimizer& operator=(const Optimizer&) = delete;
 
-  /// Changes every parameter that has a gradient. Missing state is allocated before anything is changed, so that
-  /// an OutOfMemory leaves parameters and state as they were. GradError while a StepInBackward lives.
+  /// Changes every parameter that has a gradient; where none has one, a warning says so once. Missing state is
+  /// allocated before anything is changed, so that an OutOfMemory leaves parameters and state as they were. GradError
+  /// while a StepInBackward lives.
   void step();
   /// The same with scaled gradients, as a GradScaler asks for it: whether the step happens is decided on the device.
   void step(const Scaling& scaling);
@@ -119,6 +120,7 @@ class Optimizer {
   bool master_weights_;
   Array rate_;  ///< the same on the device, float64: for steps that are recorded (core/capture.h)
   bool in_backward_ = false;
+  bool told_ = false;  ///< that a step found no gradient
 };
 
 struct SGDOptions {
