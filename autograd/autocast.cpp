@@ -83,10 +83,26 @@ bool is_cast(const Tensor& x, DType to) {
 }
 
 // The table. What is not in it takes its operands as they come.
-constexpr std::string_view kHalf[] = {"conv1d",      "conv2d",      "conv3d", "conv1d_relu",
-                                      "conv2d_relu", "conv3d_relu", "linear", "matmul"};
-constexpr std::string_view kFloat32[] = {"cross_entropy", "exp",        "log",     "log_softmax", "mse_loss",
-                                         "power",         "reciprocal", "softmax", "sum"};
+constexpr std::string_view kHalf[] = {
+    "conv1d",           "conv2d",           "conv3d",           "conv1d_relu", "conv2d_relu", "conv3d_relu",
+    "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "linear",      "matmul"};
+constexpr std::string_view kFloat32[] = {"binary_cross_entropy_with_logits",
+                                         "cross_entropy",
+                                         "exp",
+                                         "huber_loss",
+                                         "kl_div",
+                                         "l1_loss",
+                                         "log",
+                                         "log_softmax",
+                                         "mse_loss",
+                                         "nll_loss",
+                                         "norm",
+                                         "power",
+                                         "reciprocal",
+                                         "smooth_l1_loss",
+                                         "softmax",
+                                         "sum",
+                                         "variance"};
 
 template <std::size_t N>
 bool contains(const std::string_view (&list)[N], std::string_view name) {

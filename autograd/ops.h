@@ -7,32 +7,52 @@
 #include <span>
 #include <vector>
 
+#include <mnemo/autograd/number.h>
 #include <mnemo/autograd/tensor.h>
 #include <mnemo/core/backend.h>
 #include <mnemo/core/conv.h>
 
 namespace mnemo {
 
-// Arithmetic (ops_binary.cpp). Shapes broadcast, dtypes promote. Products and quotients keep both operands.
+// Arithmetic (ops_binary.cpp, ops_number.cpp). Shapes broadcast, dtypes promote; number.h says what a number's type
+// does to that. Products and quotients of tensors keep both operands; with a number, 1 / x alone keeps something: x.
+// Integers wrap around and divide as in C++, towards 0; by 0 they give 0.
 Tensor operator+(const Tensor& a, const Tensor& b);
 Tensor operator-(const Tensor& a, const Tensor& b);
 Tensor operator*(const Tensor& a, const Tensor& b);
 Tensor operator/(const Tensor& a, const Tensor& b);
-Tensor operator+(const Tensor& a, double b);
-Tensor operator-(const Tensor& a, double b);
-Tensor operator*(const Tensor& a, double b);
-Tensor operator/(const Tensor& a, double b);
-Tensor operator+(double a, const Tensor& b);
-Tensor operator-(double a, const Tensor& b);
-Tensor operator*(double a, const Tensor& b);
-Tensor operator/(double a, const Tensor& b);
+Tensor operator+(const Tensor& a, Number b);
+Tensor operator-(const Tensor& a, Number b);
+Tensor operator*(const Tensor& a, Number b);
+Tensor operator/(const Tensor& a, Number b);
+Tensor operator+(Number a, const Tensor& b);
+Tensor operator-(Number a, const Tensor& b);
+Tensor operator*(Number a, const Tensor& b);
+Tensor operator/(Number a, const Tensor& b);
 Tensor operator-(const Tensor& x);
 /// The larger (smaller) of two; equal ones share the gradient.
 Tensor maximum(const Tensor& a, const Tensor& b);
 Tensor minimum(const Tensor& a, const Tensor& b);
-/// Boolean, never recorded.
+
+// Comparisons (ops_compare.cpp): boolean, never recorded. Shapes broadcast, dtypes promote. What is not a number is not
+// equal to anything.
 Tensor equal(const Tensor& a, const Tensor& b);
+Tensor not_equal(const Tensor& a, const Tensor& b);
 Tensor less(const Tensor& a, const Tensor& b);
+Tensor less_equal(const Tensor& a, const Tensor& b);
+Tensor greater(const Tensor& a, const Tensor& b);
+Tensor greater_equal(const Tensor& a, const Tensor& b);
+Tensor equal(const Tensor& a, Number b);
+Tensor not_equal(const Tensor& a, Number b);
+Tensor less(const Tensor& a, Number b);
+Tensor less_equal(const Tensor& a, Number b);
+Tensor greater(const Tensor& a, Number b);
+Tensor greater_equal(const Tensor& a, Number b);
+/// a where the boolean condition is true, else b; shapes broadcast, a and b promote. What is not chosen does not
+/// matter, be it NaN; a zero that is chosen is +0. Keeps the condition, as it is before it is broadcast.
+Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b);
+Tensor where(const Tensor& condition, const Tensor& a, Number b);
+Tensor where(const Tensor& condition, Number a, const Tensor& b);
 
 // Element by element (ops_unary.cpp). What each keeps (input, output or nothing) stands at its functor in
 // core/functors.h.
@@ -63,8 +83,8 @@ Tensor& tanh_(Tensor& x);
 Tensor& add_(Tensor& x, const Tensor& y);
 Tensor& sub_(Tensor& x, const Tensor& y);
 Tensor& mul_(Tensor& x, const Tensor& y);
-Tensor& add_(Tensor& x, double y);
-Tensor& mul_(Tensor& x, double y);
+Tensor& add_(Tensor& x, Number y);
+Tensor& mul_(Tensor& x, Number y);
 Tensor& fill_(Tensor& x, double value);
 Tensor& copy_(Tensor& x, const Tensor& from);
 
@@ -76,6 +96,18 @@ Tensor mean(const Tensor& x, std::initializer_list<int> axes, bool keep = false)
 /// Largest (smallest) along an axis; equal ones share the gradient. Keeps x and the result.
 Tensor max(const Tensor& x, int axis, bool keep = false);
 Tensor min(const Tensor& x, int axis, bool keep = false);
+/// Mean of the squared deviations from the mean; the divisor is the number of elements less `correction` (0: of the
+/// elements themselves; 1: an unbiased estimate of that of what they were drawn from). Keeps x. Half types are computed
+/// in float32.
+Tensor variance(const Tensor& x);
+Tensor variance(const Tensor& x, std::initializer_list<int> axes, bool keep = false, double correction = 1);
+/// Its square root; keeps the result too.
+Tensor standard_deviation(const Tensor& x);
+Tensor standard_deviation(const Tensor& x, std::initializer_list<int> axes, bool keep = false, double correction = 1);
+/// Euclidean: the root of the sum of the squares; its gradient at 0 is 0. Keeps x and the result. Half types are
+/// computed in float32.
+Tensor norm(const Tensor& x);
+Tensor norm(const Tensor& x, std::initializer_list<int> axes, bool keep = false);
 /// Index of the first largest element; never recorded.
 Tensor arg_max(const Tensor& x, int axis);
 
@@ -98,6 +130,31 @@ Tensor to(const Tensor& x, const Device& device);
 /// Elements at `index` (int64) along an axis.
 Tensor gather(const Tensor& x, int axis, const Tensor& index);
 
+// Parts (ops_index.cpp).
+/// Parts of one shape along a new axis before `axis`: n of (3, 4) -> (n, 3, 4) with axis 0. Keeps nothing.
+Tensor stack(std::span<const Tensor> parts, int axis = 0);
+Tensor stack(std::initializer_list<Tensor> parts, int axis = 0);
+/// Views of these sizes along an axis, which add up to its own; or of one size, the last one maybe smaller. Keep
+/// nothing; the gradient of each is of x's size while it is added to the others'.
+std::vector<Tensor> split(const Tensor& x, int axis, std::span<const std::int64_t> sizes);
+std::vector<Tensor> split(const Tensor& x, int axis, std::initializer_list<std::int64_t> sizes);
+std::vector<Tensor> split(const Tensor& x, int axis, std::int64_t size);
+/// At most `count` views of one size, the last one maybe smaller: 4 of 10 are 3, 3, 3, 1; 4 of 5 are 2, 2, 1.
+std::vector<Tensor> chunk(const Tensor& x, int axis, std::int64_t count);
+/// How many elements come before and after those of an axis.
+struct Pad {
+  std::int64_t before = 0;
+  std::int64_t after = 0;
+};
+/// `value` around x. As many of the last axes are padded as are given, in their order: `pad(images, {{1, 1}, {2, 2}})`
+/// is 1 above and below, 2 left and right. Keeps nothing.
+Tensor pad(const Tensor& x, std::span<const Pad> pads, double value = 0);
+Tensor pad(const Tensor& x, std::initializer_list<Pad> pads, double value = 0);
+/// Slices of x at `index` (n) int64 along an axis, which has size n then. Keeps the index.
+Tensor index_select(const Tensor& x, int axis, const Tensor& index);
+/// Rows of weight (count, features) at indices (...) int64: (..., features). Keeps the indices.
+Tensor embedding(const Tensor& weight, const Tensor& indices);
+
 // Products (ops_matmul.cpp). Keep both operands.
 /// (..., M, K) x (..., K, N) -> (..., M, N), leading dimensions broadcast; a vector is a row on the left, a column on
 /// the right.
@@ -119,6 +176,25 @@ Tensor conv2d_relu(const Tensor& x, const Tensor& weight, const Tensor& bias = {
                    bool keep_signs = false);
 Tensor conv3d_relu(const Tensor& x, const Tensor& weight, const Tensor& bias = {}, const ConvOptions& options = {},
                    bool keep_signs = false);
+
+/// What a transposed convolution is told besides its arrays.
+struct ConvTransposeOptions {
+  Extent stride = 1;          ///< how far apart the elements of the input come to lie
+  Extent padding = 0;         ///< elements that the result lacks on either side
+  Extent output_padding = 0;  ///< elements that it has more behind the last one; less than the stride
+  Extent dilation = 1;
+  std::int64_t groups = 1;
+  LatestPlans* plans = nullptr;  ///< as for ConvOptions
+};
+// Transposed convolution (ops_conv_transpose.cpp): x (N, C, sizes...), weight (C, K/groups, kernel...), bias (K) or
+// undefined -> (N, K, (size - 1) * stride - 2 * padding + dilation * (kernel - 1) + output_padding + 1, ...). It is the
+// gradient of a convolution from that to x with these options and this weight. Keeps x and the weight.
+Tensor conv_transpose1d(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
+                        const ConvTransposeOptions& options = {});
+Tensor conv_transpose2d(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
+                        const ConvTransposeOptions& options = {});
+Tensor conv_transpose3d(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
+                        const ConvTransposeOptions& options = {});
 
 // Pooling (ops_pool.cpp): x (N, C, sizes...) or (C, sizes...). A maximum keeps one byte per output (its place in the
 // window), an average nothing.
@@ -170,6 +246,18 @@ struct InvertedOptions {
 /// raised one.
 Tensor batch_norm_leaky_relu(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean,
                              const Tensor& running_variance, const InvertedOptions& options = {});
+/// x (..., shape...): each sample's last axes, of the sizes `shape`, to mean 0 and variance 1, then * weight + bias, of
+/// that shape (each may be undefined) (Ba et al., Layer Normalization, 2016). Keeps x, the weight and two numbers per
+/// sample; the normalized values are computed again for the weight's gradient. Takes its statistics in float32 at
+/// least; the weight may be float32 where x is of a half type. The result is row-major. (ops_row_norm.cpp)
+Tensor layer_norm(const Tensor& x, const Shape& shape, const Tensor& weight = {}, const Tensor& bias = {},
+                  double epsilon = 1e-5);
+/// x (N, C) or (N, C, sizes...): each sample's channels in `groups` of equal size to mean 0 and variance 1, then *
+/// weight
+/// + bias (C) (Wu and He, Group Normalization, 2018). One group per channel is instance normalization. Keeps x, the
+/// weight and two numbers per sample and group; the rest as layer_norm.
+Tensor group_norm(const Tensor& x, std::int64_t groups, const Tensor& weight = {}, const Tensor& bias = {},
+                  double epsilon = 1e-5);
 /// Zeroes elements with probability p and scales the others by 1 / (1 - p); x itself when not training. Keeps nothing:
 /// the random numbers are made again in backward.
 Tensor dropout(const Tensor& x, double p = 0.5, bool training = true);
@@ -177,7 +265,7 @@ Tensor dropout(const Tensor& x, double p = 0.5, bool training = true);
 Tensor softmax(const Tensor& x, int axis);
 Tensor log_softmax(const Tensor& x, int axis);
 
-// Losses (ops_loss.cpp).
+// Losses (ops_loss.cpp): of all elements their mean, their sum, or each by itself.
 enum class Reduction : std::uint8_t { mean, sum, none };
 struct CrossEntropyOptions {
   Reduction reduction = Reduction::mean;
@@ -187,7 +275,32 @@ struct CrossEntropyOptions {
 /// Negative log likelihood of softmax(logits (N, classes, ...)) at targets (N, ...) int64. Keeps the logits and the
 /// targets.
 Tensor cross_entropy(const Tensor& logits, const Tensor& targets, const CrossEntropyOptions& options = {});
-/// Mean of the squared differences. Keeps their difference.
-Tensor mse_loss(const Tensor& prediction, const Tensor& target);
+struct NllLossOptions {
+  Reduction reduction = Reduction::mean;
+  std::optional<std::int64_t> ignore_index = {};  ///< as for cross_entropy
+};
+/// The same of logarithms that are probabilities already, as log_softmax makes them: minus those at the targets. Keeps
+/// the targets.
+Tensor nll_loss(const Tensor& log_probabilities, const Tensor& targets, const NllLossOptions& options = {});
+/// -(t log p + (1 - t) log(1 - p)) with p = sigmoid(logits), for targets t from 0 to 1 of the same shape, computed from
+/// the logits so that it is finite for each of them. Keeps both.
+Tensor binary_cross_entropy_with_logits(const Tensor& logits, const Tensor& targets,
+                                        Reduction reduction = Reduction::mean);
+/// t (log t - log_prediction), which is Kullback and Leibler's divergence when it is summed over the probabilities t;
+/// the mean is one over all elements. Nothing where t is 0. Keeps t, and a byte for each element where t needs a
+/// gradient.
+Tensor kl_div(const Tensor& log_prediction, const Tensor& target, Reduction reduction = Reduction::mean);
+
+// Losses by the difference of two tensors of one shape (ops_distance_loss.cpp). Keep the difference.
+/// Its square.
+Tensor mse_loss(const Tensor& prediction, const Tensor& target, Reduction reduction = Reduction::mean);
+/// Its size; the gradient at 0 is 0.
+Tensor l1_loss(const Tensor& prediction, const Tensor& target, Reduction reduction = Reduction::mean);
+/// d^2 / (2 beta) up to a size of beta, and from there on |d| - beta / 2 (Girshick, Fast R-CNN, 2015, with beta 1).
+Tensor smooth_l1_loss(const Tensor& prediction, const Tensor& target, double beta = 1,
+                      Reduction reduction = Reduction::mean);
+/// d^2 / 2 up to a size of delta, and from there on delta (|d| - delta / 2) (Huber, 1964): delta times the one above.
+Tensor huber_loss(const Tensor& prediction, const Tensor& target, double delta = 1,
+                  Reduction reduction = Reduction::mean);
 
 }  // namespace mnemo

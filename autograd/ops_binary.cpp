@@ -1,18 +1,11 @@
 #include <mnemo/autograd/ops.h>
+#include <mnemo/autograd/origin.h>
 #include <mnemo/autograd/record.h>
 #include <mnemo/core/families.h>
 
 namespace mnemo {
 
 namespace {
-
-/// A gradient in the result's shape and dtype, brought back to those of an operand.
-struct Origin {
-  Shape shape;
-  DType dtype;
-  explicit Origin(const Tensor& x) : shape(x.shape()), dtype(x.dtype()) {}
-  Array operator()(const Array& gradient) const { return sum_to(gradient, shape).to(dtype); }
-};
 
 Array negated(const Array& x) { return map(UnaryOp::neg, x); }
 
@@ -88,15 +81,5 @@ Tensor select(BinaryOp op, const Tensor& a, const Tensor& b) {
 
 Tensor maximum(const Tensor& a, const Tensor& b) { return select(BinaryOp::maximum, a, b); }
 Tensor minimum(const Tensor& a, const Tensor& b) { return select(BinaryOp::minimum, a, b); }
-
-Tensor equal(const Tensor& a, const Tensor& b) {
-  const Operation operation("equal");
-  return Tensor(compare(CompareOp::equal, a.array(), b.array()));
-}
-
-Tensor less(const Tensor& a, const Tensor& b) {
-  const Operation operation("less");
-  return Tensor(compare(CompareOp::less, a.array(), b.array()));
-}
 
 }  // namespace mnemo

@@ -87,9 +87,15 @@ Tensor& add_in_place(BinaryOp op, const char* op_name, Tensor& x, const Tensor& 
   });
 }
 
-Tensor& affine_in_place(const char* op_name, Tensor& x, const Scalars& scalars) {
+/// `op` of x and a number, which for floating-point x is affine.
+Tensor& number_in_place(BinaryOp op, const char* op_name, Tensor& x, Number number, const Scalars& scalars) {
   const Operation operation(op_name);
   NodeList nodes = prepare(op_name, {&x});
+  if (!is_floating(x.dtype())) {
+    map_into(op, x.array(), number.beside(x).array(), x.array());
+    x.rebind(x.array(), x.node());
+    return x;
+  }
   map_into(UnaryOp::affine, x.array(), x.array(), scalars);
   return rewrite(x, std::move(nodes), [scalars](Backward& back) {
     back.give(0, map_gradient(UnaryOp::affine, back.take_grad(), {}, scalars));
@@ -109,8 +115,8 @@ Tensor& sigmoid_(Tensor& x) { return unary_in_place(UnaryOp::sigmoid, "sigmoid_"
 Tensor& tanh_(Tensor& x) { return unary_in_place(UnaryOp::tanh, "tanh_", x); }
 Tensor& add_(Tensor& x, const Tensor& y) { return add_in_place(BinaryOp::add, "add_", x, y); }
 Tensor& sub_(Tensor& x, const Tensor& y) { return add_in_place(BinaryOp::subtract, "sub_", x, y); }
-Tensor& add_(Tensor& x, double y) { return affine_in_place("add_", x, {1, y}); }
-Tensor& mul_(Tensor& x, double y) { return affine_in_place("mul_", x, {y, 0}); }
+Tensor& add_(Tensor& x, Number y) { return number_in_place(BinaryOp::add, "add_", x, y, {1, y.value()}); }
+Tensor& mul_(Tensor& x, Number y) { return number_in_place(BinaryOp::multiply, "mul_", x, y, {y.value(), 0}); }
 
 Tensor& mul_(Tensor& x, const Tensor& y) {
   const Operation operation("mul_");

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include <mnemo/autograd/autocast.h>
@@ -36,11 +38,25 @@ Dims kept_shape(const Shape& shape, unsigned axes) {
   return sizes;
 }
 
+/// The shape without the reduced axes.
+Dims reduced_shape(const Shape& shape, unsigned axes) {
+  Dims sizes;
+  for (int axis = 0; axis < shape.rank(); ++axis) {
+    if (!(axes >> axis & 1u)) sizes.push_back(shape[axis]);
+  }
+  return sizes;
+}
+
+std::int64_t count_along(const Tensor& x, unsigned axes) {
+  std::int64_t count = 1;
+  for (int axis = 0; axis < x.rank(); ++axis) count *= (axes >> axis & 1u) ? x.size(axis) : 1;
+  return count;
+}
+
 Tensor sum_over(const char* op, const Tensor& x, unsigned axes, bool keep, bool divide) {
   if (const OperandCast cast(op, {&x}); cast) return sum_over(op, cast(x), axes, keep, divide);
   const Operation operation(op);
-  std::int64_t count = 1;
-  for (int axis = 0; axis < x.rank(); ++axis) count *= (axes >> axis & 1u) ? x.size(axis) : 1;
+  const std::int64_t count = count_along(x, axes);
   if (divide && !is_floating(x.dtype())) {
     fail<DTypeError>(op,
                      fmt::format("the mean of {} is not defined; cast with to(x, DType::float32)", name(x.dtype())));
@@ -50,6 +66,52 @@ Tensor sum_over(const char* op, const Tensor& x, unsigned axes, bool keep, bool 
                 [shape = x.shape(), axes, scale](Backward& back) {
                   const Array g = scale == 1 ? back.take_grad() : map(UnaryOp::affine, back.grad(), {scale, 0});
                   back.give(0, g.reshape(kept_shape(shape, axes)).expand(shape));
+                });
+}
+
+/// x itself, or a copy in float32 for a half type.
+Array wide(const Array& x) { return is_half(x.dtype()) ? x.to(DType::float32) : x; }
+
+/// x less its mean along the axes, in new memory.
+Array deviations(const Array& x, unsigned axes, std::int64_t count) {
+  const Array values = wide(x);
+  const Array mean = reduce(ReduceOp::sum, values, axes, true, 1.0 / static_cast<double>(count));
+  if (values.storage() == x.storage()) return map(BinaryOp::subtract, values, mean);
+  map_into(BinaryOp::subtract, values, mean, values);
+  return values;
+}
+
+Tensor variance_over(const Tensor& x, unsigned axes, bool keep, double correction) {
+  if (const OperandCast cast("variance", {&x}); cast) return variance_over(cast(x), axes, keep, correction);
+  const Operation operation("variance");
+  check_floating("variance", x.array());
+  const std::int64_t count = count_along(x, axes);
+  const double scale = 1 / std::max(0.0, static_cast<double>(count) - correction);
+  const Array squares = deviations(x.array(), axes, count);
+  map_into(UnaryOp::power, squares, squares, {2, 0});
+  return record({&x}, reduce(ReduceOp::sum, squares, axes, keep, scale).to(x.dtype()),
+                [axes, count, scale, x = save_if(needs_grad(x), x.array())](Backward& back) {
+                  // That the mean moves too does not matter: the deviations from it add up to 0.
+                  const Array d = deviations(x.get(), axes, count);
+                  const Array g = back.grad().reshape(kept_shape(d.shape(), axes)).to(d.dtype());
+                  map_into(BinaryOp::multiply, d, map(UnaryOp::affine, g, {2 * scale, 0}), d);
+                  back.give(0, d.to(x.get().dtype()));
+                });
+}
+
+Tensor norm_over(const Tensor& x, unsigned axes, bool keep) {
+  if (const OperandCast cast("norm", {&x}); cast) return norm_over(cast(x), axes, keep);
+  const Operation operation("norm");
+  check_floating("norm", x.array());
+  const Array squares = map(UnaryOp::power, wide(x.array()), {2, 0});
+  const Array y = map(UnaryOp::sqrt, reduce(ReduceOp::sum, squares, axes, true)).to(x.dtype());
+  return record({&x}, keep ? y : y.reshape(reduced_shape(x.shape(), axes)),
+                [x = save_if(needs_grad(x), x.array()), y = save_if(needs_grad(x), y)](Backward& back) {
+                  const Array& norm = y.get();
+                  const Array nothing = compare(CompareOp::equal, norm, full(Shape{}, 0, norm.dtype(), norm.device()));
+                  const Array divisor = map(BinaryOp::add, norm, nothing.to(norm.dtype()));
+                  const Array share = map(BinaryOp::divide, back.grad().reshape(norm.shape()), divisor);
+                  back.give(0, map(BinaryOp::multiply, x.get(), share));
                 });
 }
 
@@ -82,6 +144,19 @@ Tensor mean(const Tensor& x, std::initializer_list<int> axes, bool keep) {
 }
 Tensor max(const Tensor& x, int axis, bool keep) { return extreme(ReduceOp::max, "max", x, axis, keep); }
 Tensor min(const Tensor& x, int axis, bool keep) { return extreme(ReduceOp::min, "min", x, axis, keep); }
+
+Tensor variance(const Tensor& x) { return variance_over(x, all_axes("variance", x), false, 1); }
+Tensor variance(const Tensor& x, std::initializer_list<int> axes, bool keep, double correction) {
+  return variance_over(x, axes_of("variance", x, axes), keep, correction);
+}
+Tensor standard_deviation(const Tensor& x) { return sqrt(variance(x)); }
+Tensor standard_deviation(const Tensor& x, std::initializer_list<int> axes, bool keep, double correction) {
+  return sqrt(variance(x, axes, keep, correction));
+}
+Tensor norm(const Tensor& x) { return norm_over(x, all_axes("norm", x), false); }
+Tensor norm(const Tensor& x, std::initializer_list<int> axes, bool keep) {
+  return norm_over(x, axes_of("norm", x, axes), keep);
+}
 
 Tensor arg_max(const Tensor& x, int axis) {
   const Operation operation("arg_max");

@@ -18,15 +18,6 @@ Tensor unary(UnaryOp op, const Tensor& x, const Scalars& scalars) {
   });
 }
 
-Tensor operator-(const Tensor& x) { return unary(UnaryOp::neg, x); }
-Tensor operator+(const Tensor& a, double b) { return unary(UnaryOp::affine, a, {1, b}); }
-Tensor operator-(const Tensor& a, double b) { return unary(UnaryOp::affine, a, {1, -b}); }
-Tensor operator*(const Tensor& a, double b) { return unary(UnaryOp::affine, a, {b, 0}); }
-Tensor operator/(const Tensor& a, double b) { return unary(UnaryOp::affine, a, {1 / b, 0}); }
-Tensor operator+(double a, const Tensor& b) { return unary(UnaryOp::affine, b, {1, a}); }
-Tensor operator-(double a, const Tensor& b) { return unary(UnaryOp::affine, b, {-1, a}); }
-Tensor operator*(double a, const Tensor& b) { return unary(UnaryOp::affine, b, {a, 0}); }
-Tensor operator/(double a, const Tensor& b) { return unary(UnaryOp::reciprocal, b, {a, 0}); }
 Tensor pow(const Tensor& x, double exponent) { return unary(UnaryOp::power, x, {exponent, 0}); }
 Tensor abs(const Tensor& x) { return unary(UnaryOp::abs, x); }
 Tensor exp(const Tensor& x) { return unary(UnaryOp::exp, x); }

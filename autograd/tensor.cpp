@@ -148,6 +148,9 @@ Tensor full(const Shape& shape, double value, const TensorOptions& options) {
   const memory::OpScope op("full");
   return Tensor(full(shape, value, options.dtype, options.device), options.requires_grad);
 }
+Tensor full(const Shape& shape, double value, std::initializer_list<std::nullptr_t>) {
+  return full(shape, value, TensorOptions());
+}
 Tensor zeros(const Shape& shape, const TensorOptions& options) { return full(shape, 0, options); }
 Tensor ones(const Shape& shape, const TensorOptions& options) { return full(shape, 1, options); }
 Tensor rand(const Shape& shape, const TensorOptions& options) {

@@ -1,6 +1,8 @@
 // Tensor: an Array and its place in the graph of recorded operations.
 #pragma once
 
+#include <cstddef>
+#include <initializer_list>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -89,6 +91,8 @@ Tensor empty(const Shape& shape, const TensorOptions& options = {});
 Tensor zeros(const Shape& shape, const TensorOptions& options = {});
 Tensor ones(const Shape& shape, const TensorOptions& options = {});
 Tensor full(const Shape& shape, double value, const TensorOptions& options);
+/// With `{}`, which core's full of an Array (core/families.h) would take for the first dtype: the default options.
+Tensor full(const Shape& shape, double value, std::initializer_list<std::nullptr_t> none);
 /// Uniform in [0, 1), standard normal, integers in [low, high): the next numbers of the program's stream.
 Tensor rand(const Shape& shape, const TensorOptions& options = {});
 Tensor randn(const Shape& shape, const TensorOptions& options = {});

@@ -55,10 +55,12 @@
 #include <mnemo/memory/tuning.h>
 #include <mnemo/memory/wording.h>
 #include <mnemo/nn/data.h>
+#include <mnemo/nn/embedding.h>
 #include <mnemo/nn/functions.h>
 #include <mnemo/nn/inverted_norm.h>
 #include <mnemo/nn/layers.h>
 #include <mnemo/nn/module.h>
+#include <mnemo/nn/norms.h>
 #include <mnemo/nn/parts.h>
 #include <mnemo/nn/sequential.h>
 #include <mnemo/nn/state.h>
@@ -66,4 +68,5 @@
 #include <mnemo/optim/clip.h>
 #include <mnemo/optim/optimizer.h>
 #include <mnemo/optim/scaler.h>
+#include <mnemo/optim/schedule.h>
 #include <mnemo/optim/step_in_backward.h>

@@ -1,6 +1,7 @@
 #include <mnemo/nn/functions.h>
 
 #include <mnemo/autograd/region.h>
+#include <mnemo/core/error.h>
 
 namespace mnemo::nn {
 
@@ -26,6 +27,13 @@ Tensor add_relu(const Tensor& a, const Tensor& b, bool in_place) {
   Tensor y = a;
   add_(y, b);
   return relu_(y);
+}
+
+Tensor GlobalAvgPool::forward(const Tensor& x) const {
+  const int rank = x.rank();
+  if (rank < 3 || rank > 5)
+    fail<ShapeError>("global_avg_pool", "input " + x.shape().text() + " must be (N, C, 1 to 3 sizes)");
+  return rank == 3 ? mean(x, {2}, true) : rank == 4 ? mean(x, {2, 3}, true) : mean(x, {2, 3, 4}, true);
 }
 
 }  // namespace mnemo::nn

@@ -49,6 +49,10 @@ struct Softmax : Stateless<Softmax> {
   explicit Softmax(int along) : axis(along) {}
   Tensor forward(const Tensor& x) const { return softmax(x, axis); }
 };
+/// Its input, where a layer is wanted that does nothing.
+struct Identity : Stateless<Identity> {
+  Tensor forward(const Tensor& x) const { return x; }
+};
 struct Flatten : Stateless<Flatten> {
   Tensor forward(const Tensor& x) const { return flatten(x); }
 };
@@ -81,6 +85,17 @@ struct AvgPool2d : Pool<AvgPool2d> {
 struct AvgPool3d : Pool<AvgPool3d> {
   using Pool::Pool;
   Tensor forward(const Tensor& x) const { return avg_pool3d(x, options); }
+};
+/// The mean over all places: (N, C, sizes...) with 1 to 3 sizes -> (N, C, 1...). What others call adaptive pooling to
+/// size 1. Keeps nothing.
+struct GlobalAvgPool : Stateless<GlobalAvgPool> {
+  Tensor forward(const Tensor& x) const;
+};
+/// Every element `scale` times along each size: see upsample_nearest.
+struct Upsample : Stateless<Upsample> {
+  Extent scale;
+  explicit Upsample(Extent by) : scale(by) {}
+  Tensor forward(const Tensor& x) const { return upsample_nearest(x, scale); }
 };
 
 }  // namespace mnemo::nn

@@ -27,6 +27,11 @@ Tensor uniform_parameter(const Shape& shape, double bound) {
   return Tensor(random({.kind = RandomCall::Kind::uniform, .low = -bound, .high = bound}, shape), true);
 }
 
+Tensor normal_parameter(const Shape& shape, double deviation) {
+  const SetupScope scope(memory::Category::parameter);
+  return Tensor(random({.kind = RandomCall::Kind::normal, .low = 0, .high = deviation}, shape), true);
+}
+
 Tensor constant_parameter(const Shape& shape, double value) {
   const SetupScope scope(memory::Category::parameter);
   return Tensor(full(shape, value), true);

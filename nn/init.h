@@ -7,6 +7,8 @@ namespace mnemo::nn {
 
 /// A leaf that requires a gradient, uniform in [-bound, bound), on the current device.
 Tensor uniform_parameter(const Shape& shape, double bound);
+/// A leaf that requires a gradient, normal with mean 0.
+Tensor normal_parameter(const Shape& shape, double deviation);
 /// A leaf that requires a gradient, with one value everywhere.
 Tensor constant_parameter(const Shape& shape, double value);
 /// State that is not trained.

@@ -19,13 +19,16 @@ void check_count(const char* layer, const char* what, const Extent& extent, int 
   }
 }
 
-Shape conv_weight_shape(const char* layer, const ConvLayerOptions& options, int rank) {
-  check_positive(layer, "in", options.in);
-  check_positive(layer, "out", options.out);
-  if (options.groups <= 0 || options.in % options.groups != 0 || options.out % options.groups != 0) {
-    fail<ShapeError>(layer, fmt::format("groups {} must be positive and divide in {} and out {}", options.groups,
-                                        options.in, options.out));
+void check_channels(const char* layer, std::int64_t in, std::int64_t out, std::int64_t groups) {
+  check_positive(layer, "in", in);
+  check_positive(layer, "out", out);
+  if (groups <= 0 || in % groups != 0 || out % groups != 0) {
+    fail<ShapeError>(layer, fmt::format("groups {} must be positive and divide in {} and out {}", groups, in, out));
   }
+}
+
+Shape conv_weight_shape(const char* layer, const ConvLayerOptions& options, int rank) {
+  check_channels(layer, options.in, options.out, options.groups);
   check_count(layer, "kernel", options.kernel, rank);
   check_count(layer, "stride", options.stride, rank);
   check_count(layer, "dilation", options.dilation, rank);
@@ -83,6 +86,58 @@ Tensor Conv<rank>::with_relu(const Tensor& x, bool pooled) {
 template struct Conv<1>;
 template struct Conv<2>;
 template struct Conv<3>;
+
+namespace {
+
+constexpr const char* conv_transpose_name(int rank) {
+  return rank == 1 ? "ConvTranspose1d" : rank == 2 ? "ConvTranspose2d" : "ConvTranspose3d";
+}
+
+}  // namespace
+
+template <int rank>
+ConvTranspose<rank>::ConvTranspose(ConvTransposeLayerOptions layer_options) : options(layer_options) {
+  const char* name = conv_transpose_name(rank);
+  check_channels(name, options.in, options.out, options.groups);
+  check_count(name, "padding", options.padding, rank);
+  check_count(name, "output_padding", options.output_padding, rank);
+  // The rest is what is asked of the convolution from the result to the input, whose weight has the same shape.
+  const Shape shape = conv_weight_shape(name,
+                                        {.in = options.out,
+                                         .out = options.in,
+                                         .kernel = options.kernel,
+                                         .stride = options.stride,
+                                         .dilation = options.dilation,
+                                         .groups = options.groups},
+                                        rank);
+  for (int axis = 0; axis < rank; ++axis) {
+    const std::int64_t more = options.output_padding[axis];
+    if (options.padding[axis] < 0 || more < 0 || more >= options.stride[axis]) {
+      fail<ShapeError>(name, fmt::format("padding {} must not be negative, nor output_padding {}, which must be less "
+                                         "than the stride {}",
+                                         options.padding[axis], more, options.stride[axis]));
+    }
+  }
+  const double bound = kaiming_bound(shape.numel() / options.in);
+  weight = uniform_parameter(shape, bound);
+  if (options.bias) bias = uniform_parameter(Shape{options.out}, bound);
+}
+
+template <int rank>
+Tensor ConvTranspose<rank>::forward(const Tensor& x) const {
+  const ConvTransposeOptions call{options.stride,   options.padding, options.output_padding,
+                                  options.dilation, options.groups,  plans_.get()};
+  if constexpr (rank == 1)
+    return conv_transpose1d(x, weight, bias, call);
+  else if constexpr (rank == 2)
+    return conv_transpose2d(x, weight, bias, call);
+  else
+    return conv_transpose3d(x, weight, bias, call);
+}
+
+template struct ConvTranspose<1>;
+template struct ConvTranspose<2>;
+template struct ConvTranspose<3>;
 
 Linear::Linear(LinearOptions layer_options) : options(layer_options) {
   check_positive("Linear", "in", options.in);

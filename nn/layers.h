@@ -1,4 +1,4 @@
-// Layers with parameters or with state: convolutions, linear, batch normalization, dropout.
+// Layers with parameters or with state: convolutions and transposed ones, linear, batch normalization, dropout.
 #pragma once
 
 #include <memory>
@@ -63,6 +63,39 @@ struct Conv : Module<Conv<rank>> {
 using Conv1d = Conv<1>;
 using Conv2d = Conv<2>;
 using Conv3d = Conv<3>;
+
+struct ConvTransposeLayerOptions {
+  std::int64_t in = 0;   ///< input channels
+  std::int64_t out = 0;  ///< output channels
+  Extent kernel = 1;
+  Extent stride = 1;
+  Extent padding = 0;
+  Extent output_padding = 0;
+  Extent dilation = 1;
+  std::int64_t groups = 1;
+  bool bias = true;
+};
+
+/// Transposed convolution over `rank` dimensions: (N, in, sizes...) -> (N, out, sizes...), larger by its stride; see
+/// conv_transpose1d.
+template <int rank>
+struct ConvTranspose : Module<ConvTranspose<rank>> {
+  ConvTransposeLayerOptions options;
+  Tensor weight;  // (in, out / groups, kernel...)
+  Tensor bias;    // (out), or undefined
+
+  /// Throws ShapeError for sizes that make no convolution. Initialized as PyTorch does it: within 1 / sqrt(out / groups
+  /// * kernel), bias included.
+  explicit ConvTranspose(ConvTransposeLayerOptions layer_options);
+  Tensor forward(const Tensor& x) const;
+  void visit(Visitor& v) { v.parameter("weight", weight), v.parameter("bias", bias); }
+
+ private:
+  OwnPlans plans_;
+};
+using ConvTranspose1d = ConvTranspose<1>;
+using ConvTranspose2d = ConvTranspose<2>;
+using ConvTranspose3d = ConvTranspose<3>;
 
 struct LinearOptions {
   std::int64_t in = 0;

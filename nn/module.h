@@ -83,6 +83,8 @@ struct Module : ModuleState {
   std::vector<NamedTensor> named_buffers();
   /// One that has several names (`b.weight = a.weight`) is there once.
   std::vector<Tensor> parameters();
+  /// Those of them that require a gradient, for an optimizer where others are frozen (set_requires_grad(false)).
+  std::vector<Tensor> trainable_parameters();
   /// Number of trained values, each counted once.
   std::int64_t parameter_count();
 
@@ -196,6 +198,13 @@ std::vector<Tensor> Module<Derived>::parameters() {
     if (named.tensor.node() == nullptr || seen.insert(named.tensor.node().get()).second)
       tensors.push_back(std::move(named.tensor));
   }
+  return tensors;
+}
+
+template <class Derived>
+std::vector<Tensor> Module<Derived>::trainable_parameters() {
+  std::vector<Tensor> tensors = parameters();
+  std::erase_if(tensors, [](const Tensor& tensor) { return !tensor.requires_grad(); });
   return tensors;
 }
 

@@ -1,5 +1,6 @@
 #include <mnemo/optim/optimizer.h>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <numeric>
@@ -13,6 +14,7 @@
 #include <mnemo/core/error.h>
 #include <mnemo/core/families.h>
 #include <mnemo/core/notes.h>
+#include <mnemo/memory/log.h>
 #include <mnemo/memory/tag.h>
 #include <mnemo/optim/fresh_state.h>
 
@@ -43,7 +45,8 @@ Optimizer::Optimizer(std::vector<Tensor> parameters, double lr, bool master_weig
   std::set<const Node*> seen;
   for (const Tensor& parameter : parameters_) {
     if (!parameter.requires_grad() || !parameter.is_leaf()) {
-      fail<GradError>("optimizer", fmt::format("parameter {} is not a leaf that requires a gradient",
+      fail<GradError>("optimizer", fmt::format("parameter {} is not a leaf that requires a gradient; leave frozen ones "
+                                               "out: a model's trainable_parameters()",
                                                parameter.defined() ? parameter.shape().text() : "(undefined)"));
     }
     if (!parameter.array().layout().is_dense()) {
@@ -60,6 +63,11 @@ Optimizer::Optimizer(std::vector<Tensor> parameters, double lr, bool master_weig
 
 void Optimizer::set_lr(double lr) {
   check_number("optimizer", "lr", lr, 0, kMostRate);
+  if (rate_.defined() && (Capture::current() != nullptr || Capture::is_rehearsal())) {
+    fail<GradError>("optimizer",
+                    "set_lr in a step that is recorded would set the same rate with every repetition; call it before "
+                    "StepGraph::run");
+  }
   lr_ = lr;
   if (rate_.defined()) fill(rate_, lr_);
 }
@@ -205,6 +213,15 @@ void Optimizer::step(std::span<const std::size_t> which, const Scaling& scaling)
     const Array same = Array::like(parameter, gradients[i].dtype());
     copy_into(gradients[i], same);
     gradients[i] = same;
+  }
+  const auto is_defined = [](const Array& gradient) { return gradient.defined(); };
+  if (!which.empty() && !told_ && std::none_of(gradients.begin(), gradients.end(), is_defined)) {
+    told_ = true;
+    memory::log_warning(
+        fmt::format("a step of an optimizer found a gradient for none of its {} parameters, and changes nothing: call "
+                    "backward() before it, on a loss that depends on them, and zero_grad() behind it; a model that was "
+                    "moved or cast has other parameters than the optimizer that was made before",
+                    which.size()));
   }
   FreshState made(std::move(fresh));
   // One pass per device and step count: a parameter that had no gradient at first is behind the others.

@@ -29,8 +29,9 @@ class Optimizer {
   Optimizer(const Optimizer&) = delete;
   Optimizer& operator=(const Optimizer&) = delete;
 
-  /// Changes every parameter that has a gradient. Missing state is allocated before anything is changed, so that
-  /// an OutOfMemory leaves parameters and state as they were. GradError while a StepInBackward lives.
+  /// Changes every parameter that has a gradient; where none has one, a warning says so once. Missing state is
+  /// allocated before anything is changed, so that an OutOfMemory leaves parameters and state as they were. GradError
+  /// while a StepInBackward lives.
   void step();
   /// The same with scaled gradients, as a GradScaler asks for it: whether the step happens is decided on the device.
   void step(const Scaling& scaling);
@@ -44,7 +45,8 @@ class Optimizer {
 
   static constexpr double kMostRate = 1e300;
   double lr() const { return lr_; }
-  /// Throws ConfigError when negative, above kMostRate or not a number.
+  /// Throws ConfigError when negative, above kMostRate or not a number; GradError in a step that is being recorded
+  /// (StepGraph), whose repetitions take the rate that was set before them. Rates that change: schedule.h.
   void set_lr(double lr);
   const std::vector<Tensor>& parameters() const { return parameters_; }
 
@@ -118,6 +120,7 @@ class Optimizer {
   bool master_weights_;
   Array rate_;  ///< the same on the device, float64: for steps that are recorded (core/capture.h)
   bool in_backward_ = false;
+  bool told_ = false;  ///< that a step found no gradient
 };
 
 struct SGDOptions {

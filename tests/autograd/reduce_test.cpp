@@ -4,6 +4,8 @@
 #include <cmath>
 #include <set>
 
+#include <mnemo/memory/allocator.h>
+
 #include "autograd/op_rows.h"
 
 using namespace mnemo;
@@ -102,6 +104,90 @@ TEST_CASE("op rows: sum and mean") {
   }
   rows[2].large = {{{7, 100, 129}}};
   check(rows);
+}
+
+namespace {
+
+enum class Spread { variance, deviation, norm };
+
+OpRow spread(Spread kind, Shape shape, std::vector<int> axes, bool keep, double correction = 1) {
+  const std::set<int> set(axes.begin(), axes.end());
+  const auto op = [=](const Tensor& x) {
+    const auto along = [&](std::initializer_list<int> list) {
+      if (kind == Spread::norm) return norm(x, list, keep);
+      return kind == Spread::variance ? variance(x, list, keep, correction)
+                                      : standard_deviation(x, list, keep, correction);
+    };
+    if (axes.size() == 1) return along({axes[0]});
+    return axes.size() == 2 ? along({axes[1], axes[0]}) : along({});
+  };
+  return {"spread " + shape.text(),
+          {{shape}},
+          [op](const Tensors& x) { return op(x[0]); },
+          [=](const Plains& x) {
+            double count = 1;
+            for (const int axis : set) count *= static_cast<double>(x[0].size(axis));
+            const Plain sums = mapped(folded(x[0], set, true, 0, add),
+                                      [=](double sum) { return kind == Spread::norm ? 0 : sum / count; });
+            const Plain squares =
+                mapped(x[0], sums, [](double value, double mean) { return std::pow(value - mean, 2); });
+            return mapped(folded(squares, set, keep, 0, add), [=](double sum) {
+              if (kind == Spread::norm) return std::sqrt(sum);
+              const double result = sum / (count - correction);
+              return kind == Spread::variance ? result : std::sqrt(result);
+            });
+          }};
+}
+
+}  // namespace
+
+TEST_CASE("op rows: variance, standard deviation and norm") {
+  std::vector<OpRow> rows{spread(Spread::variance, {30, 70}, {1}, false)};
+  rows.front().inputs = {{{3, 5}}};
+  rows.front().large = {{{30, 1007}}};
+  for (const Spread kind : {Spread::variance, Spread::deviation, Spread::norm}) {
+    // Repeated along axis 0 a deviation is 0, where its root has no derivative.
+    for (const bool keep : {false, true}) rows.push_back(spread(kind, {3, 4, 5}, {1}, keep));
+    rows.push_back(spread(kind, {3, 4, 5}, {0, 2}, true, 0));
+    rows.push_back(spread(kind, {2, 7}, {1}, false, 0.5));
+    rows.push_back(spread(kind, {0, 3}, {1}, false));
+  }
+  rows.push_back(spread(Spread::variance, {4, 3}, {0}, false));
+  rows.push_back(spread(Spread::norm, {4, 3}, {0}, false));
+  rows.push_back(spread(Spread::norm, {4, 3}, {}, false));
+  check(rows);
+}
+
+TEST_CASE("variance, standard deviation and norm of everything, and where there is too little") {
+  const Tensor x = tensor<double>({1, 2, 3, 6}, {2, 2}, "cpu", true);
+  CHECK(variance(x).item() == doctest::Approx(14.0 / 3).epsilon(1e-14));
+  CHECK(standard_deviation(x).item() == doctest::Approx(std::sqrt(14.0 / 3)).epsilon(1e-14));
+  CHECK(norm(x).item() == doctest::Approx(std::sqrt(50)).epsilon(1e-14));
+  CHECK(norm(tensor<double>({-3}, {})).item() == 3);
+  const Tensor zero = zeros({2, 2}, {.requires_grad = true});
+  sum(norm(zero, {1})).backward();
+  CHECK(zero.grad().values<double>() == std::vector<double>{0, 0, 0, 0});
+  CHECK(std::isnan(variance(slice(x, 0, 0, 1), {0}).values<double>()[0]));
+  // The squares of these would overflow in float16, and their mean would be 0.5 off in bfloat16.
+  CHECK(norm(to(tensor<double>({300, 400}, {2}), DType::float16)).item() == 500);
+  CHECK(variance(to(tensor<double>({256, 258, 258, 260}, {4}), DType::bfloat16), {0}, false, 0).item() == 2);
+}
+
+TEST_CASE("variance keeps x alone, which may be kept anyway; norm its small result too") {
+  const Device device = Device::open("virtual:cpu");
+  const DeviceScope scope(device);
+  const Tensor x = zeros({512, 128}, {.requires_grad = true});
+  const auto saved = [&] {
+    return device.allocator().categories()[static_cast<std::size_t>(memory::Category::saved_activation)];
+  };
+  const Tensor y = x * x;  // keeps x, a leaf: no activation
+  const memory::Bytes bytes = 512 * 128 * 4;
+  const Tensor variances = variance(y, {1});
+  CHECK(saved() == bytes);
+  const Tensor norms = norm(y, {1});
+  CHECK(saved() == bytes + 512 * 4);
+  const Tensor deviations = standard_deviation(y, {1});
+  CHECK(saved() == bytes + 2 * 512 * 4);
 }
 
 TEST_CASE("op rows: max and min along an axis") {

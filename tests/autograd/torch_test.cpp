@@ -92,3 +92,37 @@ TEST_CASE("PyTorch agrees: activations and pools") {
   inside.count_include_pad = false;
   check("avg_pool2d_inside", [&](const Leaves& x) { return avg_pool2d(x[0], inside); }, {{1, 2, 6, 6}});
 }
+
+TEST_CASE("PyTorch agrees: layer_norm, group_norm, conv_transpose2d, variance and norm") {
+  check("layer_norm",
+        [](const Leaves& x) {
+          return layer_norm(x[0], {3, 4}, x[1], x[2], 1e-4);
+        },
+        {{2, 3, 4}, {3, 4}, {3, 4}});
+  check("group_norm", [](const Leaves& x) { return group_norm(x[0], 2, x[1], x[2]); }, {{2, 4, 3}, {4}, {4}});
+  check("conv_transpose2d",
+        [](const Leaves& x) {
+          return conv_transpose2d(
+              x[0], x[1], x[2],
+              {.stride = {2, 3}, .padding = 1, .output_padding = {0, 2}, .dilation = {2, 1}, .groups = 2});
+        },
+        {{1, 4, 3, 4}, {4, 3, 2, 3}, {6}});
+  check("var", [](const Leaves& x) { return variance(x[0], {0, 2}); }, {{2, 3, 4}});
+  check("norm", [](const Leaves& x) { return norm(x[0], {1}); }, {{3, 4}});
+}
+
+TEST_CASE("PyTorch agrees: losses, their mean and one by one") {
+  const Tensor targets = tensor<std::int64_t>({0, 1, 2, 3, 1, 0}, {3, 2});
+  for (const Reduction reduction : {Reduction::mean, Reduction::none}) {
+    const char* name = reduction == Reduction::mean ? "_mean" : "_none";
+    const auto named = [&](const char* loss) { return std::string(loss) + name; };
+    check(named("smooth_l1_loss"), [=](const Leaves& x) { return smooth_l1_loss(x[0], x[1], 0.3, reduction); },
+          {{3, 4}, {3, 4}});
+    check(named("huber_loss"), [=](const Leaves& x) { return huber_loss(x[0], x[1], 0.3, reduction); },
+          {{3, 4}, {3, 4}});
+    check(named("binary_cross_entropy_with_logits"),
+          [=](const Leaves& x) { return binary_cross_entropy_with_logits(x[0], x[1], reduction); }, {{3, 4}, {3, 4}});
+    check(named("nll_loss"), [=](const Leaves& x) { return nll_loss(x[0], targets, {reduction, 1}); }, {{3, 4, 2}});
+    check(named("kl_div"), [=](const Leaves& x) { return kl_div(x[0], x[1] + 1.1, reduction); }, {{3, 4}, {3, 4}});
+  }
+}

@@ -15,6 +15,7 @@
 #include <mnemo/core/planning/shipped_tables.h>
 
 #include "core/random_plans.h"
+#include "logged.h"
 
 using namespace mnemo;
 using random_plans::Random;
@@ -62,22 +63,6 @@ class Cache {
   std::error_code ignored_;
   Variable variable_{"MNEMO_CACHE_DIR", folder.string()};
 };
-
-/// What is written to standard error meanwhile.
-template <class F>
-std::string logged(F&& f) {
-  char path[] = "/tmp/mnemo-log-XXXXXX";
-  const int file = mkstemp(path), before = dup(2);
-  dup2(file, 2);
-  f();
-  dup2(before, 2);
-  close(before);
-  close(file);
-  std::ifstream stream(path);
-  std::string text{std::istreambuf_iterator<char>(stream), {}};
-  fs::remove(path);
-  return text;
-}
 
 int count(const std::string& text, const std::string& words) {
   int found = 0;

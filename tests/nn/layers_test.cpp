@@ -5,8 +5,10 @@
 
 #include <mnemo/core/error.h>
 #include <mnemo/core/random.h>
+#include <mnemo/nn/embedding.h>
 #include <mnemo/nn/functions.h>
 #include <mnemo/nn/layers.h>
+#include <mnemo/nn/norms.h>
 #include <mnemo/nn/sequential.h>
 
 #include "nn/visit_completeness.h"
@@ -53,6 +55,21 @@ TEST_CASE("visit names every parameter and buffer of every layer") {
   check_visit_is_complete("BatchNorm2d without affine", [] { return BatchNorm2d({.channels = 3, .affine = false}); });
   check_visit_is_complete("BatchNorm3d without statistics",
                           [] { return BatchNorm3d({.channels = 3, .track_running_stats = false}); });
+  check_visit_is_complete("ConvTranspose1d", [] { return ConvTranspose1d({.in = 3, .out = 4, .kernel = 3}); });
+  check_visit_is_complete("ConvTranspose2d without bias", [] {
+    return ConvTranspose2d({.in = 4, .out = 6, .kernel = {3, 1}, .groups = 2, .bias = false});
+  });
+  check_visit_is_complete("ConvTranspose3d", [] { return ConvTranspose3d({.in = 3, .out = 4, .kernel = 3}); });
+  check_visit_is_complete("LayerNorm", [] { return LayerNorm({.shape = {3, 4}}); });
+  check_visit_is_complete("LayerNorm without bias", [] { return LayerNorm({.shape = {4}, .bias = false}); });
+  check_visit_is_complete("LayerNorm without affine", [] { return LayerNorm({.shape = {4}, .affine = false}); });
+  check_visit_is_complete("GroupNorm", [] { return GroupNorm({.groups = 2, .channels = 4}); });
+  check_visit_is_complete("GroupNorm without affine",
+                          [] { return GroupNorm({.groups = 2, .channels = 4, .affine = false}); });
+  check_visit_is_complete("Embedding", [] { return Embedding({.count = 10, .features = 4}); });
+  check_visit_is_complete("Identity", [] { return Identity(); });
+  check_visit_is_complete("GlobalAvgPool", [] { return GlobalAvgPool(); });
+  check_visit_is_complete("Upsample", [] { return Upsample(2); });
   check_visit_is_complete("Dropout", [] { return Dropout(0.5); });
   check_visit_is_complete("ReLU", [] { return ReLU(); });
   check_visit_is_complete("LeakyReLU", [] { return LeakyReLU(0.1); });
@@ -78,6 +95,17 @@ TEST_CASE("parameters have the names, shapes and counts that users know") {
   Conv3d conv({.in = 4, .out = 8, .kernel = {1, 2, 3}, .groups = 2});
   CHECK(names(conv.named_parameters()) == std::vector<std::string>{"weight (8, 2, 1, 2, 3)", "bias (8)"});
   CHECK(conv.parameter_count() == 8 * 2 * 6 + 8);
+  ConvTranspose2d up({.in = 4, .out = 6, .kernel = {2, 3}, .groups = 2});
+  CHECK(names(up.named_parameters()) == std::vector<std::string>{"weight (4, 3, 2, 3)", "bias (6)"});
+  LayerNorm rows({.shape = {3, 4}});
+  CHECK(names(rows.named_parameters()) == std::vector<std::string>{"weight (3, 4)", "bias (3, 4)"});
+  CHECK(rows.weight.values<double>() == std::vector<double>(12, 1));
+  CHECK(rows.bias.values<double>() == std::vector<double>(12, 0));
+  GroupNorm groups({.groups = 2, .channels = 4});
+  CHECK(names(groups.named_parameters()) == std::vector<std::string>{"weight (4)", "bias (4)"});
+  CHECK(groups.weight.values<double>() == std::vector<double>(4, 1));
+  Embedding words({.count = 10, .features = 4});
+  CHECK(names(words.named_parameters()) == std::vector<std::string>{"weight (10, 4)"});
   Linear linear({.in = 5, .out = 7});
   CHECK(names(linear.named_parameters()) == std::vector<std::string>{"weight (7, 5)", "bias (7)"});
   BatchNorm2d norm({.channels = 3});
@@ -97,6 +125,9 @@ TEST_CASE("convolutions and linear layers begin uniform within 1 / sqrt(fan in),
   const Linear linear({.in = 100, .out = 2000});
   check_uniform(linear.weight, 0.1);
   check_uniform(linear.bias, 0.1);
+  const ConvTranspose2d up({.in = 512, .out = 64, .kernel = 3, .groups = 2});
+  check_uniform(up.weight, 1 / std::sqrt(32.0 * 9));
+  for (const double value : up.bias.values<double>()) CHECK(std::abs(value) <= 1.0000001 / std::sqrt(32.0 * 9));
   manual_seed(1);
   CHECK(Conv2d({.in = 64, .out = 512, .kernel = 3, .groups = 2}).weight.values<float>() == conv.weight.values<float>());
 }
@@ -121,6 +152,81 @@ TEST_CASE("layers compute what their op computes with their options") {
   for (const auto& [one, other] : pairs) CHECK(one.values<float>() == other.values<float>());
   CHECK(MaxPool1d({.kernel = 2})(randn({2, 3, 8})).shape() == Shape{2, 3, 4});
   CHECK(AvgPool3d({.kernel = 2})(randn({2, 3, 8, 4, 6})).shape() == Shape{2, 3, 4, 2, 3});
+}
+
+TEST_CASE("an embedding begins standard normal, and gives its rows") {
+  manual_seed(1);
+  Embedding words({.count = 500, .features = 40});
+  const auto values = words.weight.values<double>();
+  double sum = 0, squares = 0;
+  for (const double value : values) sum += value, squares += value * value;
+  CHECK(std::abs(sum / 20000) < 0.03);
+  CHECK(squares / 20000 == doctest::Approx(1).epsilon(0.05));
+  const Tensor y = words(tensor<std::int64_t>({499, 0, 0, 7}, {2, 2}));
+  CHECK(y.shape() == Shape{2, 2, 40});
+  CHECK(y.values<double>()[40] == values[0]);
+  CHECK(y.values<double>()[0] == values[499 * 40]);
+}
+
+TEST_CASE("transposed convolutions, norms, pooling and upsampling compute what their op computes with their options") {
+  const Tensor x = randn({2, 4, 7, 6});
+  ConvTranspose2d up({.in = 4,
+                      .out = 6,
+                      .kernel = {3, 2},
+                      .stride = {1, 2},
+                      .padding = 1,
+                      .output_padding = {0, 1},
+                      .dilation = {2, 1},
+                      .groups = 2});
+  const Tensor expected =
+      conv_transpose2d(x, up.weight, up.bias,
+                       {.stride = {1, 2}, .padding = 1, .output_padding = {0, 1}, .dilation = {2, 1}, .groups = 2});
+  CHECK(up(x).values<float>() == expected.values<float>());
+  CHECK(ConvTranspose1d({.in = 3, .out = 5, .kernel = 2, .stride = 2})(randn({2, 3, 4})).shape() == Shape{2, 5, 8});
+  CHECK(ConvTranspose3d({.in = 3, .out = 5, .kernel = 2, .stride = 2})(randn({1, 3, 2, 3, 4})).shape() ==
+        Shape{1, 5, 4, 6, 8});
+  LayerNorm rows({.shape = {7, 6}, .epsilon = 0.1});
+  CHECK(rows(x).values<float>() == layer_norm(x, {7, 6}, {}, {}, 0.1).values<float>());
+  GroupNorm groups({.groups = 2, .channels = 4, .epsilon = 0.1});
+  CHECK(groups(x).values<float>() == group_norm(x, 2, {}, {}, 0.1).values<float>());
+  groups.eval();
+  CHECK(groups(x).values<float>() == group_norm(x, 2, {}, {}, 0.1).values<float>());
+  CHECK(Identity()(x).array().storage() == x.array().storage());
+  CHECK(Upsample({1, 3})(x).values<float>() == upsample_nearest(x, {1, 3}).values<float>());
+  CHECK(GlobalAvgPool()(x).shape() == Shape{2, 4, 1, 1});
+  const auto means = GlobalAvgPool()(x).values<float>(), pooled = avg_pool2d(x, {.kernel = {7, 6}}).values<float>();
+  for (std::size_t i = 0; i < means.size(); ++i) CHECK(means[i] == doctest::Approx(pooled[i]).epsilon(1e-4));
+  CHECK(GlobalAvgPool()(randn({2, 3, 5})).shape() == Shape{2, 3, 1});
+  CHECK(GlobalAvgPool()(randn({2, 3, 5, 4, 2})).shape() == Shape{2, 3, 1, 1, 1});
+}
+
+namespace {
+
+/// Words to vectors to images and back: allocated bytes after each of two steps, and the peak of both.
+std::vector<memory::Bytes> bytes_of_training(const char* name) {
+  const Device device = Device::open(name);
+  const DeviceScope scope(device);
+  manual_seed(4);
+  Embedding words({.count = 50, .features = 32});
+  Sequential net(LayerNorm({.shape = {32}}), Linear({.in = 32, .out = 48}));
+  Sequential decoder(ConvTranspose1d({.in = 16, .out = 8, .kernel = 4, .stride = 2, .padding = 1}),
+                     GroupNorm({.groups = 4, .channels = 8}), ReLU(), Upsample(2), GlobalAvgPool(), Flatten());
+  std::vector<memory::Bytes> bytes;
+  const Tensor index = randint(0, 50, {6, 16});
+  for (int step = 0; step < 2; ++step) {
+    const Tensor loss = binary_cross_entropy_with_logits(decoder(net(words(index))), zeros({6, 8}));
+    loss.backward();
+    bytes.push_back(device.allocator().allocated());
+  }
+  bytes.push_back(device.allocator().statistics().allocated_bytes.all.peak);
+  bytes.push_back(device.allocator().statistics().reserved_bytes.all.peak);
+  return bytes;
+}
+
+}  // namespace
+
+TEST_CASE("a net of the newer layers takes the same bytes on a virtual device") {
+  CHECK(bytes_of_training("cpu") == bytes_of_training("virtual:cpu"));
 }
 
 TEST_CASE("BatchNorm: running statistics by hand, and evaluation uses them") {
@@ -180,6 +286,38 @@ TEST_CASE("options that make no layer are errors that name it") {
       {"[Conv2d] ", [] { Conv2d({.in = 4, .out = 4, .dilation = 0}); }},
       {"[Conv2d] ", [] { Conv2d({.in = 4, .out = 6, .groups = 3}); }},
       {"[Conv2d] ", [] { Conv2d({.in = 4, .out = 4, .groups = 0}); }},
+      {"[ConvTranspose2d] in is 0", [] { ConvTranspose2d({.out = 4}); }},
+      {"[ConvTranspose2d] groups 3", [] { ConvTranspose2d({.in = 3, .out = 4, .groups = 3}); }},
+      {"[ConvTranspose1d] kernel", [] { ConvTranspose1d({.in = 3, .out = 4, .kernel = 0}); }},
+      {"[ConvTranspose1d] padding -1", [] { ConvTranspose1d({.in = 3, .out = 4, .padding = -1}); }},
+      {"[ConvTranspose1d] padding 0 must not be negative, nor output_padding 1",
+       [] { ConvTranspose1d({.in = 3, .out = 4, .output_padding = 1}); }},
+      {"[ConvTranspose3d] 2 numbers given for output_padding",
+       [] {
+         ConvTranspose3d({.in = 3, .out = 4, .output_padding = {0, 0}});
+       }},
+      {"[conv_transpose2d] ",
+       [] {
+         ConvTranspose2d({.in = 4, .out = 4})(ones({1, 3, 5, 5}));
+       }},
+      {"[LayerNorm] shape ()", [] { LayerNorm({}); }},
+      {"[LayerNorm] epsilon", [] { LayerNorm({.shape = {3}, .epsilon = -1}); }},
+      {"[layer_norm] ",
+       [] {
+         LayerNorm({.shape = {3}})(ones({3, 4}));
+       }},
+      {"[GroupNorm] groups 3", [] { GroupNorm({.groups = 3, .channels = 4}); }},
+      {"[GroupNorm] epsilon", [] { GroupNorm({.groups = 2, .channels = 4, .epsilon = std::nan("")}); }},
+      {"[group_norm] input (2, 8) must have 4 channels",
+       [] {
+         GroupNorm({.groups = 2, .channels = 4})(ones({2, 8}));
+       }},
+      {"[Embedding] count 0", [] { Embedding({.features = 4}); }},
+      {"[embedding] index 4", [] { Embedding({.count = 4, .features = 4})(tensor<std::int64_t>({4}, {1})); }},
+      {"[global_avg_pool] input (2, 3)",
+       [] {
+         GlobalAvgPool()(ones({2, 3}));
+       }},
       {"[Linear] ", [] { Linear({.in = 4}); }},
       {"[Linear] ", [] { Linear({.out = 4}); }},
       {"[BatchNorm] ", [] { BatchNorm2d({}); }},

@@ -3,10 +3,12 @@
 #include <map>
 
 #include <mnemo/core/error.h>
+#include <mnemo/core/families.h>
 #include <mnemo/memory/allocator.h>
 #include <mnemo/nn/functions.h>
 #include <mnemo/nn/layers.h>
 #include <mnemo/nn/sequential.h>
+#include <mnemo/optim/optimizer.h>
 
 using namespace mnemo;
 using namespace mnemo::nn;
@@ -175,4 +177,43 @@ TEST_CASE("Sequential: layers are added, nested ones are layers, copies share th
   CHECK(net(ones({5, 3})).shape() == Shape{5, 2});
   Sequential empty;
   CHECK(empty.parameters().empty());
+}
+
+TEST_CASE("an optimizer takes the parameters that are not frozen, and says so when it is given others") {
+  nn::Sequential net(nn::Linear({.in = 3, .out = 4}), nn::ReLU(), nn::Linear({.in = 4, .out = 2}));
+  const std::vector<Tensor> all = net.parameters();
+  CHECK(net.trainable_parameters().size() == 4);
+  // As one does it: through the model's own handles.
+  struct Freezer final : nn::Visitor {
+    void on_parameter(const std::string& path, Tensor& tensor) override {
+      if (path.rfind("0.", 0) == 0) tensor.set_requires_grad(false);
+    }
+  } freezer;
+  freezer.run(net);
+  const std::vector<Tensor> trained = net.trainable_parameters();
+  REQUIRE(trained.size() == 2);
+  CHECK(net.parameters().size() == 4);
+  CHECK(trained[0].array().storage() == all[2].array().storage());
+  std::string text = "no error";
+  try {
+    optim::SGD{net.parameters()};
+  } catch (const GradError& error) {
+    text = error.what();
+  }
+  CHECK(text.find("trainable_parameters()") != std::string::npos);
+  const auto before = all[0].values<float>(), bias = all[3].values<float>();
+  optim::SGD optimizer(trained, {.lr = 1});
+  mean(net(ones({1, 3})) * 1000.0).backward();
+  CHECK_FALSE(all[0].grad().defined());
+  optimizer.step();
+  CHECK(all[0].values<float>() == before);
+  CHECK(all[3].values<float>() == std::vector<float>{bias[0] - 500, bias[1] - 500});
+}
+
+// It was an Array of float64, the first dtype.
+TEST_CASE("full with options that say nothing is a tensor of float32") {
+  const Tensor x = full({2}, 7, {});
+  CHECK(x.dtype() == DType::float32);
+  CHECK(x.values<double>() == std::vector<double>{7, 7});
+  CHECK(full({2}, 7, {.dtype = DType::int64}).dtype() == DType::int64);
 }

@@ -46,7 +46,7 @@ struct Course {
   std::size_t recorded = 0;
 };
 
-/// Ten steps with two batch sizes in turn and a learning rate that falls, plain or by a StepGraph.
+/// Ten steps with two batch sizes in turn and a learning rate by schedule, plain or by a StepGraph.
 Course train(const Device& device, Rule rule, bool graph) {
   const DeviceScope scope(device);
   manual_seed(3);
@@ -54,8 +54,9 @@ Course train(const Device& device, Rule rule, bool graph) {
   const auto optimizer = optimizer_of(rule, net);
   StepGraph steps(device);
   Course course;
+  const optim::Schedule rate = optim::warmup(2, optim::cosine(optimizer->lr(), 0, 9));
   for (int i = 0; i < 10; ++i) {
-    if (i == 6) optimizer->set_lr(optimizer->lr() / 2);
+    optimizer->set_lr(rate(i));
     const Batch data = batch(i % 2 == 0 ? 8 : 5, i, device);
     const auto step = [&](std::span<const Tensor> in) {
       optimizer->zero_grad();
@@ -129,6 +130,29 @@ TEST_CASE("cuda: more graphs than a device has streams") {
     for (int run = 0; run < 3; ++run) y = graph.run({x}, [i](std::span<const Tensor> in) { return in[0] * (1.0 + i); });
     REQUIRE(y.values<float>()[2] == static_cast<float>(3 * (1 + i)));
   }
+}
+
+// It was recorded, and the first rate came back with every repetition.
+TEST_CASE("StepGraph: set_lr inside a step that is recorded is an error that says where it belongs") {
+  const Device device = Device::open("virtual:h200");
+  const DeviceScope scope(device);
+  Tensor weight = zeros({1}, {.requires_grad = true});
+  optim::SGD optimizer({weight});
+  StepGraph steps(device);
+  const auto step = [&](std::span<const Tensor> in) {
+    sum(weight * in[0]).backward();
+    optimizer.step();
+    optimizer.set_lr(0.5);
+    return weight.detach();
+  };
+  std::string text = "no error";
+  try {
+    steps.run({ones({1})}, step);
+  } catch (const GradError& error) {
+    text = error.what();
+  }
+  CHECK(text.find("StepGraph::run") != std::string::npos);
+  CHECK(optimizer.lr() == optim::SGDOptions().lr);
 }
 
 TEST_CASE("cuda: a recorded step is the plain one: losses, parameters, step counts, random numbers, learning rate") {

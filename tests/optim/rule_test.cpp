@@ -1,6 +1,7 @@
 // What a step computes, against the rules in float64.
 #include <doctest/doctest.h>
 
+#include "logged.h"
 #include "optimizers.h"
 
 using namespace optimizers;
@@ -176,4 +177,19 @@ TEST_CASE("optimizers: parameters and numbers that make no sense are refused") {
   CHECK_THROWS_AS(optimizer.set_lr(nan), ConfigError);
   CHECK(optimizer.lr() == 0.5);
   CHECK_THROWS_WITH(Adam({parameter}, {.beta2 = 2}), "[Adam] beta2 is 2, allowed are 0 to 0.9999999999999999");
+}
+
+TEST_CASE("a step that finds no gradient at all says so, once, and changes nothing") {
+  Tensor a = parameter_of({1, 2}, {2}, DType::float32), b = parameter_of({3}, {1}, DType::float32);
+  Adam optimizer({a, b}, {.lr = 1});
+  const std::string first = logged([&] { optimizer.step(); }), second = logged([&] { optimizer.step(); });
+  CHECK(first.find("none of its 2 parameters") != std::string::npos);
+  CHECK(first.find("backward()") != std::string::npos);
+  CHECK(second.empty());
+  CHECK(a.values<double>() == std::vector<double>{1, 2});
+  CHECK(optimizer.steps(0) == 0);
+
+  SGD other({a, b});
+  a.set_grad(parameter_of({1, 1}, {2}, DType::float32).detach());
+  CHECK(logged([&] { other.step(); }).empty());  // one is enough
 }

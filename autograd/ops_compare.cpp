@@ -1,0 +1,122 @@
+// Comparisons, which are never recorded, and what is chosen by one.
+#include <fmt/format.h>
+
+#include <mnemo/autograd/number.h>
+#include <mnemo/autograd/ops.h>
+#include <mnemo/autograd/origin.h>
+#include <mnemo/autograd/record.h>
+#include <mnemo/core/error.h>
+#include <mnemo/core/families.h>
+#include <mnemo/core/families/check.h>
+#include <mnemo/core/families/layout.h>
+
+namespace mnemo {
+
+namespace {
+
+/// op(a, b), or op(b, a) where `turned`. What is wrong is said of a and b in the order of the caller.
+Array compared(const char* name, CompareOp op, const Tensor& a, const Tensor& b, bool turned = false) {
+  check_same_device(name, a.array(), b.array());
+  (void)broadcast(a.shape(), b.shape(), name);
+  return turned ? compare(op, b.array(), a.array()) : compare(op, a.array(), b.array());
+}
+
+}  // namespace
+
+Tensor equal(const Tensor& a, const Tensor& b) {
+  const Operation operation("equal");
+  return Tensor(compared("equal", CompareOp::equal, a, b));
+}
+Tensor not_equal(const Tensor& a, const Tensor& b) {
+  const Operation operation("not_equal");
+  const Array same = compared("not_equal", CompareOp::equal, a, b);
+  return Tensor(compare(CompareOp::equal, same, full(Shape{}, 0, DType::boolean, same.device())));
+}
+Tensor less(const Tensor& a, const Tensor& b) {
+  const Operation operation("less");
+  return Tensor(compared("less", CompareOp::less, a, b));
+}
+Tensor less_equal(const Tensor& a, const Tensor& b) {
+  const Operation operation("less_equal");
+  return Tensor(compared("less_equal", CompareOp::less_equal, a, b));
+}
+Tensor greater(const Tensor& a, const Tensor& b) {
+  const Operation operation("greater");
+  return Tensor(compared("greater", CompareOp::less, a, b, true));
+}
+Tensor greater_equal(const Tensor& a, const Tensor& b) {
+  const Operation operation("greater_equal");
+  return Tensor(compared("greater_equal", CompareOp::less_equal, a, b, true));
+}
+
+Tensor equal(const Tensor& a, Number b) { return equal(a, b.beside(a)); }
+Tensor not_equal(const Tensor& a, Number b) { return not_equal(a, b.beside(a)); }
+Tensor less(const Tensor& a, Number b) { return less(a, b.beside(a)); }
+Tensor less_equal(const Tensor& a, Number b) { return less_equal(a, b.beside(a)); }
+Tensor greater(const Tensor& a, Number b) { return greater(a, b.beside(a)); }
+Tensor greater_equal(const Tensor& a, Number b) { return greater_equal(a, b.beside(a)); }
+
+namespace {
+
+/// The layout of a dense operand that has the result's shape, else row-major.
+Layout layout_for(const Shape& shape, const Array& a, const Array& b) {
+  for (const Array* x : {&a, &b}) {
+    if (x->shape() == shape && x->layout().is_dense()) return {shape, x->strides(), 0};
+  }
+  return Layout::contiguous(shape);
+}
+
+/// A bit for each element of a layout: whether the condition is true there, or false where `opposite`.
+Array bits_of(const Array& condition, const Layout& layout, bool opposite) {
+  // As narrow numbers, since those alone have signs.
+  const Array numbers = with_strides(condition.to(DType::bfloat16).expand(layout.shape), layout.strides);
+  Array bits = sign_bits(numbers);
+  return opposite ? map(BinaryOp::subtract, full(Shape{}, 255, DType::uint8, bits.device()), bits) : bits;
+}
+
+/// Elements of x where the bit is set, zeros elsewhere.
+Array kept(const Array& x, const Array& bits, const Layout& layout, DType dtype) {
+  return keep_bits(x.to(dtype).expand(layout.shape), bits, layout);
+}
+
+/// By arithmetic that is exact for integers, since they wrap around.
+Array chosen_integers(const Array& condition, const Array& a, const Array& b, DType dtype) {
+  if (dtype == DType::boolean) return chosen_integers(condition, a, b, DType::uint8).to(dtype);
+  const Array from = b.to(dtype), difference = map(BinaryOp::subtract, a.to(dtype), from);
+  return map(BinaryOp::add, map(BinaryOp::multiply, condition.to(dtype), difference), from);
+}
+
+}  // namespace
+
+Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b) {
+  const Operation operation("where");
+  check_same_device("where", condition.array(), a.array());
+  check_same_device("where", a.array(), b.array());
+  check_dtype("where", "the condition", condition.array(), DType::boolean);
+  const Shape shape = broadcast(condition.shape(), broadcast(a.shape(), b.shape(), "where"), "where");
+  const DType dtype = promote(a.dtype(), b.dtype());
+  if (!is_floating(dtype)) return Tensor(chosen_integers(condition.array(), a.array(), b.array(), dtype));
+  if (shape.numel() == 0) {
+    return record({&a, &b}, Array(shape, dtype, a.device()), [to_a = Origin(a), to_b = Origin(b)](Backward& back) {
+      if (back.needs(0)) back.give(0, to_a(back.grad()));
+      if (back.needs(1)) back.give(1, to_b(back.grad()));
+    });
+  }
+  const Layout layout = layout_for(shape, a.array(), b.array());
+  Array y = kept(a.array(), bits_of(condition.array(), layout, false), layout, dtype);
+  map_into(BinaryOp::add, y, kept(b.array(), bits_of(condition.array(), layout, true), layout, dtype), y);
+  const bool wanted = needs_grad(a) || needs_grad(b);
+  return record(
+      {&a, &b, &condition}, std::move(y),
+      [layout, to_a = Origin(a), to_b = Origin(b), condition = save_if(wanted, condition.array())](Backward& back) {
+        Array g = back.take_grad();
+        if (back.needs(0)) back.give(0, to_a(keep_bits(g, bits_of(condition.get(), layout, false), layout)));
+        if (!back.needs(1)) return;
+        back.give(1, to_b(keep_bits(std::move(g), bits_of(condition.get(), layout, true), layout)));
+      });
+}
+
+Tensor where(const Tensor& condition, const Tensor& a, Number b) { return where(condition, a, b.beside(a)); }
+Tensor where(const Tensor& condition, Number a, const Tensor& b) { return where(condition, a.beside(b), b); }
+
+}  // namespace mnemo

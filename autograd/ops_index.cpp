@@ -1,0 +1,146 @@
+// Parts of a tensor: joined, taken apart, surrounded, and picked by number.
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include <mnemo/autograd/ops.h>
+#include <mnemo/autograd/record.h>
+#include <mnemo/core/error.h>
+#include <mnemo/core/families.h>
+#include <mnemo/core/families/check.h>
+#include <mnemo/core/families/layout.h>
+#include <mnemo/core/families/rows.h>
+
+namespace mnemo {
+
+Tensor stack(std::span<const Tensor> parts, int axis) {
+  const Operation operation("stack");
+  if (parts.empty()) fail<ShapeError>("stack", "no parts given");
+  std::vector<Tensor> layers;
+  for (const Tensor& part : parts) {
+    check_defined("stack", part.array());
+    if (!(part.shape() == parts[0].shape())) {
+      fail<ShapeError>("stack", fmt::format("{} and {} differ in shape; concat joins along an axis that is there",
+                                            parts[0].shape().text(), part.shape().text()));
+    }
+    layers.push_back(unsqueeze(part, axis));
+  }
+  return concat(layers, axis);
+}
+
+Tensor stack(std::initializer_list<Tensor> parts, int axis) {
+  return stack(std::span(parts.begin(), parts.size()), axis);
+}
+
+std::vector<Tensor> split(const Tensor& x, int axis, std::span<const std::int64_t> sizes) {
+  check_defined("split", x.array());
+  axis = normalize_axis(axis, x.rank(), "split");
+  std::int64_t total = 0;
+  bool good = true;
+  for (const std::int64_t size : sizes) good = good && size >= 0 && !__builtin_add_overflow(total, size, &total);
+  if (!good || total != x.size(axis)) {
+    fail<ShapeError>("split", fmt::format("sizes ({}) do not add up to {}, the size of {} along axis {}",
+                                          fmt::join(sizes, ", "), x.size(axis), x.shape().text(), axis));
+  }
+  std::vector<Tensor> parts;
+  std::int64_t begin = 0;
+  for (const std::int64_t size : sizes) {
+    parts.push_back(slice(x, axis, begin, begin + size));
+    begin += size;
+  }
+  return parts;
+}
+
+std::vector<Tensor> split(const Tensor& x, int axis, std::initializer_list<std::int64_t> sizes) {
+  return split(x, axis, std::span(sizes.begin(), sizes.size()));
+}
+
+std::vector<Tensor> split(const Tensor& x, int axis, std::int64_t size) {
+  check_defined("split", x.array());
+  if (size < 1) fail<ShapeError>("split", fmt::format("parts of size {}: it must be at least 1", size));
+  axis = normalize_axis(axis, x.rank(), "split");
+  std::vector<std::int64_t> sizes;
+  for (std::int64_t rest = x.size(axis); rest > 0; rest -= sizes.back()) sizes.push_back(std::min(rest, size));
+  if (sizes.empty()) sizes.push_back(0);
+  return split(x, axis, sizes);
+}
+
+std::vector<Tensor> chunk(const Tensor& x, int axis, std::int64_t count) {
+  check_defined("chunk", x.array());
+  if (count < 1) fail<ShapeError>("chunk", fmt::format("{} parts of {}: one is the least", count, x.shape().text()));
+  const std::int64_t size = x.size(normalize_axis(axis, x.rank(), "chunk"));
+  return split(x, axis, std::max<std::int64_t>(1, size / count + (size % count != 0 ? 1 : 0)));
+}
+
+Tensor pad(const Tensor& x, std::span<const Pad> pads, double value) {
+  const Operation operation("pad");
+  check_defined("pad", x.array());
+  const int given = static_cast<int>(pads.size());
+  if (given > x.rank())
+    fail<ShapeError>("pad", fmt::format("{} axes are to be padded, {} has {}", given, x.shape().text(), x.rank()));
+  Dims sizes = x.shape();
+  for (int i = 0; i < given; ++i) {
+    const auto& [before, after] = pads[static_cast<std::size_t>(i)];
+    const int axis = x.rank() - given + i;
+    if (before < 0 || after < 0) {
+      fail<ShapeError>("pad", fmt::format("({}, {}) around axis {} of {} must not be negative; slice takes away",
+                                          before, after, axis, x.shape().text()));
+    }
+    sizes[axis] = padded_size("pad", x.array(), padded_size("pad", x.array(), sizes[axis], before), after);
+  }
+  // The part of the result, or of its gradient, that is x.
+  const auto inside = [first = x.rank() - given, pads = std::vector(pads.begin(), pads.end()),
+                       shape = x.shape()](Array y) {
+    for (std::size_t i = 0; i < pads.size(); ++i) {
+      const int axis = first + static_cast<int>(i);
+      y = y.slice(axis, pads[i].before, pads[i].before + shape[axis]);
+    }
+    return y;
+  };
+  const Array y = new_array(Shape(sizes), x.dtype(), x.device(), layout_of(x.array()));
+  fill(y, value);
+  copy_into(x.array(), inside(y));
+  return record({&x}, y, [inside](Backward& back) {
+    // A copy, not a view: a view would keep all of the gradient alive.
+    const Array part = inside(back.grad());
+    const Array dx = new_array(part.shape(), part.dtype(), part.device(), layout_of(back.grad()));
+    copy_into(part, dx);
+    back.give(0, dx);
+  });
+}
+
+Tensor pad(const Tensor& x, std::initializer_list<Pad> pads, double value) {
+  return pad(x, std::span(pads.begin(), pads.size()), value);
+}
+
+namespace {
+
+Tensor rows_of(const char* op, const Tensor& x, const Tensor& index) {
+  const Operation operation(op);
+  Array y = take_rows(op, x.array(), index.array());
+  return record({&x, &index}, std::move(y),
+                [shape = x.shape(), index = save_if(needs_grad(x), index.array())](Backward& back) {
+                  back.give(0, add_rows(back.grad(), index.get(), shape));
+                });
+}
+
+}  // namespace
+
+Tensor index_select(const Tensor& x, int axis, const Tensor& index) {
+  check_defined("index_select", x.array());
+  axis = normalize_axis(axis, x.rank(), "index_select");
+  if (axis == 0) return rows_of("index_select", x, index);
+  return transpose(rows_of("index_select", transpose(x, 0, axis), index), 0, axis);
+}
+
+Tensor embedding(const Tensor& weight, const Tensor& indices) {
+  check_defined("embedding", weight.array());
+  check_defined("embedding", indices.array());
+  if (weight.rank() != 2)
+    fail<ShapeError>("embedding", fmt::format("weight {} must be (count, features)", weight.shape().text()));
+  Dims sizes = indices.shape();
+  sizes.push_back(weight.size(1));
+  return reshape(rows_of("embedding", weight, reshape(indices, {indices.numel()})), sizes);
+}
+
+}  // namespace mnemo

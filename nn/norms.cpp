@@ -1,0 +1,48 @@
+#include <mnemo/nn/norms.h>
+
+#include <fmt/format.h>
+
+#include <mnemo/core/error.h>
+#include <mnemo/nn/init.h>
+
+namespace mnemo::nn {
+
+namespace {
+
+void check_epsilon(const char* layer, double epsilon) {
+  if (!(epsilon >= 0)) fail<ShapeError>(layer, fmt::format("epsilon {} must not be negative", epsilon));
+}
+
+}  // namespace
+
+LayerNorm::LayerNorm(LayerNormOptions layer_options) : options(layer_options) {
+  if (options.shape.rank() == 0 || options.shape.numel() == 0) {
+    fail<ShapeError>("LayerNorm", fmt::format("shape {} must have at least one axis, and no empty one; the sizes of "
+                                              "the last axes are wanted",
+                                              options.shape.text()));
+  }
+  check_epsilon("LayerNorm", options.epsilon);
+  if (!options.affine) return;
+  weight = constant_parameter(options.shape, 1);
+  if (options.bias) bias = constant_parameter(options.shape, 0);
+}
+
+GroupNorm::GroupNorm(GroupNormOptions layer_options) : options(layer_options) {
+  if (options.groups < 1 || options.channels < 1 || options.channels % options.groups != 0) {
+    fail<ShapeError>("GroupNorm", fmt::format("groups {} must be positive and divide channels {}, positive too",
+                                              options.groups, options.channels));
+  }
+  check_epsilon("GroupNorm", options.epsilon);
+  if (!options.affine) return;
+  weight = constant_parameter(Shape{options.channels}, 1);
+  bias = constant_parameter(Shape{options.channels}, 0);
+}
+
+Tensor GroupNorm::forward(const Tensor& x) const {
+  if (x.defined() && x.rank() >= 2 && x.size(1) != options.channels) {
+    fail<ShapeError>("group_norm", fmt::format("input {} must have {} channels", x.shape().text(), options.channels));
+  }
+  return group_norm(x, options.groups, weight, bias, options.epsilon);
+}
+
+}  // namespace mnemo::nn

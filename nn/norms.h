@@ -1,0 +1,43 @@
+// Normalizations that look at one sample at a time: LayerNorm, GroupNorm. They do the same in training and evaluation.
+#pragma once
+
+#include <mnemo/autograd/ops.h>
+#include <mnemo/nn/module.h>
+
+namespace mnemo::nn {
+
+struct LayerNormOptions {
+  Shape shape;  ///< the sizes of the last axes that are normalized: `{.shape = {768}}`
+  double epsilon = 1e-5;
+  bool affine = true;  ///< learned weight and bias
+  bool bias = true;    ///< the bias of these
+};
+/// (..., shape...) -> the same: see layer_norm.
+struct LayerNorm : Module<LayerNorm> {
+  LayerNormOptions options;
+  Tensor weight, bias;  // (shape...), or undefined
+
+  /// Throws ShapeError for a shape without axes or elements, or a negative epsilon.
+  explicit LayerNorm(LayerNormOptions layer_options);
+  Tensor forward(const Tensor& x) const { return layer_norm(x, options.shape, weight, bias, options.epsilon); }
+  void visit(Visitor& v) { v.parameter("weight", weight), v.parameter("bias", bias); }
+};
+
+struct GroupNormOptions {
+  std::int64_t groups = 0;
+  std::int64_t channels = 0;
+  double epsilon = 1e-5;
+  bool affine = true;  ///< learned weight and bias
+};
+/// (N, channels) or (N, channels, sizes...) -> the same: see group_norm.
+struct GroupNorm : Module<GroupNorm> {
+  GroupNormOptions options;
+  Tensor weight, bias;  // (channels), or undefined
+
+  /// Throws ShapeError unless groups divides channels, both positive, and for a negative epsilon.
+  explicit GroupNorm(GroupNormOptions layer_options);
+  Tensor forward(const Tensor& x) const;
+  void visit(Visitor& v) { v.parameter("weight", weight), v.parameter("bias", bias); }
+};
+
+}  // namespace mnemo::nn

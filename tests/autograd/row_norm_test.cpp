@@ -1,0 +1,170 @@
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+#include <mnemo/core/random.h>
+#include <mnemo/memory/allocator.h>
+
+#include "autograd/op_rows.h"
+
+using namespace mnemo;
+using namespace rows;
+
+namespace {
+
+constexpr double kEpsilon = 1e-3;
+
+/// x with mean 0 and variance 1 over all elements that `same` says are in one row.
+Plain normalized(const Plain& x, const std::function<bool(const Index&, const Index&)>& same) {
+  return filled(x.sizes, [&](const Index& index) {
+    double count = 0, sum = 0, squares = 0;
+    for_each(x.sizes, [&](const Index& other) {
+      if (same(index, other)) count += 1, sum += x.at(other);
+    });
+    for_each(x.sizes, [&](const Index& other) {
+      if (same(index, other)) squares += std::pow(x.at(other) - sum / count, 2);
+    });
+    return (x.at(index) - sum / count) / std::sqrt(squares / count + kEpsilon);
+  });
+}
+
+/// Inputs: x, then as many of weight and bias as `affine` says.
+OpRow layer_norm_row(const Shape& shape, int axes, int affine) {
+  Dims last;
+  for (int axis = shape.rank() - axes; axis < shape.rank(); ++axis) last.push_back(shape[axis]);
+  const Shape over(last);
+  std::vector<Input> inputs{{shape}};
+  for (int i = 0; i < affine; ++i) inputs.push_back({over});
+  const auto first = static_cast<std::size_t>(shape.rank() - axes);
+  return {"layer_norm " + shape.text() + over.text(),
+          inputs,
+          [=](const Tensors& x) {
+            return layer_norm(x[0], over, affine > 0 ? x[1] : Tensor(), affine > 1 ? x[2] : Tensor(), kEpsilon);
+          },
+          [=](const Plains& x) {
+            Plain y = normalized(x[0], [=](const Index& a, const Index& b) {
+              return std::equal(a.begin(), a.begin() + static_cast<std::ptrdiff_t>(first), b.begin());
+            });
+            if (affine > 0) y = mapped(y, x[1], [](double a, double b) { return a * b; });
+            return affine > 1 ? mapped(y, x[2], [](double a, double b) { return a + b; }) : y;
+          },
+          0,
+          false};
+}
+
+OpRow group_norm_row(const Shape& shape, std::int64_t groups, int affine) {
+  std::vector<Input> inputs{{shape}};
+  for (int i = 0; i < affine; ++i) inputs.push_back({{shape[1]}});
+  return {"group_norm " + shape.text() + std::to_string(groups),
+          inputs,
+          [=](const Tensors& x) {
+            return group_norm(x[0], groups, affine > 0 ? x[1] : Tensor(), affine > 1 ? x[2] : Tensor(), kEpsilon);
+          },
+          [=](const Plains& x) {
+            const std::int64_t each = shape[1] / groups;
+            Plain y = normalized(
+                x[0], [=](const Index& a, const Index& b) { return a[0] == b[0] && a[1] / each == b[1] / each; });
+            return filled(y.sizes, [&](const Index& index) {
+              double value = y.at(index);
+              if (affine > 0) value *= x[1].at({index[1]});
+              return affine > 1 ? value + x[2].at({index[1]}) : value;
+            });
+          },
+          0,
+          false};
+}
+
+memory::Bytes saved(const Device& device) {
+  return device.allocator().categories()[static_cast<std::size_t>(memory::Category::saved_activation)];
+}
+
+}  // namespace
+
+TEST_CASE("op rows: layer_norm") {
+  std::vector<OpRow> rows;
+  for (const int affine : {2, 1, 0}) {
+    rows.push_back(layer_norm_row({3, 5}, 1, affine));
+    rows.push_back(layer_norm_row({2, 3, 4}, 1, affine));
+    rows.push_back(layer_norm_row({2, 3, 4}, 2, affine));
+    rows.push_back(layer_norm_row({7}, 1, affine));
+    rows.push_back(layer_norm_row({0, 3}, 1, affine));
+  }
+  rows.front().large = {{{300, 401}}, {{401}}, {{401}}};
+  rows.front().op = [](const Tensors& x) { return layer_norm(x[0], {x[0].size(-1)}, x[1], x[2], kEpsilon); };
+  check(rows);
+}
+
+TEST_CASE("op rows: group_norm") {
+  std::vector<OpRow> rows;
+  for (const int affine : {2, 1, 0}) {
+    for (const std::int64_t groups : {1, 2, 3, 6}) rows.push_back(group_norm_row({2, 6, 4}, groups, affine));
+    rows.push_back(group_norm_row({2, 4, 2, 3}, 2, affine));
+    rows.push_back(group_norm_row({1, 2, 3, 2, 2}, 1, affine));
+    rows.push_back(group_norm_row({3, 4}, 2, affine));
+    rows.push_back(group_norm_row({0, 4, 3}, 2, affine));
+  }
+  rows.front().large = {{{6, 40, 300}}, {{40}}, {{40}}};
+  rows.front().op = [](const Tensors& x) { return group_norm(x[0], x[0].size(1) == 40 ? 8 : 1, x[1], x[2], kEpsilon); };
+  check(rows);
+}
+
+TEST_CASE("layer_norm and group_norm keep x and two numbers per row, and not what is normalized or its result") {
+  const Device device = Device::open("virtual:cpu");
+  const DeviceScope scope(device);
+  Tensor weight = ones({128}, {.requires_grad = true}), bias = zeros({128}, {.requires_grad = true});
+  const memory::Bytes bytes = 512 * 128 * 4;
+  {
+    const Tensor x = randn({512, 128}, {.requires_grad = true}) * 1.0;
+    const Tensor y = layer_norm(x, {128}, weight, bias);
+    CHECK(saved(device) == bytes + 2 * 512 * 4);
+    const memory::Bytes before = device.allocator().allocated();
+    sum(y).backward();
+    CHECK(saved(device) == 0);
+    CHECK(device.allocator().allocated() < before + bytes);  // the gradient of x's leaf, less what was kept
+  }
+  {
+    const Tensor x = randn({4, 128, 32}, {.requires_grad = true}) * 1.0;
+    const Tensor y = group_norm(x, 32, weight, bias);
+    CHECK(saved(device) == 4 * 128 * 32 * 4 + 2 * 4 * 32 * 4);
+  }
+  {
+    const Tensor x = randn({512, 128}) * 1.0;  // of which nobody wants the gradient
+    const Tensor y = layer_norm(x, {128}, {}, bias);
+    CHECK(saved(device) == 0);
+  }
+  {
+    const NoGradScope no_grad;
+    const Tensor x = randn({512, 128});
+    const memory::Bytes before = device.allocator().allocated();
+    device.allocator().reset_peak();
+    const Tensor y = layer_norm(x, {128}, weight, bias);
+    CHECK(device.allocator().allocated() == before + bytes);
+    // Weight and bias are applied in the result's memory.
+    CHECK(device.allocator().statistics().allocated_bytes.all.peak <= before + bytes + 2 * 512 * 4 + 512);
+  }
+}
+
+TEST_CASE("layer_norm of a half type with float32 parameters: rounded once, gradients in the parameters' dtype") {
+  manual_seed(2);
+  for (const DType half : {DType::float16, DType::bfloat16}) {
+    const Tensor wide = to(to(randn({64, 96}), half), DType::float64).set_requires_grad(true);
+    const Tensor x = to(wide.detach(), half).set_requires_grad(true);
+    Tensor weight = rand({96}).set_requires_grad(true), bias = rand({96}).set_requires_grad(true);
+    const Tensor wide_weight = to(weight.detach(), DType::float64).set_requires_grad(true);
+    const Tensor y = layer_norm(x, {96}, weight, bias);
+    const Tensor expected = layer_norm(wide, {96}, wide_weight, to(bias.detach(), DType::float64));
+    CHECK(y.dtype() == half);
+    const double last_place = half == DType::float16 ? 0x1p-11 : 0x1p-8;
+    const auto values = y.values<double>(), exact = expected.values<double>();
+    for (std::size_t i = 0; i < values.size(); ++i)
+      CHECK(std::abs(values[i] - exact[i]) <= 2 * last_place * (std::abs(exact[i]) + 1));
+    const Tensor g = to(to(rand({64, 96}), half), DType::float64);
+    y.backward(to(g, half));
+    expected.backward(g);
+    CHECK(weight.grad().dtype() == DType::float32);
+    CHECK(bias.grad().dtype() == DType::float32);
+    CHECK(x.grad().dtype() == half);
+    const auto got = weight.grad().values<double>(), wanted = wide_weight.grad().values<double>();
+    for (std::size_t i = 0; i < got.size(); ++i) CHECK(std::abs(got[i] - wanted[i]) <= 64 * last_place);
+  }
+}
