@@ -54,27 +54,37 @@ struct Division {
   int width = 1;  ///< a power of 2, at most kWarp
   std::int64_t units = 1;
   Pair* numbers = nullptr;       ///< of each channel: how one launch hands them to the next
-  double* partials = nullptr;    ///< of each split its sums: (splits, channels, 2)
-  unsigned* counters = nullptr;  ///< one per unit
+  double* partials = nullptr;    ///< of each split its sums, then of each group of them: (rows, channels, 2)
+  unsigned* counters = nullptr;  ///< `groups` of each unit
+  int groups = 0;
+
+  /// Whether this launch follows the one of the sums. It begins with what that one read last, while it may still be in
+  /// the cache.
+  __device__ bool backwards() const { return !sums && numbers != nullptr; }
+  /// This block's number.
+  __device__ unsigned block() const { return backwards() ? gridDim.x - 1 - blockIdx.x : blockIdx.x; }
 };
 
 inline constexpr int kChannelTile = 128;  ///< channels of a unit of points, at most
-/// Below this many packs for each thread there is no use in more blocks.
-inline constexpr int kLeastPacks = 4;
 inline constexpr std::int64_t kMostNumbers = 65536;
 inline constexpr std::int64_t kMostPartials = (std::int64_t{Scratch::kBytes} / sizeof(Pair)) - kMostNumbers;
 
-/// This block's number. The launch that follows the sums begins with what they read last, while it may still be in the
-/// cache.
-__device__ inline unsigned block_of(const Division& d) {
-  return d.sums || d.numbers == nullptr ? blockIdx.x : gridDim.x - 1 - blockIdx.x;
-}
+/// Splits whose sums the last of them adds up, and groups of which one does: one block that read what hundreds have
+/// left would keep all others waiting.
+inline constexpr int kJoined = 32;
 
 /// Elements `j` of the packs of all inputs, as they are computed in.
-template <class T, class E, int V, int K>
-__device__ void take(const Pack<E, V> (&packs)[K], int j, T (&values)[K]) {
+template <class E, int V, int K>
+__device__ void take(const Raw<E, V> (&packs)[K], int j, compute_type<E> (&values)[K]) {
 #pragma unroll
-  for (int k = 0; k < K; ++k) values[k] = cast<T>(packs[k].values[j]);
+  for (int k = 0; k < K; ++k) values[k] = value_of<E, V>(packs[k], j);
+}
+
+/// The packs of all inputs at `place`.
+template <int V, class E, int K>
+__device__ void load_packs(const E* const (&inputs)[K], std::int64_t place, Raw<E, V> (&packs)[K]) {
+#pragma unroll
+  for (int k = 0; k < K; ++k) packs[k] = load_raw<V>(inputs[k] + place * V);
 }
 
 /// What a few terms are summed in before they go to a double: conversions to double are slow, and a few products of
@@ -84,10 +94,10 @@ using Partial = std::conditional_t<sizeof(E) == 2, float, double>;
 
 /// The terms of element `j` of a pack go to `first` and `second`, and what counts of it to `kept`.
 template <class Op, int V, class P>
-__device__ void add_terms(const typename Op::Context& context, const Pack<typename Op::Element, V> (&packs)[Op::kSums],
+__device__ void add_terms(const typename Op::Context& context, const Raw<typename Op::Element, V> (&packs)[Op::kSums],
                           int j, P& first, P& second, Pack<typename Op::Element, V>& kept) {
   typename Op::Real values[Op::kSums];
-  take(packs, j, values);
+  take<typename Op::Element, V>(packs, j, values);
   Op::add(first, second, context, values);
   if constexpr (Op::kKeeps) kept.values[j] = cast<typename Op::Element>(values[0]);
 }
