@@ -28,7 +28,7 @@ __global__ void __launch_bounds__(kThreads, 3)  // enough registers for what is 
     // What no class has the number of may come while a step is recorded, when nobody looks: it must not be read.
     const bool known = target >= 0 && target < lines.size;
     const T wanted = known ? cast<T>(logits[begin + target * lines.inner]) : std::numeric_limits<T>::quiet_NaN();
-    const Normalizer<E> n(share, [](T distance, T) { return distance; });
+    const Normalizer<E> n(share, true, [](T distance, T) { return distance; });
     const T log_sum = n.log_sum();
     double loss = static_cast<double>(log_sum) - static_cast<double>(wanted - n.top);
     if (targets.smoothing != 0) {  // else an infinite logit elsewhere must not matter
@@ -57,7 +57,7 @@ __global__ void __launch_bounds__(kThreads, 3)
     const std::int64_t target = targets.indices[line];
     const T grad = grads[one_grad ? 0 : line] * static_cast<T>(scale);
     Share<E, kGroup, V> share(lines, logits + begin, member);
-    const Normalizer<E> n(share, [](T, T power) { return power; });
+    const Normalizer<E> n(share, false, [](T, T power) { return power; });
     const T share_of_one = n.share_of_one();
     const bool ignored = target == targets.ignored;
     share.write(dlogits + begin, [&](T(&values)[V], std::int64_t c, bool stays) {

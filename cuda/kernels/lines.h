@@ -189,9 +189,10 @@ struct Normalizer {
   T top = -std::numeric_limits<T>::infinity();
   double sum = 0;
 
-  /// Leaves in place of the elements that stay what result(distance from the top, its exponential) is.
+  /// Leaves in place of the elements that stay what result(distance from the top, its exponential) is. `all_digits`:
+  /// log_sum() is asked for.
   template <int kGroup, int V, class Result>
-  __device__ Normalizer(Share<E, kGroup, V>& share, const Result& result) {
+  __device__ Normalizer(Share<E, kGroup, V>& share, bool all_digits, const Result& result) {
     share.template visit<2>([&](const T(&values)[V], bool) {
 #pragma unroll
       for (int j = 0; j < V; ++j) top = std::fmax(top, values[j]);  // passes over NaN
@@ -204,8 +205,8 @@ struct Normalizer {
       for (int j = 0; j < V; ++j) {
         const T distance = values[j] - top, power = exponential<E>(distance);
         if (stays) values[j] = result(distance, power);
-        if constexpr (sizeof(E) == 2) {  // conversions to double are slow: one for a pack, of which all digits count
-          const bool one = power == T{1};
+        if constexpr (sizeof(E) == 2) {  // conversions to double are slow: one for a pack
+          const bool one = all_digits && power == T{1};
           ones += one ? 1 : 0, rest += one ? T{0} : power;
         } else {
           sum += static_cast<double>(power);

@@ -12,7 +12,7 @@ __global__ void __launch_bounds__(kThreads, 3) softmax_lines(Lines lines, bool l
   using T = compute_type<E>;
   for_each_line<kGroup>(lines, [&](std::int64_t, std::int64_t begin, int member) {
     Share<E, kGroup, V> share(lines, x + begin, member);
-    const Normalizer<E> n(share, [&](T distance, T power) { return logarithm ? distance : power; });
+    const Normalizer<E> n(share, logarithm, [&](T distance, T power) { return logarithm ? distance : power; });
     const T scale = logarithm ? T{1} : n.share_of_one(), shift = logarithm ? -n.log_sum() : T{0};
     share.write(y + begin, [&](T(&values)[V], std::int64_t, bool stays) {
 #pragma unroll
