@@ -19,13 +19,24 @@ struct ChannelNumbers {
     dtype = array.dtype();
     data = array.storage()->data() + array.layout().offset * size_of(dtype);
   }
-  __device__ double get(std::int64_t channel, double otherwise) const {
-    if (data == nullptr) return otherwise;
-    if (dtype == DType::float32) return static_cast<double>(static_cast<const float*>(data)[channel]);
-    if (dtype == DType::float64) return static_cast<const double*>(data)[channel];
-    if (dtype == DType::float16) return cast<double>(static_cast<const float16*>(data)[channel]);
-    return cast<double>(static_cast<const bfloat16*>(data)[channel]);
+  /// A number as it lies in memory. What several of these read is on the way at once, where a conversion behind each
+  /// would wait for it.
+  using Bits = std::uint64_t;
+  __device__ Bits read(std::int64_t channel) const {
+    if (data == nullptr) return 0;
+    if (dtype == DType::float32) return static_cast<const std::uint32_t*>(data)[channel];
+    if (dtype == DType::float64) return static_cast<const std::uint64_t*>(data)[channel];
+    return static_cast<const std::uint16_t*>(data)[channel];
   }
+  __device__ double value(Bits bits, double otherwise) const {
+    if (data == nullptr) return otherwise;
+    if (dtype == DType::float32) return static_cast<double>(std::bit_cast<float>(static_cast<std::uint32_t>(bits)));
+    if (dtype == DType::float64) return std::bit_cast<double>(bits);
+    const auto half = static_cast<std::uint16_t>(bits);
+    return dtype == DType::float16 ? cast<double>(std::bit_cast<float16>(half))
+                                   : cast<double>(std::bit_cast<bfloat16>(half));
+  }
+  __device__ double get(std::int64_t channel, double otherwise) const { return value(read(channel), otherwise); }
   __device__ void set(std::int64_t channel, double value) const {
     if (data == nullptr) return;
     if (dtype == DType::float32) {

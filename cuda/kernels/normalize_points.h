@@ -84,6 +84,7 @@ struct TileNumbers {
 /// to come adds up what the others have left, and groups of groups. Whether this block has them all.
 __device__ inline bool join_splits(const Division& d, std::int64_t unit, std::int64_t channel, bool is_real, int split,
                                    const TileNumbers& numbers, double& total, double (&room)[kThreads]) {
+  constexpr int kAtOnce = 16;  // numbers that a thread has on the way
   const std::int64_t pitch = 2 * d.channels;
   double* partials = d.partials + 2 * channel + numbers.value;
   unsigned* counters = d.counters + unit * d.groups;
@@ -94,10 +95,15 @@ __device__ inline bool join_splits(const Division& d, std::int64_t unit, std::in
     if (is_real && numbers.group == 0) partials[row * pitch] = total;
     if (!is_last_block(counters + group, static_cast<unsigned>(members))) return false;
     total = 0;
-    if (is_real) {
-#pragma unroll 8
-      for (int member = numbers.group; member < members; member += numbers.groups)
-        total += static_cast<const volatile double*>(partials)[(first + member) * pitch];
+    for (int member = numbers.group; is_real && member < members; member += kAtOnce * numbers.groups) {
+      double left[kAtOnce];
+#pragma unroll
+      for (int k = 0; k < kAtOnce; ++k) {
+        const int one = member + k * numbers.groups;
+        left[k] = one < members ? static_cast<const volatile double*>(partials)[(first + one) * pitch] : 0;
+      }
+#pragma unroll
+      for (int k = 0; k < kAtOnce; ++k) total += left[k];
     }
     total = numbers.join(total, room);
     partials += rows * pitch, counters += groups;
