@@ -20,42 +20,60 @@ inline constexpr int kPointRows = V > 4 && K == 1                     ? 6
 template <class E, int V, int K>
 inline constexpr int kPointLoads = K < 3 && (V > 4 || K == 1 || V == 1) ? kPointRows<E, V, K> : 2;
 
-/// The packs of a column of (batch, channels) that this thread has: body(place, packs of the inputs), and `flush()`
-/// after every kPointRows.
-template <int V, class E, int K, class Body, class Flush>
-__device__ void visit_column(const E* const (&inputs)[K], const Division& d, std::int64_t column, std::int64_t first,
-                             std::int64_t step, const Body& body, const Flush& flush) {
-  constexpr int kRows = kPointRows<E, V, K>, kLoads = kPointLoads<E, V, K>;
-  if (first >= d.batch) return;
-  const std::int64_t row = d.channels / V;
-  std::int64_t left = (d.batch - first + step - 1) / step;
-  std::int64_t place = (d.backwards() ? d.batch - 1 - first : first) * row + column;
-  const std::int64_t stride = (d.backwards() ? -step : step) * row;
-  Raw<E, V> packs[kLoads][K];
-  for (; left >= kRows; left -= kRows) {
+/// The packs of a column of (batch, channels) that a thread has. The first are on the way from the beginning, while the
+/// numbers of the channels are still read.
+template <int V, class E, int K>
+class Column {
+ public:
+  __device__ Column(const E* const (&inputs)[K], const Division& d, bool active, std::int64_t column,
+                    std::int64_t first, std::int64_t step)
+      : inputs_(inputs) {
+    const std::int64_t row = d.channels / V;
+    left_ = active && first < d.batch ? (d.batch - first + step - 1) / step : 0;
+    place_ = (d.backwards() ? d.batch - 1 - first : first) * row + column;
+    stride_ = (d.backwards() ? -step : step) * row;
+    if (left_ >= kRows) load();
+  }
+  /// body(place, packs of the inputs), and `flush()` after every kRows.
+  template <class Body, class Flush>
+  __device__ void visit(const Body& body, const Flush& flush) {
+    for (bool loaded = true; left_ >= kRows; left_ -= kRows) {
 #pragma unroll 1
-    for (int turn = 0; turn < kRows / kLoads; ++turn) {
+      for (int turn = 0; turn < kRows / kLoads; ++turn) {
+        if (!loaded) load();
+        loaded = false;
 #pragma unroll
-      for (int u = 0; u < kLoads; ++u) load_packs<V>(inputs, place + u * stride, packs[u]);
+        for (int u = 0; u < kLoads; ++u) body(place_ + u * stride_, packs_[u]);
+        place_ += kLoads * stride_;
+      }
+      flush();
+    }
+    for (; left_ > 0; left_ -= kLoads) {
 #pragma unroll
-      for (int u = 0; u < kLoads; ++u) body(place + u * stride, packs[u]);
-      place += kLoads * stride;
+      for (int u = 0; u < kLoads; ++u) {
+        if (u < left_) load_packs<V>(inputs_, place_ + u * stride_, packs_[u]);
+      }
+#pragma unroll
+      for (int u = 0; u < kLoads; ++u) {
+        if (u < left_) body(place_ + u * stride_, packs_[u]);
+      }
+      place_ += kLoads * stride_;
     }
     flush();
   }
-  for (; left > 0; left -= kLoads) {
+
+ private:
+  static constexpr int kRows = kPointRows<E, V, K>, kLoads = kPointLoads<E, V, K>;
+
+  __device__ void load() {
 #pragma unroll
-    for (int u = 0; u < kLoads; ++u) {
-      if (u < left) load_packs<V>(inputs, place + u * stride, packs[u]);
-    }
-#pragma unroll
-    for (int u = 0; u < kLoads; ++u) {
-      if (u < left) body(place + u * stride, packs[u]);
-    }
-    place += kLoads * stride;
+    for (int u = 0; u < kLoads; ++u) load_packs<V>(inputs_, place_ + u * stride_, packs_[u]);
   }
-  flush();
-}
+
+  const E* const (&inputs_)[K];
+  std::int64_t left_, place_, stride_;
+  Raw<E, V> packs_[kLoads][K];
+};
 
 /// The threads of a block by the number of a tile that is theirs: number `value` of each of several groups.
 struct TileNumbers {
@@ -138,6 +156,7 @@ __global__ void __launch_bounds__(kThreads, kPointBlocks<V>) normalize_points(Op
       static_cast<std::int64_t>(split) * side_by_side + warp * (kWarp / d.width) + lane / d.width;
   Pair found{};
   if (d.sums) {
+    Column<V, E, Op::kSums> mine(op.sum_inputs, d, active, own / V, first, step);
     if (computes) contexts_of_tile[thread] = op.context(channel);
     __syncthreads();
     Pair sums[V] = {};
@@ -147,8 +166,7 @@ __global__ void __launch_bounds__(kThreads, kPointBlocks<V>) normalize_points(Op
       Partial<E> firsts[kFew ? V : 1] = {}, seconds[kFew ? V : 1] = {};
 #pragma unroll
       for (int j = 0; j < V; ++j) contexts[j] = contexts_of_tile[in_tile + j];
-      visit_column<V>(
-          op.sum_inputs, d, own / V, first, step,
+      mine.visit(
           [&](std::int64_t place, const R(&packs)[Op::kSums]) {
             P kept;
 #pragma unroll
@@ -199,6 +217,7 @@ __global__ void __launch_bounds__(kThreads, kPointBlocks<V>) normalize_points(Op
     }
   }
   if (!d.elements) return;
+  Column<V, E, Op::kInputs> mine(op.inputs, d, active, own / V, first, step);
   if (computes) {
     if (!d.sums) found = d.numbers != nullptr ? d.numbers[channel] : op.still(channel, split == 0);
     lines_of_tile[thread] = op.line(channel, found);
@@ -208,8 +227,7 @@ __global__ void __launch_bounds__(kThreads, kPointBlocks<V>) normalize_points(Op
   typename Op::Line lines[V];
 #pragma unroll
   for (int j = 0; j < V; ++j) lines[j] = lines_of_tile[in_tile + j];
-  visit_column<V>(
-      op.inputs, d, own / V, first, step,
+  mine.visit(
       [&](std::int64_t place, const R(&packs)[Op::kInputs]) {
         P out;
 #pragma unroll
