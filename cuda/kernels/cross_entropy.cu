@@ -19,22 +19,25 @@ struct Targets {
 // wait twice.
 
 template <class E, int kGroup, int V>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 3)  // enough registers for what is held
     losses_of_lines(Lines lines, Targets targets, const E* logits, compute_type<E>* losses) {
   using T = compute_type<E>;
   for_each_line<kGroup>(lines, [&](std::int64_t line, std::int64_t begin, int member) {
     const std::int64_t target = targets.indices[line];
-    const Share<E, kGroup, V> share(lines, logits + begin, member);
+    Share<E, kGroup, V> share(lines, logits + begin, member);
     // What no class has the number of may come while a step is recorded, when nobody looks: it must not be read.
     const bool known = target >= 0 && target < lines.size;
     const T wanted = known ? cast<T>(logits[begin + target * lines.inner]) : std::numeric_limits<T>::quiet_NaN();
-    const Normalizer<T> n(share);
+    const Normalizer<E> n(share, true, [](T distance, T) { return distance; });
     const T log_sum = n.log_sum();
-    const auto loss_at = [&](T logit) { return static_cast<double>(log_sum) - static_cast<double>(logit - n.top); };
-    double loss = loss_at(wanted);
+    double loss = static_cast<double>(log_sum) - static_cast<double>(wanted - n.top);
     if (targets.smoothing != 0) {  // else an infinite logit elsewhere must not matter
       double all = 0;
-      share.visit([&](std::int64_t, T logit) { all += loss_at(logit); });
+      share.visit([&](const T(&values)[V], bool stays) {
+#pragma unroll
+        for (int j = 0; j < V; ++j)
+          all += static_cast<double>(log_sum) - static_cast<double>(stays ? values[j] : values[j] - n.top);
+      });
       all = group_join<kGroup, Plus>(all, 0.0);
       loss = (1 - targets.smoothing) * loss + targets.smoothing / static_cast<double>(lines.size) * all;
     }
@@ -44,7 +47,7 @@ __global__ void __launch_bounds__(kThreads)
 
 /// grads: of every loss, or one for all; either times `scale`.
 template <class E, int kGroup, int V>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 3)
     gradients_of_lines(Lines lines, Targets targets, const compute_type<E>* grads, bool one_grad, double scale,
                        const E* logits, E* dlogits) {
   using T = compute_type<E>;
@@ -53,14 +56,18 @@ __global__ void __launch_bounds__(kThreads)
   for_each_line<kGroup>(lines, [&](std::int64_t line, std::int64_t begin, int member) {
     const std::int64_t target = targets.indices[line];
     const T grad = grads[one_grad ? 0 : line] * static_cast<T>(scale);
-    const Share<E, kGroup, V> share(lines, logits + begin, member);
-    const Normalizer<T> n(share);
+    Share<E, kGroup, V> share(lines, logits + begin, member);
+    const Normalizer<E> n(share, false, [](T, T power) { return power; });
     const T share_of_one = n.share_of_one();
     const bool ignored = target == targets.ignored;
-    share.write(dlogits + begin, [&](std::int64_t c, T logit) {
-      const T probability = std::exp(logit - n.top) * share_of_one;
-      const T gradient = grad * (probability - ((c == target ? expected : T{0}) + smooth));
-      return ignored ? T{0} : gradient;
+    share.write(dlogits + begin, [&](T(&values)[V], std::int64_t c, bool stays) {
+      const int hit = target >= c && target < c + V ? static_cast<int>(target - c) : -1;
+#pragma unroll
+      for (int j = 0; j < V; ++j) {
+        const T power = stays ? values[j] : exponential<E>(values[j] - n.top);
+        const T gradient = grad * (power * share_of_one - ((j == hit ? expected : T{0}) + smooth));
+        values[j] = ignored ? T{0} : gradient;
+      }
     });
   });
 }
@@ -74,9 +81,10 @@ void CudaBackend::cross_entropy(const CrossEntropyCall& call, const Array& logit
   const Targets wanted{elements<std::int64_t>(targets), call.ignore_index, call.label_smoothing};
   visit_floating(logits.dtype(), [&](auto zero) {
     using E = decltype(zero);
-    with_group<E>(*this, lines, is_aligned(logits), [&](auto group, auto width, unsigned blocks) {
-      launch(*this, blocks, kThreads, losses_of_lines<E, decltype(group)::value, decltype(width)::value>, lines, wanted,
-             elements<E>(logits), elements<compute_type<E>>(losses));
+    with_group<E>(*this, lines, is_aligned(logits), [&](auto group, auto width, unsigned blocks, int threads) {
+      launch(*this, blocks, static_cast<unsigned>(threads),
+             losses_of_lines<E, decltype(group)::value, decltype(width)::value>, lines, wanted, elements<E>(logits),
+             elements<compute_type<E>>(losses));
     });
   });
 }
@@ -89,10 +97,10 @@ void CudaBackend::cross_entropy_gradient(const CrossEntropyCall& call, const Arr
   visit_floating(logits.dtype(), [&](auto zero) {
     using E = decltype(zero);
     const bool aligned = is_aligned(logits) && is_aligned(dlogits);
-    with_group<E>(*this, lines, aligned, [&](auto group, auto width, unsigned blocks) {
-      launch(*this, blocks, kThreads, gradients_of_lines<E, decltype(group)::value, decltype(width)::value>, lines,
-             wanted, elements<compute_type<E>>(grad), grad.numel() == 1, call.scale, elements<E>(logits),
-             elements<E>(dlogits));
+    with_group<E>(*this, lines, aligned, [&](auto group, auto width, unsigned blocks, int threads) {
+      launch(*this, blocks, static_cast<unsigned>(threads),
+             gradients_of_lines<E, decltype(group)::value, decltype(width)::value>, lines, wanted,
+             elements<compute_type<E>>(grad), grad.numel() == 1, call.scale, elements<E>(logits), elements<E>(dlogits));
     });
   });
 }

@@ -12,6 +12,8 @@
 #include <mnemo/core/host_device.h>
 #include <mnemo/core/visit_floating.h>
 
+#include <cuda_runtime.h>
+
 /// Before a loop of few turns over a thread's own elements: unless it is unrolled they lie in memory, not in registers.
 #ifdef __CUDA_ARCH__
 #define MNEMO_UNROLL _Pragma("unroll")
@@ -38,6 +40,18 @@ MNEMO_HOST_DEVICE Pack<T, N> load(const T* from) {
 }
 template <class T, int N>
 MNEMO_HOST_DEVICE void store(const Pack<T, N>& pack, T* to) {
+#ifdef __CUDA_ARCH__
+  // Left to the compiler, it is four stores where several packs are written one after the other.
+  if constexpr (sizeof(pack) == 16) {
+    const auto words = std::bit_cast<Pack<std::uint32_t, 4>>(pack);
+    asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};"
+                 :
+                 : "l"(__cvta_generic_to_global(to)), "r"(words.values[0]), "r"(words.values[1]), "r"(words.values[2]),
+                   "r"(words.values[3])
+                 : "memory");
+    return;
+  }
+#endif
   *reinterpret_cast<Pack<T, N>*>(to) = pack;
 }
 
@@ -63,6 +77,21 @@ MNEMO_HOST_DEVICE Pack<T, N> unpacked(const Raw<T, N>& raw) {
     return raw;
   else
     return std::bit_cast<Pack<T, N>>(raw);
+}
+
+/// Element `i` of a pack as it is computed in: of a half type an instruction for each, where taking the pack apart
+/// first costs two.
+template <class T, int N>
+MNEMO_HOST_DEVICE compute_type<T> value_of(const Raw<T, N>& raw, int i) {
+  if constexpr (std::is_same_v<Raw<T, N>, Pack<T, N>>) {
+    return cast<compute_type<T>>(raw.values[i]);
+  } else {
+    const std::uint32_t word = raw.values[i / 2];
+    if constexpr (std::is_same_v<T, bfloat16>)
+      return std::bit_cast<float>(i % 2 == 0 ? word << 16 : word & 0xffff0000U);
+    else
+      return static_cast<float>(std::bit_cast<T>(static_cast<std::uint16_t>(i % 2 == 0 ? word : word >> 16)));
+  }
 }
 
 /// The first element of a dense or strided array of element type T.

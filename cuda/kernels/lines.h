@@ -33,25 +33,29 @@ __device__ void for_each_line(const Lines& lines, const Body& body) {
     body(line, lines.begin(line), member);
 }
 
-/// Calls f(threads per line, elements per access, blocks), the first two as std::integral_constant. One thread where
-/// neighbouring lines are neighbours in memory and many, or short; more where lines are long, or few. E: of what is
+/// Calls f(threads per line, elements per access, blocks, threads of a block), the first two as
+/// std::integral_constant. One thread where neighbouring lines are neighbours in memory and many, or short; more where
+/// lines are long, or few: as few as hold a line in registers, so that each has several packs on the way. E: of what is
 /// read; `aligned`: packs can be moved where lines begin at whole ones.
 template <class E, class F>
 void with_group(const CudaBackend& backend, const Lines& lines, bool aligned, const F& f) {
   constexpr int kWide = sizeof(compute_type<E>) == 8 ? 1 : kPerVector<E>;
   const std::int64_t threads = std::int64_t{2048} * backend.multiprocessors();
   const auto start = [&](auto group, auto width) {
-    f(group, width, blocks_for(backend, lines.count() * decltype(group)::value, kThreads, 8));
+    constexpr int kGroup = decltype(group)::value, kBlock = kGroup > kWarp ? kGroup : kThreads;
+    f(group, width, blocks_for(backend, lines.count() * kGroup, kBlock, 8), kBlock);
   };
   constexpr std::integral_constant<int, 1> one;
   constexpr std::integral_constant<int, kWide> wide;
   constexpr std::integral_constant<int, kWarp> warp;
+  constexpr std::integral_constant<int, kThreads / 2> half_block;
   constexpr std::integral_constant<int, kThreads> block;
   const bool packs = kWide > 1 && aligned && lines.inner == 1 && lines.size % kWide == 0;
   const bool many = lines.count() * 8 >= threads;
   if (lines.size <= 4 || (lines.size <= 32 && many && !packs) || (lines.inner > 1 && (many || lines.size <= 32)))
     return start(one, one);
   if (packs && (lines.size <= 256 || (lines.size <= 1024 && many))) return start(warp, wide);
+  if (packs && lines.size <= 4096) return start(half_block, wide);
   if (packs) return start(block, wide);
   if (lines.size <= 512) return start(warp, one);
   start(block, one);
@@ -65,49 +69,47 @@ class Share {
   using T = compute_type<E>;
 
   __device__ Share(const Lines& lines, const E* line, int member)
-      : line_(line), size_(lines.size), inner_(lines.inner), first_(member * V) {
+      : inner_(lines.inner),
+        step_(kStep * lines.inner),
+        first_(static_cast<std::int64_t>(member) * V),
+        line_(line + first_ * inner_) {
+    count_ = first_ < lines.size ? (lines.size - 1 - first_) / kStep + 1 : 0;
+    held_count_ = static_cast<int>(count_ < kHeld ? count_ : kHeld);
+    Raw<E, V> raws[kHeld];
 #pragma unroll
     for (int k = 0; k < kHeld; ++k) {
-      const std::int64_t i = first_ + k * kStep;
-      if (i < size_) held_[k] = at(i);
+      if (k < held_count_) raws[k] = load_raw<V>(line_ + k * step_);
     }
+#pragma unroll
+    for (int k = 0; k < kHeld; ++k) take(raws[k], held_[k]);
   }
-  /// body(number of the element, its value)
+  /// body(the values of a pack, whether they stay): what it makes of those that stay is there in later visits; of those
+  /// behind each visit finds what is in memory, and has kUnroll packs on the way.
+  template <int kUnroll = 1, class Body>
+  __device__ void visit(const Body& body) {
+    each<kUnroll>([&](T(&values)[V], std::int64_t, bool stays) { body(values, stays); });
+  }
+  /// body(the values of a pack, those of the same pack of another line)
   template <class Body>
-  __device__ void visit(const Body& body) const {
-    each([&](std::int64_t i, const Pack<E, V>& pack) {
-#pragma unroll
-      for (int j = 0; j < V; ++j) body(i + j, cast<T>(pack.values[j]));
-    });
+  __device__ void visit(Share& other, const Body& body) {
+    each(other, [&](T(&values)[V], T(&others)[V], std::int64_t) { body(values, others); });
   }
-  /// body(number of the element, its value, that of the same element of another line)
+  /// Writes what body(values, number of the first, whether they stayed) makes of them to the same places of the line at
+  /// `to`.
   template <class Body>
-  __device__ void visit(const Share& other, const Body& body) const {
-    each(other, [&](std::int64_t i, const Pack<E, V>& pack, const Pack<E, V>& of_other) {
-#pragma unroll
-      for (int j = 0; j < V; ++j) body(i + j, cast<T>(pack.values[j]), cast<T>(of_other.values[j]));
+  __device__ void write(E* to, const Body& body) {
+    each<1>([&](T(&values)[V], std::int64_t k, bool stays) {
+      body(values, first_ + k * kStep, stays);
+      put(values, to, k);
     });
   }
-  /// Writes value(number of the element, its value) to the same places of the line at `to`.
+  /// The same for value(an element, the same element of another line).
   template <class Value>
-  __device__ void write(E* to, const Value& value) const {
-    each([&](std::int64_t i, const Pack<E, V>& pack) {
-      Pack<E, V> results;
+  __device__ void write(Share& other, E* to, const Value& value) {
+    each(other, [&](T(&values)[V], T(&others)[V], std::int64_t k) {
 #pragma unroll
-      for (int j = 0; j < V; ++j) results.values[j] = cast<E>(static_cast<T>(value(i + j, cast<T>(pack.values[j]))));
-      store(results, to + i * inner_);
-    });
-  }
-  /// The same for value(number of the element, its value, that of the same element of another line).
-  template <class Value>
-  __device__ void write(const Share& other, E* to, const Value& value) const {
-    each(other, [&](std::int64_t i, const Pack<E, V>& pack, const Pack<E, V>& of_other) {
-      Pack<E, V> results;
-#pragma unroll
-      for (int j = 0; j < V; ++j) {
-        results.values[j] = cast<E>(static_cast<T>(value(i + j, cast<T>(pack.values[j]), cast<T>(of_other.values[j]))));
-      }
-      store(results, to + i * inner_);
+      for (int j = 0; j < V; ++j) values[j] = value(values[j], others[j]);
+      put(values, to, k);
     });
   }
 
@@ -115,45 +117,106 @@ class Share {
   static constexpr int kHeld = sizeof(T) == 8 ? 2 : V == 1 ? 8 : 32 / V;
   static constexpr std::int64_t kStep = std::int64_t{kGroup} * V;
 
-  __device__ Pack<E, V> at(std::int64_t i) const { return load<V>(line_ + i * inner_); }
-  template <class Body>
-  __device__ void each(const Body& body) const {
+  static __device__ void take(const Raw<E, V>& raw, T (&values)[V]) {
+#pragma unroll
+    for (int j = 0; j < V; ++j) values[j] = value_of<E, V>(raw, j);
+  }
+  /// Pack `k` of this thread to the line at `to`.
+  __device__ void put(const T (&values)[V], E* to, std::int64_t k) const {
+    Pack<E, V> results;
+#pragma unroll
+    for (int j = 0; j < V; ++j) results.values[j] = cast<E>(values[j]);
+    store(results, to + first_ * inner_ + k * step_);
+  }
+  /// body(values, number of the pack, whether they stay)
+  template <int kUnroll, class Body>
+  __device__ void each(const Body& body) {
 #pragma unroll
     for (int k = 0; k < kHeld; ++k) {
-      const std::int64_t i = first_ + k * kStep;
-      if (i < size_) body(i, held_[k]);
+      if (k < held_count_) body(held_[k], k, true);
     }
-    for (std::int64_t i = first_ + kHeld * kStep; i < size_; i += kStep) body(i, at(i));
+#pragma unroll kUnroll
+    for (std::int64_t k = kHeld; k < count_; ++k) {
+      T values[V];
+      take(load_raw<V>(line_ + k * step_), values);
+      body(values, k, false);
+    }
   }
   template <class Body>
-  __device__ void each(const Share& other, const Body& body) const {
+  __device__ void each(Share& other, const Body& body) {
 #pragma unroll
     for (int k = 0; k < kHeld; ++k) {
-      const std::int64_t i = first_ + k * kStep;
-      if (i < size_) body(i, held_[k], other.held_[k]);
+      if (k < held_count_) body(held_[k], other.held_[k], k);
     }
-    for (std::int64_t i = first_ + kHeld * kStep; i < size_; i += kStep) body(i, at(i), other.at(i));
+#pragma unroll 1
+    for (std::int64_t k = kHeld; k < count_; ++k) {
+      T values[V], others[V];
+      take(load_raw<V>(line_ + k * step_), values), take(load_raw<V>(other.line_ + k * step_), others);
+      body(values, others, k);
+    }
   }
 
-  const E* line_;
-  std::int64_t size_, inner_;
-  std::int64_t first_;
-  Pack<E, V> held_[kHeld] = {};
+  std::int64_t inner_, step_;  ///< from element to element, from pack to pack of a thread
+  std::int64_t first_;         ///< number of the first element
+  const E* line_;              ///< there
+  std::int64_t count_;         ///< packs
+  int held_count_;             ///< of which so many are held
+  T held_[kHeld][V];
 };
 
+/// exp(x) of a distance from the largest element. Of half types it is off by no more than 2^-18 of itself where it
+/// counts at all: a power of 2 in one instruction, of which 0 is exactly 1 too.
+template <class E>
+__device__ compute_type<E> exponential(compute_type<E> x) {
+  if constexpr (sizeof(E) == 2) {
+    const float power = x * 1.44269504F;
+#ifdef __CUDA_ARCH__
+    float result;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(power));
+    return result;
+#else
+    return std::exp2(power);
+#endif
+  } else {
+    return std::exp(x);
+  }
+}
+
 /// The largest element of a line, and the sum of exponentials relative to it.
-template <class T>
+template <class E>
 struct Normalizer {
+  using T = compute_type<E>;
   T top = -std::numeric_limits<T>::infinity();
   double sum = 0;
 
-  template <class E, int kGroup, int V>
-  __device__ explicit Normalizer(const Share<E, kGroup, V>& share) {
-    share.visit([&](std::int64_t, T value) { top = Larger::join(top, value); });
+  /// Leaves in place of the elements that stay what result(distance from the top, its exponential) is. `all_digits`:
+  /// log_sum() is asked for.
+  template <int kGroup, int V, class Result>
+  __device__ Normalizer(Share<E, kGroup, V>& share, bool all_digits, const Result& result) {
+    share.template visit<2>([&](const T(&values)[V], bool) {
+#pragma unroll
+      for (int j = 0; j < V; ++j) top = std::fmax(top, values[j]);  // passes over NaN
+    });
     top = group_join<kGroup, Larger>(top, -std::numeric_limits<T>::infinity());
-    share.visit([&](std::int64_t, T value) { sum += static_cast<double>(std::exp(value - top)); });
-    sum = group_join<kGroup, Plus>(sum, 0.0);
+    int ones = 0;
+    share.visit([&](T(&values)[V], bool stays) {
+      T rest = 0;
+#pragma unroll
+      for (int j = 0; j < V; ++j) {
+        const T distance = values[j] - top, power = exponential<E>(distance);
+        if (stays) values[j] = result(distance, power);
+        if constexpr (sizeof(E) == 2) {  // conversions to double are slow: one for a pack
+          const bool one = all_digits && power == T{1};
+          ones += one ? 1 : 0, rest += one ? T{0} : power;
+        } else {
+          sum += static_cast<double>(power);
+        }
+      }
+      if constexpr (sizeof(E) == 2) sum += static_cast<double>(rest);
+    });
+    sum = group_join<kGroup, Plus>(sum + ones, 0.0);
   }
+
   /// The logarithm of `sum`. Of the sum the largest element is exactly 1: what the others add keeps its digits in T,
   /// however little it is, and only float64 pays for a logarithm in float64.
   __device__ T log_sum() const { return std::log1p(static_cast<T>(sum - 1)); }

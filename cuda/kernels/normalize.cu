@@ -60,8 +60,9 @@ struct Forward {
 
   using Line = NormalizeLine<Real>;
   __device__ Line line(std::int64_t channel, const Pair& numbers) const {
-    return {static_cast<Real>(numbers.first), static_cast<Real>(numbers.second * weight.get(channel, 1)),
-            static_cast<Real>(bias.get(channel, 0))};
+    const auto w = weight.read(channel), b = bias.read(channel);
+    return {static_cast<Real>(numbers.first), static_cast<Real>(numbers.second * weight.value(w, 1)),
+            static_cast<Real>(bias.value(b, 0))};
   }
   __device__ E element(const Line& line, const Real (&values)[kInputs]) const {
     if constexpr (kAdds)

@@ -2,10 +2,38 @@
 // that follow from them, and a pass over the elements that takes these. One kernel does one half or both. Private.
 #pragma once
 
+#include <algorithm>
+#include <limits>
+
 #include <mnemo/cuda/kernels/normalize_planes.h>
 #include <mnemo/cuda/kernels/normalize_points.h>
 
 namespace mnemo::cuda {
+
+/// Blocks for each unit, with which the last block of all ends first, at most `most`. The device runs `at_once` of
+/// them; a thread of an undivided unit has `items` packs.
+inline int splits_of(std::int64_t units, std::int64_t items, std::int64_t at_once, std::int64_t most) {
+  constexpr std::int64_t kMostRounds = 8;
+  constexpr std::int64_t kLeastPacks = 4;  // for each thread: below there is no use in more blocks
+  constexpr std::int64_t kBlock = 8;       // a block's beginning and end take as long as that many packs
+  constexpr std::int64_t kUneven = 16;     // of its work a block may be late with one part of so many
+  most = std::max<std::int64_t>(1, std::min(most, (items + kLeastPacks - 1) / kLeastPacks));
+  std::int64_t best = 1, least = std::numeric_limits<std::int64_t>::max();
+  for (std::int64_t rounds = 1; rounds <= kMostRounds; ++rounds) {
+    const std::int64_t splits = std::clamp<std::int64_t>(rounds * at_once / units, 1, most);
+    const std::int64_t packs = (items + splits - 1) / splits, taken = (units * splits + at_once - 1) / at_once;
+    const std::int64_t time = taken * (packs + kBlock) + packs / kUneven;
+    if (time < least) least = time, best = splits;
+  }
+  return static_cast<int>(best);
+}
+
+/// Groups in which so many splits are joined, and groups of groups.
+inline int groups_of(int splits) {
+  int groups = 0;
+  while (splits > 1) groups += splits = (splits + kJoined - 1) / kJoined;
+  return groups;
+}
 
 /// Launches what is wanted of the two halves, in one kernel where a channel's blocks would not get enough to do.
 /// REQUIRES: channels > 0.
@@ -28,14 +56,14 @@ void normalize_with(const CudaBackend& backend, const Op& op, Division d, bool s
     d.units = d.channels;
     items = (d.batch * (d.inner / V) + kThreads - 1) / kThreads;
   }
-  // Enough blocks to fill the device several times, each with enough to do for several packs under way.
-  const std::int64_t wanted = std::int64_t{2048} / kThreads * backend.multiprocessors() * 2;
-  std::int64_t splits = std::min((wanted + d.units - 1) / d.units, (items + kLeastPacks - 1) / kLeastPacks);
-  splits = std::max<std::int64_t>(splits, 1);
-  const bool once = sums && elements && (splits == 1 || items <= 4 * kLeastPacks);
-  const bool possible = d.units <= Scratch::kCounters && d.channels <= kMostNumbers;
-  d.splits =
-      static_cast<int>(once || !possible ? 1 : std::max<std::int64_t>(1, std::min(splits, kMostPartials / d.channels)));
+  const int blocks_each = points ? kPointBlocks<V> : kPlaneBlocks<V>;
+  constexpr std::int64_t kFewPacks = 16;  // reading them twice is faster than another launch
+  std::int64_t most = kMostPartials / d.channels * (kJoined - 1) / kJoined - 3;  // their groups leave sums too
+  if (sums && elements && items <= kFewPacks) most = 1;
+  if (d.channels > kMostNumbers) most = 1;
+  d.splits = splits_of(d.units, items, std::int64_t{blocks_each} * backend.multiprocessors(), most);
+  d.groups = points ? groups_of(d.splits) : 1;
+  if (d.units * d.groups > Scratch::kCounters) d.splits = 1;
   const Scratch& scratch = backend.scratch();
   d.counters = scratch.counters;
   d.partials = reinterpret_cast<double*>(reinterpret_cast<Pair*>(scratch.partials) + kMostNumbers);

@@ -19,13 +19,24 @@ struct ChannelNumbers {
     dtype = array.dtype();
     data = array.storage()->data() + array.layout().offset * size_of(dtype);
   }
-  __device__ double get(std::int64_t channel, double otherwise) const {
-    if (data == nullptr) return otherwise;
-    if (dtype == DType::float32) return static_cast<double>(static_cast<const float*>(data)[channel]);
-    if (dtype == DType::float64) return static_cast<const double*>(data)[channel];
-    if (dtype == DType::float16) return cast<double>(static_cast<const float16*>(data)[channel]);
-    return cast<double>(static_cast<const bfloat16*>(data)[channel]);
+  /// A number as it lies in memory. What several of these read is on the way at once, where a conversion behind each
+  /// would wait for it.
+  using Bits = std::uint64_t;
+  __device__ Bits read(std::int64_t channel) const {
+    if (data == nullptr) return 0;
+    if (dtype == DType::float32) return static_cast<const std::uint32_t*>(data)[channel];
+    if (dtype == DType::float64) return static_cast<const std::uint64_t*>(data)[channel];
+    return static_cast<const std::uint16_t*>(data)[channel];
   }
+  __device__ double value(Bits bits, double otherwise) const {
+    if (data == nullptr) return otherwise;
+    if (dtype == DType::float32) return static_cast<double>(std::bit_cast<float>(static_cast<std::uint32_t>(bits)));
+    if (dtype == DType::float64) return std::bit_cast<double>(bits);
+    const auto half = static_cast<std::uint16_t>(bits);
+    return dtype == DType::float16 ? cast<double>(std::bit_cast<float16>(half))
+                                   : cast<double>(std::bit_cast<bfloat16>(half));
+  }
+  __device__ double get(std::int64_t channel, double otherwise) const { return value(read(channel), otherwise); }
   __device__ void set(std::int64_t channel, double value) const {
     if (data == nullptr) return;
     if (dtype == DType::float32) {
@@ -54,27 +65,37 @@ struct Division {
   int width = 1;  ///< a power of 2, at most kWarp
   std::int64_t units = 1;
   Pair* numbers = nullptr;       ///< of each channel: how one launch hands them to the next
-  double* partials = nullptr;    ///< of each split its sums: (splits, channels, 2)
-  unsigned* counters = nullptr;  ///< one per unit
+  double* partials = nullptr;    ///< of each split its sums, then of each group of them: (rows, channels, 2)
+  unsigned* counters = nullptr;  ///< `groups` of each unit
+  int groups = 0;
+
+  /// Whether this launch follows the one of the sums. It begins with what that one read last, while it may still be in
+  /// the cache.
+  __device__ bool backwards() const { return !sums && numbers != nullptr; }
+  /// This block's number.
+  __device__ unsigned block() const { return backwards() ? gridDim.x - 1 - blockIdx.x : blockIdx.x; }
 };
 
 inline constexpr int kChannelTile = 128;  ///< channels of a unit of points, at most
-/// Below this many packs for each thread there is no use in more blocks.
-inline constexpr int kLeastPacks = 4;
 inline constexpr std::int64_t kMostNumbers = 65536;
 inline constexpr std::int64_t kMostPartials = (std::int64_t{Scratch::kBytes} / sizeof(Pair)) - kMostNumbers;
 
-/// This block's number. The launch that follows the sums begins with what they read last, while it may still be in the
-/// cache.
-__device__ inline unsigned block_of(const Division& d) {
-  return d.sums || d.numbers == nullptr ? blockIdx.x : gridDim.x - 1 - blockIdx.x;
-}
+/// Splits whose sums the last of them adds up, and groups of which one does: one block that read what hundreds have
+/// left would keep all others waiting.
+inline constexpr int kJoined = 32;
 
 /// Elements `j` of the packs of all inputs, as they are computed in.
-template <class T, class E, int V, int K>
-__device__ void take(const Pack<E, V> (&packs)[K], int j, T (&values)[K]) {
+template <class E, int V, int K>
+__device__ void take(const Raw<E, V> (&packs)[K], int j, compute_type<E> (&values)[K]) {
 #pragma unroll
-  for (int k = 0; k < K; ++k) values[k] = cast<T>(packs[k].values[j]);
+  for (int k = 0; k < K; ++k) values[k] = value_of<E, V>(packs[k], j);
+}
+
+/// The packs of all inputs at `place`.
+template <int V, class E, int K>
+__device__ void load_packs(const E* const (&inputs)[K], std::int64_t place, Raw<E, V> (&packs)[K]) {
+#pragma unroll
+  for (int k = 0; k < K; ++k) packs[k] = load_raw<V>(inputs[k] + place * V);
 }
 
 /// What a few terms are summed in before they go to a double: conversions to double are slow, and a few products of
@@ -84,10 +105,10 @@ using Partial = std::conditional_t<sizeof(E) == 2, float, double>;
 
 /// The terms of element `j` of a pack go to `first` and `second`, and what counts of it to `kept`.
 template <class Op, int V, class P>
-__device__ void add_terms(const typename Op::Context& context, const Pack<typename Op::Element, V> (&packs)[Op::kSums],
+__device__ void add_terms(const typename Op::Context& context, const Raw<typename Op::Element, V> (&packs)[Op::kSums],
                           int j, P& first, P& second, Pack<typename Op::Element, V>& kept) {
   typename Op::Real values[Op::kSums];
-  take(packs, j, values);
+  take<typename Op::Element, V>(packs, j, values);
   Op::add(first, second, context, values);
   if constexpr (Op::kKeeps) kept.values[j] = cast<typename Op::Element>(values[0]);
 }

@@ -27,7 +27,10 @@ struct Gradient {
   /// Of a channel: its mean, and what else makes a result of x.
   using Context = NormalizeLine<Real>;
   __device__ Context context(std::int64_t channel) const {
-    return {static_cast<Real>(mean.get(channel, 0)), scale(channel), static_cast<Real>(bias.get(channel, 0))};
+    const auto m = mean.read(channel), i = inverse_deviation.read(channel), w = weight.read(channel),
+               b = bias.read(channel);
+    const double scale = inverse_deviation.value(i, 1) * weight.value(w, 1);
+    return {static_cast<Real>(mean.value(m, 0)), static_cast<Real>(scale), static_cast<Real>(bias.value(b, 0))};
   }
   /// What counts of a gradient, as far as x says so.
   __device__ static Real counted(Real gradient, Real x, const Context& context) {
@@ -61,11 +64,6 @@ struct Gradient {
   __device__ static E element(const Line& of, const Real (&values)[kInputs]) {
     const NormalizeGradientLine<Real>& line = of.line;
     return cast<E>(line(counted(values[0], values[1], {line.center, line.scale, of.shift}), values[1]));
-  }
-
- private:
-  __device__ Real scale(std::int64_t channel) const {
-    return static_cast<Real>(inverse_deviation.get(channel, 1) * weight.get(channel, 1));
   }
 };
 

@@ -8,15 +8,21 @@ namespace mnemo::cuda {
 namespace {
 
 template <class E, int kGroup, int V>
-__global__ void __launch_bounds__(kThreads) softmax_lines(Lines lines, bool logarithm, const E* x, E* y) {
+__global__ void __launch_bounds__(kThreads, 3) softmax_lines(Lines lines, bool logarithm, const E* x, E* y) {
   using T = compute_type<E>;
   for_each_line<kGroup>(lines, [&](std::int64_t, std::int64_t begin, int member) {
-    const Share<E, kGroup, V> share(lines, x + begin, member);
-    const Normalizer<T> n(share);
-    const T scale = logarithm ? n.log_sum() : n.share_of_one();
-    share.write(y + begin, [&](std::int64_t, T value) {
-      const T relative = value - n.top;
-      return logarithm ? relative - scale : std::exp(relative) * scale;
+    Share<E, kGroup, V> share(lines, x + begin, member);
+    const Normalizer<E> n(share, logarithm, [&](T distance, T power) { return logarithm ? distance : power; });
+    const T scale = logarithm ? T{1} : n.share_of_one(), shift = logarithm ? -n.log_sum() : T{0};
+    share.write(y + begin, [&](T(&values)[V], std::int64_t, bool stays) {
+#pragma unroll
+      for (int j = 0; j < V; ++j) {
+        if (!stays) {
+          const T distance = values[j] - n.top;
+          values[j] = logarithm ? distance : exponential<E>(distance);
+        }
+        values[j] = std::fma(values[j], scale, shift);
+      }
     });
   });
 }
@@ -26,15 +32,20 @@ __global__ void __launch_bounds__(kThreads, 2)  // two blocks at once: one compu
     softmax_gradient_lines(Lines lines, bool logarithm, const E* grad, const E* y, E* dx) {
   using T = compute_type<E>;
   for_each_line<kGroup>(lines, [&](std::int64_t, std::int64_t begin, int member) {
-    const Share<E, kGroup, V> grads(lines, grad + begin, member), results(lines, y + begin, member);
+    Share<E, kGroup, V> grads(lines, grad + begin, member), results(lines, y + begin, member);
     double sum = 0;
-    grads.visit(results, [&](std::int64_t, T g, T value) {
-      sum += logarithm ? static_cast<double>(g) : static_cast<double>(g) * static_cast<double>(value);
+    grads.visit(results, [&](const T(&gs)[V], const T(&values)[V]) {
+      std::conditional_t<sizeof(E) == 2, float, double> few = 0;  // conversions to double are slow
+#pragma unroll
+      for (int j = 0; j < V; ++j) {
+        const auto g = static_cast<decltype(few)>(gs[j]);
+        few += logarithm ? g : g * static_cast<decltype(few)>(values[j]);
+      }
+      sum += static_cast<double>(few);
     });
     const T total = static_cast<T>(group_join<kGroup, Plus>(sum, 0.0));
-    grads.write(results, dx + begin, [&](std::int64_t, T g, T value) {
-      return logarithm ? g - std::exp(value) * total : value * (g - total);
-    });
+    grads.write(results, dx + begin,
+                [&](T g, T value) { return logarithm ? g - exponential<E>(value) * total : value * (g - total); });
   });
 }
 
@@ -45,10 +56,12 @@ void CudaBackend::softmax(const SoftmaxCall& call, const Array& x, const Array& 
   if (lines.count() * lines.size == 0) return;
   visit_floating(x.dtype(), [&](auto zero) {
     using E = decltype(zero);
-    with_group<E>(*this, lines, is_aligned(x) && is_aligned(y), [&](auto group, auto width, unsigned blocks) {
-      launch(*this, blocks, kThreads, softmax_lines<E, decltype(group)::value, decltype(width)::value>, lines,
-             call.logarithm, elements<E>(x), elements<E>(y));
-    });
+    with_group<E>(*this, lines, is_aligned(x) && is_aligned(y),
+                  [&](auto group, auto width, unsigned blocks, int threads) {
+                    launch(*this, blocks, static_cast<unsigned>(threads),
+                           softmax_lines<E, decltype(group)::value, decltype(width)::value>, lines, call.logarithm,
+                           elements<E>(x), elements<E>(y));
+                  });
   });
 }
 
@@ -58,9 +71,10 @@ void CudaBackend::softmax_gradient(const SoftmaxCall& call, const Array& grad, c
   visit_floating(y.dtype(), [&](auto zero) {
     using E = decltype(zero);
     const bool aligned = is_aligned(grad) && is_aligned(y) && is_aligned(dx);
-    with_group<E>(*this, lines, aligned, [&](auto group, auto width, unsigned blocks) {
-      launch(*this, blocks, kThreads, softmax_gradient_lines<E, decltype(group)::value, decltype(width)::value>, lines,
-             call.logarithm, elements<E>(grad), elements<E>(y), elements<E>(dx));
+    with_group<E>(*this, lines, aligned, [&](auto group, auto width, unsigned blocks, int threads) {
+      launch(*this, blocks, static_cast<unsigned>(threads),
+             softmax_gradient_lines<E, decltype(group)::value, decltype(width)::value>, lines, call.logarithm,
+             elements<E>(grad), elements<E>(y), elements<E>(dx));
     });
   });
 }
