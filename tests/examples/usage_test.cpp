@@ -81,6 +81,8 @@ TEST_CASE("usage errors exit with 2, say what is wrong, and leave stdout empty")
       {"step simple-conv --size 32 --batch 2", "simple-conv takes --size 26 to 29"},
       {"step unet3d --size 6 --device virtual:cpu", "multiples of 4"},
       {"step conv3d-k7 --size 5", "7 or more"},
+      {"step mlp --device h200", "did you mean virtual:h200?"},
+      {"step mlp --device virtual:H200,24GiB", "did you mean virtual:h200,24gib?"},
       {"replay", "FILE is required"},
       {"replay /nonexistent/trace", "/nonexistent/trace"},
       {"replay /", "cannot be opened"},
