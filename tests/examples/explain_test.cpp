@@ -1,5 +1,7 @@
 // mnemo explain and diff: JSON whose sums add up, for every pair of runs that people ask about.
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -230,3 +232,45 @@ TEST_CASE("step --record writes what explain, diff and report read") {
   CHECK(page.read().size() > 10000);
   CHECK(mnemo_command("step simple-conv --record /nonexistent/folder/file").code == 2);
 }
+TEST_CASE("explain says that a sum of losses keeps the graph of every step, and that numbers do not") {
+  using namespace mnemo;
+  const auto evaluated = [](bool by_tensor) {
+    const TemporaryFile file("");
+    const Device device = Device::open("virtual:cpu");
+    const DeviceScope on_device(device);
+    memory::Recorder recorder = memory::record(device.allocator(), file.path(), {.device = device.name()});
+    nn::Sequential net(nn::Linear({.in = 256, .out = 256}), nn::ReLU(), nn::Linear({.in = 256, .out = 4}));
+    (void)net.parameters();
+    Tensor total = zeros({});
+    double sum = 0;
+    for (int step = 1; step <= 4; ++step) {
+      const memory::StepScope scope(step);
+      const Tensor loss = mean(pow(net(randn({512, 256})), 2));
+      if (by_tensor)
+        total = total + loss;
+      else
+        sum += loss.item();
+    }
+    recorder.stop();
+    CHECK(std::isnan(sum) == !by_tensor);  // what a virtual device computes
+    return object_of("explain " + file.path());
+  };
+  const json leak = evaluated(true);
+  const std::string answer = leak["answer"];
+  CAPTURE(answer);
+  CHECK(answer.find("The graph grows over steps: in step 4, ") != std::string::npos);
+  CHECK(answer.find("that steps 1 to 3 saved for backward, most of them by ") != std::string::npos);
+  CHECK(answer.find("total += loss.item()") != std::string::npos);
+  REQUIRE(leak["held_steps"].is_object());
+  CHECK(leak["held_steps"]["count"] == 3);
+  CHECK(leak["held_steps"]["first"] == 1);
+  // At least the input of the second layer, 512 x 256 values in each of three steps.
+  CHECK(leak["held_steps"]["bytes"] >= 3 * 512 * 256 * 4);
+  CHECK(leak["advice"][0]["action"] == "let go of the graphs of earlier steps");
+  const json numbers = evaluated(false);
+  CHECK(numbers["held_steps"].is_null());
+  CHECK(numbers["answer"].get<std::string>().find("graph") == std::string::npos);
+  // Training runs its graphs.
+  CHECK(object_of("explain mlp --steps 4 --optimizer adam")["held_steps"].is_null());
+}
+
