@@ -143,11 +143,7 @@ Survey survey(const Workload& workload, const std::vector<std::string>& devices,
   }
   const std::vector<Place> places = find_places(workload, survey);
   if (places.empty()) throw UsageError(survey.skipped.front().reason);
-  if (!record.empty()) {
-    std::error_code error;
-    std::filesystem::create_directories(record, error);
-    if (!std::filesystem::is_directory(record)) throw FileError(record + ": is no folder and cannot be made one");
-  }
+  check_folder("--record", record);
   survey.lone_layer = models::is_lone_layer(places.front().passes);
   for (DeviceSurvey& device : survey.devices) {
     for (const Place& place : places)

@@ -140,9 +140,18 @@ std::string compare(const memory::CallTrace& trace, const memory::ReplayResult& 
 }
 
 int show(const ReplayOptions& options) {
+  check_writable("--record", options.record);
+  if (!options.capacity.empty()) memory::parse_bytes(options.capacity);
+  if (options.has_allocator) memory::AllocatorConfig::parse(options.allocator);
   const memory::CallTrace trace = read_trace(options.file, options.device_index);
   const memory::ReplayOptions how = read(options, trace);
-  const memory::ReplayResult result = memory::replay(trace, how);
+  if (!options.capacity.empty() && how.capacity <= how.context) {
+    throw UsageError(fmt::format("--capacity {}: the driver's context alone takes {}", options.capacity,
+                                 memory::format_bytes(how.context)));
+  }
+  const memory::ReplayResult result = writing([&] { return memory::replay(trace, how); });
+  const int code = result.statistics.num_ooms > 0 ? out_of_memory : fine;
+  if (code == out_of_memory) complain(fmt::format("{} allocations did not fit", grouped(result.statistics.num_ooms)));
   Json object = to_json(result.statistics);
   if (options.json) {
     if (trace.recording) compare(trace, result, how.ties, object);

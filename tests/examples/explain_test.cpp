@@ -214,24 +214,6 @@ TEST_CASE("a recorded run leaves the program as it was, and two of them are equa
   CHECK(first.recording.header().metadata.front().first == "model");
 }
 
-TEST_CASE("step --record writes what explain, diff and report read") {
-  const TemporaryFile first(""), second(""), page("");
-  const std::string step = "step simple-conv --device virtual:h200 --steps 2 --record ";
-  const json a = object_of(step + first.path() + " --batch 8"), b = object_of(step + second.path() + " --batch 7");
-  const auto peak = [](const json& result) {
-    std::int64_t most = 0;
-    for (const json& one : result["runs"][0]["steps"]) most = std::max(most, one["peak_allocated"].get<std::int64_t>());
-    return most;
-  };
-  CHECK(object_of("explain " + first.path())["peak_allocated"] == peak(a));
-  const json difference = object_of("diff " + first.path() + " " + second.path());
-  check_difference(difference);
-  CHECK(difference["metrics"]["peak_allocated"]["a"] == peak(a));
-  CHECK(difference["metrics"]["peak_allocated"]["b"] == peak(b));
-  CHECK(mnemo_command("report " + first.path() + " " + second.path() + " --output " + page.path()).code == 0);
-  CHECK(page.read().size() > 10000);
-  CHECK(mnemo_command("step simple-conv --record /nonexistent/folder/file").code == 2);
-}
 TEST_CASE("explain says that a sum of losses keeps the graph of every step, and that numbers do not") {
   using namespace mnemo;
   const auto evaluated = [](bool by_tensor) {
@@ -274,3 +256,21 @@ TEST_CASE("explain says that a sum of losses keeps the graph of every step, and 
   CHECK(object_of("explain mlp --steps 4 --optimizer adam")["held_steps"].is_null());
 }
 
+TEST_CASE("step --record writes what explain, diff and report read") {
+  const TemporaryFile first(""), second(""), page("");
+  const std::string step = "step simple-conv --device virtual:h200 --steps 2 --record ";
+  const json a = object_of(step + first.path() + " --batch 8"), b = object_of(step + second.path() + " --batch 7");
+  const auto peak = [](const json& result) {
+    std::int64_t most = 0;
+    for (const json& one : result["runs"][0]["steps"]) most = std::max(most, one["peak_allocated"].get<std::int64_t>());
+    return most;
+  };
+  CHECK(object_of("explain " + first.path())["peak_allocated"] == peak(a));
+  const json difference = object_of("diff " + first.path() + " " + second.path());
+  check_difference(difference);
+  CHECK(difference["metrics"]["peak_allocated"]["a"] == peak(a));
+  CHECK(difference["metrics"]["peak_allocated"]["b"] == peak(b));
+  CHECK(mnemo_command("report " + first.path() + " " + second.path() + " --output " + page.path()).code == 0);
+  CHECK(page.read().size() > 10000);
+  CHECK(mnemo_command("step simple-conv --record /nonexistent/folder/file").code == 1);
+}
