@@ -82,6 +82,33 @@ TEST_CASE("explain adds up to what the driver shows, and knows each layer") {
   CHECK((*norm)["saved"] >= 6'422'528);
 }
 
+TEST_CASE("explain names --in-place and --offload with what each spares when it is run so") {
+  const auto of = [](const json& object, const std::string& option) {
+    for (const json& one : object["advice"]) {
+      if (one["action"].get<std::string>().find(option) != std::string::npos) return one["bytes"].get<std::int64_t>();
+    }
+    return std::int64_t{0};
+  };
+  for (const char* device : {"virtual:h200", "virtual:16GiB", "cpu"}) {
+    const std::string arguments = std::string("explain simple-conv --batch 64 --device ") + device;
+    CAPTURE(arguments);
+    const json plain = object_of(arguments);
+    std::int64_t last = std::numeric_limits<std::int64_t>::max();
+    for (const json& one : plain["advice"]) {
+      CHECK(one["bytes"] <= last);  // still the most effective first
+      last = one["bytes"];
+    }
+    for (const std::string option : {"--in-place", "--offload"}) {
+      const json so = object_of(arguments + " " + option);
+      CHECK(of(plain, option) > 0);
+      CHECK(of(plain, option) ==
+            plain["peak_allocated"].get<std::int64_t>() - so["peak_allocated"].get<std::int64_t>());
+      CHECK(of(so, option) == 0);
+    }
+  }
+  CHECK(of(object_of("explain simple-conv --no-grad"), "--offload") == 0);
+}
+
 TEST_CASE("explain has the peaks of step, also in half precision and without training") {
   for (const char* options :
        {"--optimizer adam", "--dtype bfloat16", "--no-grad", "--allocator max_split_size_mb:20"}) {
