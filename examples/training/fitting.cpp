@@ -97,6 +97,7 @@ std::string step_arguments(const RunPlan& run, const std::string& device, const 
       text += *run.policy.layout == ConvLayout::contiguous ? " --layout contiguous" : " --layout channels-last";
   }
   text += all.rule == Rule::nothing ? std::string(" --no-grad") : fmt::format(" --optimizer {}", name(all.rule));
+  if (all.lr) text += fmt::format(" --lr {}", *all.lr);
   if (all.amp) text += *all.amp == DType::bfloat16 ? " --amp bf16" : " --amp fp16";
   if (all.accumulate > 1) text += fmt::format(" --accumulate {}", all.accumulate);
   if (all.step_in_backward) text += " --optimizer-in-backward";
