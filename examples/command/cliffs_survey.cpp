@@ -45,7 +45,8 @@ std::optional<memory::Recorder> recorder_of(const Workload& workload, const Devi
                                .size = size,
                                .device = device,
                                .command = "mnemo sweep " + workload.spec.name};
-  const std::string file = fmt::format("batch-{}-size-{}.mnemo", batch, size);
+  const std::string edge = size > 0 ? fmt::format("{}", size) : size_text(workload.spec, size);
+  const std::string file = fmt::format("batch-{}-size-{}.mnemo", batch, edge);
   return memory::record(device.allocator(), (std::filesystem::path(folder) / file).string(), training::about(plan));
 }
 
@@ -85,7 +86,7 @@ std::vector<Place> find_places(const Workload& workload, Survey& survey) {
   std::vector<Place> places;
   for (const std::int64_t batch : survey.batches) {
     for (const std::int64_t size : survey.sizes) {
-      if (!spec.sizes.contains(size)) {
+      if (!takes_size(spec, size)) {
         survey.skipped.push_back({batch, size, fmt::format("{} takes --size {}", spec.name, spec.sizes.text())});
         continue;
       }
