@@ -160,7 +160,7 @@ int show(const ReplayOptions& options) {
       for (const auto& event : result.events) object["events"].push_back(to_json(event));
     }
     print_json(object);
-    return fine;
+    return code;
   }
   if (trace.recording) print(compare(trace, result, how));
   Table totals({{"", Table::Align::left}, {""}});
@@ -173,7 +173,7 @@ int show(const ReplayOptions& options) {
       events.add({grouped(++number), grouped(event.allocated), grouped(event.reserved)});
     print('\n' + events.text());
   }
-  return fine;
+  return code;
 }
 
 }  // namespace
@@ -186,7 +186,8 @@ void add_replay(CLI::App& app, Action& action) {
       "The first two are replayed under the options and the capacity with which they were made, unless others are\n"
       "given, and compared with what they say.\n"
       "A trace of text has one operation per line: alloc,ID,BYTES,STREAM  free,ID  record_stream,ID,STREAM  complete\n"
-      "empty_cache  reset_peak; # starts a comment. Figures are bytes, except segments, retries and ooms.");
+      "empty_cache  reset_peak; # starts a comment. Figures are bytes, except segments, retries and ooms.\n"
+      "An allocation that fails is left out and the replay goes on; the exit code is then 3.");
   const auto options = std::make_shared<ReplayOptions>();
   verb->add_option("FILE", options->file, "The trace; - reads standard input.")->required();
   CLI::Option* allocator =
