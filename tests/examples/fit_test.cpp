@@ -1,6 +1,7 @@
 // mnemo fit: its answers against running the same steps.
 #include <doctest/doctest.h>
 
+#include <chrono>
 #include <map>
 #include <set>
 #include <string>
@@ -47,7 +48,6 @@ TEST_CASE("fit: the batches that fit are those with which a step ends well") {
   }
 }
 
-namespace {
 TEST_CASE("fit: nothing is -0.0 % more") {
   // In place and in parts a step computes less than the plain way does by so little that it rounds to nothing.
   const std::string out = mnemo_command("fit resnet18 --memory 250MiB --batch 8").out;
@@ -64,6 +64,7 @@ TEST_CASE("fit: a batch whose samples alone do not fit is not searched for long"
   CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(20));
 }
 
+namespace {
 
 /// The peaks that `mnemo step` has with the arguments that an answer gives are those that it states.
 void check_by_step(const json& answer) {
