@@ -31,6 +31,12 @@ constexpr int kMostLowerings = 40;
 
 bool is_exact(const FitChoices& choices) { return !choices.amp && choices.accumulate == 1; }
 
+/// Whether it failed for a batch whose samples alone are more than the device has: all that helps are fewer of them.
+bool is_hopeless(const FitTrial& trial) {
+  if (!trial.failure || trial.failure->tag.category != memory::Category::input) return false;
+  return trial.failure->requested > trial.failure->reserved + trial.failure->free;
+}
+
 /// Limited layers; all of them are more than any number.
 std::size_t limited_layers(const FitChoices& choices) {
   const WorkspaceLimits::ByPath& limits = choices.workspace.by_path();
@@ -235,9 +241,11 @@ std::vector<FitTrial> Fitting::cheapest(std::size_t most, bool single) {
              each.amp == choices.amp && each.offload == choices.offload;
     });
   };
+  std::int64_t hopeless = std::numeric_limits<std::int64_t>::max();  // from this batch on
   for (const FitChoices& choices : all) {
-    if (fits_in_fewer(choices)) continue;
+    if (fits_in_fewer(choices) || choices.batch >= hopeless) continue;
     FitTrial trial = single && !choices.used().empty() ? attempt(choices) : attempt_limiting(choices);
+    if (is_hopeless(trial)) hopeless = std::min(hopeless, choices.batch);
     if (!trial.fits) continue;
     fitting.push_back(choices);
     found.push_back(std::move(trial));
@@ -264,12 +272,14 @@ std::vector<FitTrial> Fitting::cheapest(std::size_t most, bool single) {
         if (!base.used().empty()) bases.push_back(base);
       }
     }
-    for (const FitChoices& base : bases) add_checkpoints(base, single, found);
+    for (const FitChoices& base : bases) {
+      if (base.batch < hopeless) add_checkpoints(base, single, found);
+    }
     if (found.empty() && !single) {
       std::stable_sort(all.begin(), all.end(),
                        [](const FitChoices& a, const FitChoices& b) { return a.accumulate < b.accumulate; });
       for (const FitChoices& base : all) {
-        if (base.accumulate == 1 || base.offload) continue;
+        if (base.accumulate == 1 || base.offload || base.batch >= hopeless) continue;
         add_checkpoints(base, false, found);
         if (!found.empty()) break;
       }

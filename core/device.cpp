@@ -1,5 +1,6 @@
 #include <mnemo/core/device.h>
 
+#include <cctype>
 #include <charconv>
 #include <map>
 #include <mutex>
@@ -23,15 +24,26 @@ std::optional<std::string_view> after(std::string_view text, std::string_view pr
   return text.substr(prefix.size());
 }
 
+/// "; did you mean virtual:h200?" for h200 and for virtual:H200.
+std::string suggestion(std::string_view text) {
+  std::string lower(text);
+  for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  for (const std::string& name : {lower, "virtual:" + lower}) {
+    if (name != text && (name == "cpu" || name == "cuda" || card_of_device(name) != nullptr))
+      return fmt::format("; did you mean {}?", name);
+  }
+  return {};
+}
+
 [[noreturn]] void refuse(std::string_view text, const std::string& reason) {
   std::string names;
   for (const Card& card : cards()) names += fmt::format("{}{}", names.empty() ? "" : ", ", card.name);
   throw DeviceError(
-      fmt::format("[device] \"{}\": {}; write cpu, cpu:SIZE, cuda, cuda:N, virtual:cpu, virtual:cpu:SIZE, "
+      fmt::format("[device] \"{}\": {}{}; write cpu, cpu:SIZE, cuda, cuda:N, virtual:cpu, virtual:cpu:SIZE, "
                   "virtual:SIZE, virtual:CARD, virtual:CARD,SIZE or virtual:CARD,cudnn=VERSION, with SIZE such as "
                   "16GiB and CARD one "
                   "of {}",
-                  text, reason, names));
+                  text, reason, suggestion(text), names));
 }
 
 /// A SIZE after the colon; a text that is no size is refused as `what`.

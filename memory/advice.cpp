@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include <mnemo/memory/earlier_steps.h>
 #include <mnemo/memory/explanation.h>
 #include <mnemo/memory/rounding.h>
 #include <mnemo/memory/saved_bytes.h>
@@ -22,6 +23,7 @@ struct Moment {
   Phase phase;
   std::string_view group;           ///< the top module at work
   const SavedBytes::Totals& saved;  ///< by top module
+  Bytes earlier_steps;              ///< saved activations of steps that are over
   Bytes of(Category category) const { return categories[static_cast<std::size_t>(category)]; }
 };
 
@@ -90,6 +92,8 @@ std::vector<Measure> measures(const Account& peak, const LayerNotes& notes) {
         fmt::format("the peak has {} of workspace, of {}", format_bytes(bytes), of),
         [](const Moment& moment) { return moment.of(Category::workspace); });
   }
+  add("let go of the graphs of earlier steps", "no step that is over holds anything for backward",
+      [](const Moment& moment) { return moment.earlier_steps; });
   const std::vector<std::string> groups = groups_at(peak);
   for (const std::string& group : groups) {
     add("checkpoint " + printable(group),
@@ -138,8 +142,9 @@ std::vector<Measure> measures(const Account& peak, const LayerNotes& notes) {
 void measure(const Recording& recording, std::vector<Measure>& list) {
   Timeline timeline(recording);
   SavedBytes saved(timeline, [](const Tag& tag) { return SavedBytes::Key{std::string(top_module(tag.module)), ""}; });
+  EarlierSteps earlier(timeline);
   const auto look = [&](const Tag& tag) {
-    const Moment moment{timeline.categories(), tag.phase, top_module(tag.module), saved.totals()};
+    const Moment moment{timeline.categories(), tag.phase, top_module(tag.module), saved.totals(), earlier.bytes()};
     for (Measure& one : list) {
       const Bytes left = timeline.allocated() - one.spares(moment);
       if (left <= one.highest) continue;
@@ -152,6 +157,7 @@ void measure(const Recording& recording, std::vector<Measure>& list) {
   look(timeline.event().tag);
   while (timeline.next()) {
     saved.follow(timeline.event());
+    earlier.follow(timeline.event());
     if (timeline.event().kind == EventKind::alloc) look(timeline.event().tag);
   }
 }

@@ -82,7 +82,9 @@ std::string format_bytes(Bytes bytes) {
   if (magnitude < static_cast<double>(KiB)) return fmt::format("{} {}", bytes, bytes == 1 ? "byte" : "bytes");
   if (magnitude < static_cast<double>(MiB)) return fmt::format("{:.2f} KiB", value / static_cast<double>(KiB));
   if (magnitude < static_cast<double>(GiB)) return fmt::format("{:.2f} MiB", value / static_cast<double>(MiB));
-  return fmt::format("{:.2f} GiB", value / static_cast<double>(GiB));
+  constexpr double tebibyte = 1024.0 * static_cast<double>(GiB);
+  if (magnitude < tebibyte) return fmt::format("{:.2f} GiB", value / static_cast<double>(GiB));
+  return fmt::format("{:.2f} TiB", value / tebibyte);
 }
 
 }  // namespace mnemo::memory

@@ -173,6 +173,7 @@ Explanation explain(const Recording& recording) {
   e.layers = std::move(rows).take();
   e.largest = largest_at(recording, e.peak.event);
   e.advice = advise(recording, e.peak, notes);
+  e.held_steps = held_steps(recording);
   return e;
 }
 
@@ -207,6 +208,7 @@ std::string paragraph(const Explanation& e) {
   } else {
     text += fmt::format("; what context and libraries take is unknown and counted as 0.");
   }
+  if (e.held_steps.bytes > 0) text += ' ' + e.held_steps.text() + '.';
   if (!e.whole) text += " The recording is not whole: it lacks its oldest events or its end.";
   return text;
 }

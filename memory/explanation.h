@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <mnemo/memory/account.h>
+#include <mnemo/memory/earlier_steps.h>
 #include <mnemo/memory/layer_notes.h>
 
 namespace mnemo::memory {
@@ -53,6 +54,7 @@ struct Explanation {
   Account peak_reserved;  ///< at which `reserved` was highest
   Bytes context = 0;      ///< outside of the allocator; 0 where it is unknown
   bool context_known = false;
+  HeldSteps held_steps;            ///< earlier steps that still held memory; 0 bytes where none did
   std::vector<LayerRow> layers;    ///< in the order of their first events
   std::vector<LongBlock> largest;  ///< at most ten, largest first
   std::vector<Advice> advice;      ///< what lowers a peak most comes first

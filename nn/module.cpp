@@ -32,6 +32,22 @@ void Visitor::buffer(const char* name, Tensor& tensor) {
   on_buffer(path_.empty() ? name : path_ + '.' + name, tensor);
 }
 
+void Collector::take(const std::string& path) {
+  if (names_.insert(path).second) return;
+  fail<Error>("visit", "two tensors of the model are called " + path +
+                           ": give each child, parameter and buffer its own name, and visit it once");
+}
+
+void Collector::on_parameter(const std::string& path, Tensor& tensor) {
+  take(path);
+  parameters.push_back({path, tensor});
+}
+
+void Collector::on_buffer(const std::string& path, Tensor& tensor) {
+  take(path);
+  buffers.push_back({path, tensor});
+}
+
 Replacer::Replacer(const std::vector<NamedTensor>& all) {
   std::set<const Storage*> seen;
   for (const NamedTensor& named : all) {

@@ -110,8 +110,11 @@ class Collector final : public Visitor {
   std::vector<NamedTensor> parameters, buffers;
 
  private:
-  void on_parameter(const std::string& path, Tensor& tensor) override { parameters.push_back({path, tensor}); }
-  void on_buffer(const std::string& path, Tensor& tensor) override { buffers.push_back({path, tensor}); }
+  // Throw Error for a name that another tensor has already: files and the ledger could not tell them apart.
+  void on_parameter(const std::string& path, Tensor& tensor) override;
+  void on_buffer(const std::string& path, Tensor& tensor) override;
+  void take(const std::string& path);
+  std::set<std::string> names_;
 };
 
 class TrainingSwitch final : public Visitor {

@@ -35,6 +35,7 @@ std::vector<std::int64_t> read_batches(const CliffsOptions& options, const model
 }
 
 int show(const CliffsOptions& options) {
+  check_writable("--svg", options.svg);
   if (options.size.find(':') == std::string::npos)
     throw UsageError(fmt::format("--size: \"{}\" is not a range A:B or A:B:STEP, such as 32:128:8", options.size));
   const std::vector<std::int64_t> sizes = read_range("--size", options.size, kUsualStep);

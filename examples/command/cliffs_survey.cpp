@@ -45,7 +45,8 @@ std::optional<memory::Recorder> recorder_of(const Workload& workload, const Devi
                                .size = size,
                                .device = device,
                                .command = "mnemo sweep " + workload.spec.name};
-  const std::string file = fmt::format("batch-{}-size-{}.mnemo", batch, size);
+  const std::string edge = size > 0 ? fmt::format("{}", size) : size_text(workload.spec, size);
+  const std::string file = fmt::format("batch-{}-size-{}.mnemo", batch, edge);
   return memory::record(device.allocator(), (std::filesystem::path(folder) / file).string(), training::about(plan));
 }
 
@@ -85,7 +86,7 @@ std::vector<Place> find_places(const Workload& workload, Survey& survey) {
   std::vector<Place> places;
   for (const std::int64_t batch : survey.batches) {
     for (const std::int64_t size : survey.sizes) {
-      if (!spec.sizes.contains(size)) {
+      if (!takes_size(spec, size)) {
         survey.skipped.push_back({batch, size, fmt::format("{} takes --size {}", spec.name, spec.sizes.text())});
         continue;
       }
@@ -143,11 +144,7 @@ Survey survey(const Workload& workload, const std::vector<std::string>& devices,
   }
   const std::vector<Place> places = find_places(workload, survey);
   if (places.empty()) throw UsageError(survey.skipped.front().reason);
-  if (!record.empty()) {
-    std::error_code error;
-    std::filesystem::create_directories(record, error);
-    if (!std::filesystem::is_directory(record)) throw FileError(record + ": is no folder and cannot be made one");
-  }
+  check_folder("--record", record);
   survey.lone_layer = models::is_lone_layer(places.front().passes);
   for (DeviceSurvey& device : survey.devices) {
     for (const Place& place : places)

@@ -2,6 +2,9 @@
 // is made of.
 #include "command/explain.h"
 
+#include <algorithm>
+#include <functional>
+#include <iterator>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -9,6 +12,7 @@
 #include <fmt/format.h>
 
 #include "command/command.h"
+#include "command/measured_advice.h"
 #include "command/page.h"
 
 namespace mnemo::command {
@@ -26,13 +30,19 @@ struct ExplainOptions {
 int show(const ExplainOptions& options) {
   if (!options.report.empty() && options.subjects.size() > 2)
     throw UsageError(fmt::format("--report: a page shows one run or two, not {}", options.subjects.size()));
+  check_writable("--report", options.report);
   check_records(std::vector(options.subjects.size(), options.given));
   int code = fine;
   std::vector<Json> objects;
   std::vector<memory::ReportRun> runs;
   for (const std::string& wanted : options.subjects) {
     const Subject subject = read_subject(wanted, options.given);
-    const memory::Explanation explanation = memory::explain(subject.recording);
+    memory::Explanation explanation = memory::explain(subject.recording);
+    if (subject.run && !subject.out_of_memory) {
+      std::ranges::move(measured_advice(*subject.run, explanation.peak.allocated),
+                        std::back_inserter(explanation.advice));
+      std::ranges::stable_sort(explanation.advice, std::ranges::greater{}, &memory::Advice::bytes);
+    }
     if (options.json) {
       objects.push_back(to_json(explanation));
       objects.back()["name"] = subject.name;

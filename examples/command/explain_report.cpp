@@ -34,6 +34,12 @@ Json to_json(const memory::LongBlock& entry) {
           {"phases", {memory::name(entry.made), memory::name(entry.freed)}}};
 }
 
+Json to_json(const memory::HeldSteps& held) {
+  if (held.bytes == 0) return nullptr;
+  return {{"bytes", held.bytes}, {"step", held.step},     {"first", held.first}, {"last", held.last},
+          {"count", held.count}, {"module", held.module}, {"op", held.op}};
+}
+
 Json moment_json(const memory::Account& account) {
   return {{"event", account.event},
           {"step", account.step},
@@ -169,6 +175,7 @@ Json to_json(const memory::Explanation& e) {
           {"context_known", e.context_known},
           {"peak", moment_json(e.peak)},
           {"whole", e.whole},
+          {"held_steps", to_json(e.held_steps)},
           {"layers", std::move(layers)},
           {"largest", std::move(largest)},
           {"advice", std::move(advice)},

@@ -13,6 +13,7 @@
 #include <mnemo/mnemo.h>
 
 #include "command/command.h"
+#include "command/output.h"
 #include "command/suggestion.h"
 #include "command/trace_file.h"
 
@@ -44,6 +45,7 @@ int write(const ExportOptions& options) {
     throw UsageError(fmt::format("\"{}\" is not one of {}{}", options.format, fmt::join(names, ", "),
                                  suggestion(options.format, names)));
   }
+  if (options.output != "-") check_writable("--output", options.output);
   const memory::Recording recording = read_recording(options.file);
   if (options.output.empty() || options.output == "-") {
     format->second(recording, std::cout);
@@ -53,7 +55,7 @@ int write(const ExportOptions& options) {
   std::ofstream file(options.output, std::ios::binary | std::ios::trunc);
   if (file) format->second(recording, file);
   file.close();
-  if (!file) throw FileError(options.output + ": cannot be written");
+  if (!file) throw OutputError(options.output + ": cannot be written");
   return fine;
 }
 

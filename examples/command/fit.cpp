@@ -107,7 +107,7 @@ int show(const FitOptions& options) {
     throw UsageError("--checkpoint: here it is a number of segments or a plan; which one is best, --batch finds out");
   if (request.kind == Kind::given) run.checkpoint = request.plan;
   const models::Spec& spec = workload.spec;
-  if (!spec.sizes.contains(run.size))
+  if (!takes_size(spec, run.size))
     throw UsageError(fmt::format("--size: {} takes {}, not {}", spec.name, spec.sizes.text(), run.size));
   run.device = open_device(question.device, run.policy);
   check_layout(workload, run.device);

@@ -42,6 +42,12 @@ Json to_json(const FitQuestion& question, const FitTrial& trial) {
           {"code", training::code(trial.choices)}};
 }
 
+/// "+10.7", "+0.0", never "-0.0".
+std::string with_sign(double number, int digits) {
+  const std::string text = fmt::format("{:+.{}f}", number, digits);
+  return text.find_first_of("123456789") == std::string::npos ? fmt::format("{:+.{}f}", 0.0, digits) : text;
+}
+
 std::string joined(const std::vector<std::string>& words) {
   std::string text;
   for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
@@ -52,17 +58,18 @@ std::string joined(const std::vector<std::string>& words) {
 
 std::string reason(const OutOfMemory::Details& details) {
   const std::string where = memory::place(details.tag.phase, details.tag.module, details.tag.op);
-  return fmt::format("{} asks for {} ({}), and of {} {} are allocated and {} more reserved", where,
+  const std::string context = details.context > 0 ? format_bytes(details.context) + " are context, " : "";
+  return fmt::format("{} asks for {} ({}), and of {} {}{} are allocated and {} more reserved", where,
                      format_bytes(details.requested), memory::words(details.tag.category),
-                     format_bytes(details.capacity), format_bytes(details.allocated),
+                     format_bytes(details.capacity), context, format_bytes(details.allocated),
                      format_bytes(details.reserved - details.allocated));
 }
 
 std::string costs(const FitTrial& trial, const FitTrial& plain) {
   const double share = static_cast<double>(trial.extra_operations) / static_cast<double>(plain.work.operations());
-  std::string text = fmt::format("{:+.1f} % operations", 100 * share);
+  std::string text = with_sign(100 * share, 1) + " % operations";
   if (trial.extra_seconds)
-    text += fmt::format(", {:+.2f} ms per step by the card's roofline", 1e3 * *trial.extra_seconds);
+    text += fmt::format(", {} ms per step by the card's roofline", with_sign(1e3 * *trial.extra_seconds, 2));
   return text;
 }
 

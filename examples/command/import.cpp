@@ -86,6 +86,7 @@ void show(const memory::Recording& recording, const memory::ImportedRecording& i
 }
 
 int run(const ImportOptions& options) {
+  check_writable("--output", options.output);
   const memory::ImportedRecording imported =
       memory::import_snapshot(options.file, {.device_index = options.device_index});
   const memory::Recording recording = memory::Recording::parse(imported.bytes, options.file);
@@ -98,7 +99,7 @@ int run(const ImportOptions& options) {
   std::ofstream file(output, std::ios::binary | std::ios::trunc);
   file.write(imported.bytes.data(), static_cast<std::streamsize>(imported.bytes.size()));
   file.close();
-  if (!file) throw FileError(output + ": cannot be written");
+  if (!file) throw OutputError(output + ": cannot be written");
   for (const std::string& warning : imported.warnings) complain("warning: " + warning);
   if (options.json) {
     print_json(to_json(recording, imported, output));

@@ -69,10 +69,13 @@ struct LabOptions {
 /// Runs the lab, recorded if there is a folder for that.
 std::vector<Row> run(const Lab& lab, const std::string& device, const std::string& folder) {
   if (folder.empty()) return lab.run(device);
-  labs::RecordedDevices devices(folder, lab.name);
-  std::vector<Row> rows = lab.run(device);
-  complain(fmt::format("{} recordings in {}", devices.finish().size(), folder));
-  return rows;
+  check_folder("--record", folder);
+  return writing([&] {
+    labs::RecordedDevices devices(folder, lab.name);
+    std::vector<Row> rows = lab.run(device);
+    complain(fmt::format("{} recordings in {}", devices.finish().size(), folder));
+    return rows;
+  });
 }
 
 int show(const Lab& lab, const LabOptions& options) {

@@ -6,6 +6,8 @@
 
 #include <fmt/format.h>
 
+#include <mnemo/mnemo.h>
+
 #include "command/command.h"
 
 namespace mnemo::command {
@@ -43,6 +45,13 @@ std::vector<std::int64_t> read_counts(const char* option, std::string_view text)
 std::uint64_t read_seed(const char* option, std::string_view text) {
   const auto number = read_number<std::uint64_t>(text);
   if (!number) throw UsageError(fmt::format("{}: \"{}\" is not a whole number from 0 to 2^64 - 1", option, text));
+  return *number;
+}
+
+double read_rate(const char* option, std::string_view text) {
+  const auto number = read_number<double>(text);
+  if (!number || !(*number >= 0 && *number <= optim::Optimizer::kMostRate))
+    throw UsageError(fmt::format("{}: \"{}\" is not a number from 0, such as 0.1 or 3e-4", option, text));
   return *number;
 }
 

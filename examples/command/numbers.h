@@ -14,6 +14,8 @@ std::int64_t read_count(const char* option, std::string_view text);
 std::vector<std::int64_t> read_counts(const char* option, std::string_view text);
 /// A whole number from 0 to 2^64 - 1.
 std::uint64_t read_seed(const char* option, std::string_view text);
+/// A number from 0, such as 0.1 or 3e-4.
+double read_rate(const char* option, std::string_view text);
 
 /// 11689512 as "11,689,512".
 std::string grouped(std::int64_t number);

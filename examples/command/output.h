@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include <mnemo/mnemo.h>
 #include <nlohmann/json.hpp>
 
 namespace mnemo::command {
@@ -15,5 +16,28 @@ void print_json(const Json& object);
 void print(const std::string& text);
 /// To standard error, with the command's name before it.
 void complain(const std::string& text);
+
+/// Something that was to be written cannot be; the text begins with its name. Ends in exit code 1: the command line was
+/// right.
+class OutputError : public Error {
+ public:
+  using Error::Error;
+};
+
+/// Throws OutputError unless a file of that name can be written, by what the file system says: nothing is opened, a
+/// file that is there stays as it is. For before the work that the file is about; an empty path is no file.
+void check_writable(const char* option, const std::string& path);
+/// Makes the folder unless it is there; throws OutputError unless files can be made in it. An empty path is no folder.
+void check_folder(const char* option, const std::string& path);
+
+/// Calls `write`, which reads no file: a FileError of it is an OutputError.
+template <class F>
+decltype(auto) writing(F&& write) {
+  try {
+    return write();
+  } catch (const FileError& error) {
+    throw OutputError(error.what());
+  }
+}
 
 }  // namespace mnemo::command

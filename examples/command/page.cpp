@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include "command/output.h"
+
 namespace mnemo::command {
 
 namespace {
@@ -51,7 +53,7 @@ void write_page(const std::string& path, std::vector<memory::ReportRun> runs, me
   std::ofstream page(path, std::ios::binary | std::ios::trunc);
   if (page) memory::write_report(page, runs, text);
   page.close();
-  if (!page) throw FileError(path + ": cannot be written");
+  if (!page) throw OutputError(path + ": cannot be written");
 }
 
 }  // namespace mnemo::command

@@ -14,7 +14,7 @@ namespace mnemo::command {
 void add_page_option(CLI::App& verb, std::string& path);
 
 /// Writes the page of one run, or of two side by side: their layers as `mnemo explain` has them, and of two what
-/// changed, as `mnemo diff` says it. `text` may bring more. Throws FileError.
+/// changed, as `mnemo diff` says it. `text` may bring more. Throws OutputError.
 void write_page(const std::string& path, std::vector<memory::ReportRun> runs, memory::ReportText text = {});
 
 }  // namespace mnemo::command

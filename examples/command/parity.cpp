@@ -206,6 +206,12 @@ Parity record(const ParityOptions& options) {
         fmt::format("no card has the title \"{}\": give --against, such as virtual:h200", device.backend().title()));
   }
   const Device twin = open(options, against);
+  if (device.is_virtual() && twin.name() == device.name()) {
+    throw UsageError(fmt::format(
+        "--device {}: this would compare a virtual device with itself; give a real one, such as cuda or cpu, or "
+        "another card with --against",
+        options.device));
+  }
   if (!twin.is_virtual()) throw UsageError(fmt::format("--against {}: this is no virtual device", against));
   parity.device = describe_side(device);
   parity.against = describe_side(twin);
@@ -239,6 +245,8 @@ void add_parity(CLI::App& app, Action& action) {
   CLI::App* verb = app.add_subcommand(
       "parity", "Whether a virtual device holds the same bytes as the real one after every part of every step.");
   verb->footer(
+      "The virtual one may be told by --against; a virtual card as --device is compared with another one, not with "
+      "itself.\n"
       "Exits with 1 when any figure of any point differs, with 77 when no point could be compared.\n"
       "Without options for them, every model is trained with several batches, sizes, dtypes and optimizers.");
   const auto options = std::make_shared<ParityOptions>();

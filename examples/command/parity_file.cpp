@@ -141,8 +141,8 @@ std::vector<PlanRow> kept_by_table(const std::vector<PlanRow>& device, const std
 Parity read_parity(const std::string& path) {
   std::ifstream file(path);
   std::ostringstream content;
-  content << file.rdbuf();
-  if (!file) throw FileError(path + ": cannot be read");
+  content << file.rdbuf();  // which finds nothing in a folder, and in an empty file
+  if (!file || content.view().empty()) throw FileError(path + ": cannot be read");
   const Json json = Json::parse(content.str(), nullptr, false);
   if (json.is_discarded()) throw FileError(path + ": is no JSON");
   const Place place(json, path);

@@ -5,6 +5,7 @@
 #include "command/numbers.h"
 #include "command/parity.h"
 #include "command/table.h"
+#include "command/workload.h"
 
 namespace mnemo::command {
 
@@ -192,7 +193,7 @@ std::string text(const Parity& parity) {
       peak.peak_reserved = std::max(peak.peak_reserved, moment.memory.peak_reserved);
     }
     const bool compared = result.skipped.empty();
-    table.add({point.spec.name, grouped(point.batch), point.size == 0 ? "" : grouped(point.size), point.dtype(),
+    table.add({point.spec.name, grouped(point.batch), size_text(point.spec, point.size), point.dtype(),
                training::name(point.training.rule) + std::string(point.training.graph ? ", graph" : ""),
                compared ? grouped(peak.peak_allocated) : "", compared ? grouped(peak.peak_reserved) : "",
                compared ? grouped(result.difference.bytes) : "skipped",

@@ -10,6 +10,7 @@
 
 #include "command/command.h"
 #include "command/numbers.h"
+#include "command/output.h"
 
 namespace mnemo::command {
 
@@ -66,7 +67,7 @@ std::vector<std::string> read_virtual_devices(const std::string& text) {
 void write_file(const std::string& path, const std::string& content) {
   std::ofstream file(path, std::ios::binary);
   file << content;
-  if (!file.flush()) throw FileError(fmt::format("{}: cannot be written", path));
+  if (!file.flush()) throw OutputError(fmt::format("{}: cannot be written", path));
 }
 
 }  // namespace mnemo::command

@@ -15,7 +15,7 @@ std::vector<std::int64_t> read_range(const char* option, const std::string& text
 /// that is not virtual, or is there twice.
 std::vector<std::string> read_virtual_devices(const std::string& text);
 
-/// Writes a whole file; throws FileError.
+/// Writes a whole file; throws OutputError.
 void write_file(const std::string& path, const std::string& content);
 
 }  // namespace mnemo::command

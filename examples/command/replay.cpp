@@ -140,9 +140,18 @@ std::string compare(const memory::CallTrace& trace, const memory::ReplayResult& 
 }
 
 int show(const ReplayOptions& options) {
+  check_writable("--record", options.record);
+  if (!options.capacity.empty()) memory::parse_bytes(options.capacity);
+  if (options.has_allocator) memory::AllocatorConfig::parse(options.allocator);
   const memory::CallTrace trace = read_trace(options.file, options.device_index);
   const memory::ReplayOptions how = read(options, trace);
-  const memory::ReplayResult result = memory::replay(trace, how);
+  if (!options.capacity.empty() && how.capacity <= how.context) {
+    throw UsageError(fmt::format("--capacity {}: the driver's context alone takes {}", options.capacity,
+                                 memory::format_bytes(how.context)));
+  }
+  const memory::ReplayResult result = writing([&] { return memory::replay(trace, how); });
+  const int code = result.statistics.num_ooms > 0 ? out_of_memory : fine;
+  if (code == out_of_memory) complain(fmt::format("{} allocations did not fit", grouped(result.statistics.num_ooms)));
   Json object = to_json(result.statistics);
   if (options.json) {
     if (trace.recording) compare(trace, result, how.ties, object);
@@ -151,7 +160,7 @@ int show(const ReplayOptions& options) {
       for (const auto& event : result.events) object["events"].push_back(to_json(event));
     }
     print_json(object);
-    return fine;
+    return code;
   }
   if (trace.recording) print(compare(trace, result, how));
   Table totals({{"", Table::Align::left}, {""}});
@@ -164,7 +173,7 @@ int show(const ReplayOptions& options) {
       events.add({grouped(++number), grouped(event.allocated), grouped(event.reserved)});
     print('\n' + events.text());
   }
-  return fine;
+  return code;
 }
 
 }  // namespace
@@ -177,7 +186,8 @@ void add_replay(CLI::App& app, Action& action) {
       "The first two are replayed under the options and the capacity with which they were made, unless others are\n"
       "given, and compared with what they say.\n"
       "A trace of text has one operation per line: alloc,ID,BYTES,STREAM  free,ID  record_stream,ID,STREAM  complete\n"
-      "empty_cache  reset_peak; # starts a comment. Figures are bytes, except segments, retries and ooms.");
+      "empty_cache  reset_peak; # starts a comment. Figures are bytes, except segments, retries and ooms.\n"
+      "An allocation that fails is left out and the replay goes on; the exit code is then 3.");
   const auto options = std::make_shared<ReplayOptions>();
   verb->add_option("FILE", options->file, "The trace; - reads standard input.")->required();
   CLI::Option* allocator =

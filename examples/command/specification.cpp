@@ -8,6 +8,7 @@
 #include <fmt/ranges.h>
 
 #include "command/numbers.h"
+#include "command/output.h"
 #include "command/trace_file.h"
 #include "models/layer.h"
 #include "training/checkpointing.h"
@@ -87,13 +88,13 @@ Subject run(const std::string& text, std::vector<std::string> words, const std::
   for (const std::string& word : words) {
     if (word != options.workload.model) name += ' ' + word;
   }
+  check_writable("--record", options.record);
   const training::RunPlan plan = plan_of(options, name);
   try {
-    training::RecordedRun run = training::record_run(plan);
-    return {name, run.recording, std::move(run.out_of_memory), run.estimated_workspaces};
+    training::RecordedRun run = writing([&plan] { return training::record_run(plan); });
+    return {name, run.recording, std::move(run.out_of_memory), run.estimated_workspaces, plan};
   } catch (const ShapeError& error) {
-    throw UsageError(fmt::format("{}\n{} takes --size {}, here it was {}", error.what(), plan.spec.name,
-                                 plan.spec.sizes.text(), plan.size));
+    refuse_shape(error, plan.spec, plan.size);
   }
 }
 
@@ -157,11 +158,13 @@ void check_records(const std::vector<std::vector<std::string>>& options) {
         std::find_if(words.begin(), words.end(), [](const auto& word) { return word.starts_with("--record="); });
     if (record == words.end()) continue;
     if (std::find(known.begin(), known.end(), *record) != known.end()) {
-      throw UsageError(fmt::format("{}: several runs would write the same file; give each its own, as in "
-                                   "\"resnet18 --record a.mnemo\"",
-                                   *record));
+      throw UsageError(
+          fmt::format("{}: several runs would write the same file; give each its own, as in "
+                      "\"resnet18 --record a.mnemo\"",
+                      *record));
     }
     known.push_back(*record);
+    check_writable("--record", record->substr(record->find('=') + 1));
   }
 }
 

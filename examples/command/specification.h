@@ -42,15 +42,17 @@ struct Subject {
   memory::Recording recording;
   std::optional<OutOfMemory> out_of_memory = {};
   std::int64_t estimated_workspaces = 0;
+  std::optional<training::RunPlan> run = {};  ///< how it was made; nothing of a file
 };
 
-/// Throws UsageError where the options of several runs name the same file for their recordings.
+/// Throws UsageError where the options of several runs name the same file for their recordings, OutputError where one
+/// cannot be written.
 void check_records(const std::vector<std::vector<std::string>>& options);
 /// Whether `text` names a model or a layer; else it can only be a file.
 bool names_model(const std::string& text);
 /// Reads the file `text`, or runs the model that it names; its own options go
-/// before `common` ones. Throws UsageError, ConfigError, DeviceError or
-/// FileError.
+/// before `common` ones. Throws UsageError, ConfigError, DeviceError, FileError
+/// or OutputError.
 Subject read_subject(const std::string& text, const std::vector<std::string>& common);
 
 }  // namespace mnemo::command

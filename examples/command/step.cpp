@@ -67,16 +67,14 @@ void take_data(Plan& plan, const StepOptions& options) {
 }
 
 /// Asked before anything is trained, for it would be too bad to hear it afterwards.
-void check_save(const StepOptions& options, const Device& device) {
-  namespace fs = std::filesystem;
-  if (options.save_weights.empty()) return;
-  if (device.is_virtual())
+void check_files(const StepOptions& options, const Device& device) {
+  for (const auto& [option, path] :
+       {std::pair{"--save-weights", options.save_weights}, {"--record", options.record}, {"--report", options.report}})
+    check_writable(option, path);
+  if (!options.save_weights.empty() && device.is_virtual())
     throw UsageError(fmt::format("--save-weights: {} computes no values, there is nothing to save", device.name()));
-  const fs::path file(options.save_weights), folder = file.has_parent_path() ? file.parent_path() : ".";
-  if (!fs::is_directory(folder))
-    throw UsageError(fmt::format("--save-weights: there is no folder {}", folder.string()));
-  if (fs::exists(file) && !fs::is_regular_file(file))
-    throw UsageError(fmt::format("--save-weights: {} is no file", options.save_weights));
+  if (std::filesystem::exists(options.save_weights) && !std::filesystem::is_regular_file(options.save_weights))
+    throw OutputError(fmt::format("--save-weights: {} is no file", options.save_weights));
 }
 
 Plan read(const StepOptions& options) {
@@ -149,13 +147,6 @@ std::vector<std::string> changes_that_fit(const Plan& plan, std::int64_t batch, 
   }
 }
 
-/// What a shape error means here: the model, with sizes that fit it.
-[[noreturn]] void refuse_size(const ShapeError& error, const Plan& plan) {
-  if (plan.data && plan.size == 0) throw UsageError(fmt::format("{}\nin {}", error.what(), plan.data->path()));
-  throw UsageError(fmt::format("{}\n{} takes --size {}, here it was {}", error.what(), plan.workload.spec.name,
-                               plan.workload.spec.sizes.text(), plan.size));
-}
-
 /// What a recording of these steps says about itself.
 memory::RecordingAbout about(const Plan& plan, const Device& device) {
   return training::about(run_plan(plan, plan.batches.front(), device));
@@ -176,7 +167,7 @@ int show(const StepOptions& options) {
   const Plan plan = read(options);
   const Device device = open(options, plan.workload);
   check_layout(plan.workload, device);
-  check_save(options, device);
+  check_files(options, device);
   StepResult result{.workload = &plan.workload,
                     .device = device.name(),
                     .decisions = {},
@@ -186,7 +177,7 @@ int show(const StepOptions& options) {
                     .weights = options.weights,
                     .data = options.data,
                     .samples = plan.data ? plan.data->samples() : 0};
-  Watchers watchers(options, plan, device);
+  auto watchers = writing([&] { return Watchers(options, plan, device); });
   try {
     train(plan, options, device, result);
   } catch (const OutOfMemory& error) {
@@ -194,9 +185,10 @@ int show(const StepOptions& options) {
     complain(error.what());  // before anything else is tried, which takes its time
     if (!result.runs.empty()) result.changes = changes_that_fit(plan, result.runs.back().batch, device);
   } catch (const ShapeError& error) {
-    refuse_size(error, plan);
+    const std::string data = plan.data ? fmt::format("\nin {}", plan.data->path()) : "";
+    refuse_shape(ShapeError(error.what() + data), plan.workload.spec, plan.size);
   }
-  if (watchers.file) watchers.file->stop();
+  if (watchers.file) writing([&] { watchers.file->stop(); });
   std::optional<memory::Recording> recording;
   if (watchers.page) recording = watchers.page->recording();
   result.statistics = device.allocator().statistics();

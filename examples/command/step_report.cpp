@@ -100,13 +100,25 @@ std::string steps_table(const StepResult& result) {
   std::int64_t number = 0;  // counted through, as the ledger does
   for (const StepRun& run : result.runs) {
     for (const training::StepReport& step : run.steps) {
-      table.add({grouped(run.batch), grouped(run.size), grouped(++number),
+      table.add({grouped(run.batch), size_text(result.workload->spec, run.size), grouped(++number),
                  std::isfinite(step.loss) ? fmt::format("{:.4f}", step.loss) : "-", mebibytes(step.allocated),
                  mebibytes(step.reserved), mebibytes(step.peak.allocated), mebibytes(step.peak_reserved),
                  place(step.peak.tag)});
     }
   }
   return number == 0 ? "no step was finished\n" : table.text();
+}
+
+/// An optimizer's state is made when it first updates: a single step has its peak before that.
+std::string first_step_note(const StepResult& result) {
+  using training::Rule;
+  const training::TrainerOptions& training = result.training;
+  const bool has_state = training.rule == Rule::adam || training.rule == Rule::adam8bit || training.master_weights;
+  if (!has_state || result.runs.empty() || result.runs.front().steps.size() != 1) return {};
+  return fmt::format(
+      "{} makes its state at the end of the first step: later steps begin with it and may peak higher, as --steps 2 "
+      "shows\n",
+      name(training.rule));
 }
 
 /// What held the bytes at the peak of the last step of each batch size: a line per category.
@@ -144,6 +156,7 @@ Json to_json(const StepResult& result) {
     Json steps = Json::array();
     for (const training::StepReport& step : run.steps) steps.push_back(to_json(step, result.timed));
     runs.push_back({{"batch", run.batch}, {"size", run.size}, {"steps", std::move(steps)}});
+    if (run.size == 0) runs.back()["extents"] = result.workload->spec.extents;
     if (run.checkpoints) runs.back()["checkpoints"] = to_json(*run.checkpoints);
   }
   Json object{{"device", result.device},
@@ -194,6 +207,7 @@ std::string text(const StepResult& result) {
   }
   text += fmt::format("\nsegments {}, retries {}, out of memory {}\n", result.statistics.segment.all.current,
                       result.statistics.num_alloc_retries, result.statistics.num_ooms);
+  text += first_step_note(result);
   if (!result.saved_weights.empty()) text += fmt::format("weights: saved to {}\n", result.saved_weights);
   if (result.estimated_workspaces > 0) {
     text += fmt::format("workspace estimated: {} convolution passes were taken to need none on this card\n",

@@ -46,6 +46,9 @@ void find_rises(Sweep& sweep) {
 }
 
 int show(const SweepOptions& options) {
+  check_writable("--csv", options.csv);
+  check_writable("--svg", options.svg);
+  check_writable("--report", options.report);
   const Workload workload = read_workload(options.workload);
   const std::vector<std::string> devices = read_virtual_devices(options.device);
   if (devices.size() > 1) throw UsageError("--device: a sweep is of one device; mnemo cliffs compares several");
@@ -53,7 +56,8 @@ int show(const SweepOptions& options) {
   const auto batches = options.batch.empty() ? std::vector{spec.batch} : read_range("--batch", options.batch, 1);
   const auto sizes = options.size.empty() ? std::vector{spec.size} : read_range("--size", options.size, 8);
   const training::Rule rule = read_rule(options.optimizer);
-  Sweep sweep{.survey = survey(workload, devices, batches, sizes, rule, options.record), .rule = rule};
+  Sweep sweep{.survey = writing([&] { return survey(workload, devices, batches, sizes, rule, options.record); }),
+              .rule = rule};
   find_rises(sweep);
   if (!options.csv.empty()) write_file(options.csv, csv(sweep));
   if (!options.svg.empty()) write_file(options.svg, svg(sweep));

@@ -32,11 +32,11 @@ std::string csv(const Sweep& sweep);
 std::string svg(const Sweep& sweep);
 /// Writes the page of the sweep: every point, and what happened in the two runs at the largest rise; where nothing
 /// rises in the run with the largest peak. These are made again, from `model` with the options that were `given`.
-/// Throws FileError.
+/// Throws OutputError.
 void write_page(const std::string& path, const Sweep& sweep, const std::string& model,
                 const std::vector<std::string>& given);
 /// "batch 8, size from 64 down to 56: the peak rises by ..., because ..."
-std::string sentence(const Rise& rise);
+std::string sentence(const Rise& rise, const models::Spec& spec);
 /// The object of --json; see add_sweep.
 Json to_json(const Sweep& sweep);
 

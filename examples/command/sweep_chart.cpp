@@ -23,9 +23,9 @@ std::vector<std::int64_t> some_of(const std::vector<std::int64_t>& all) {
 }
 
 /// `row.batch` is what stays, `row.size` what the panel runs over.
-ChartPanel panel(const std::vector<SurveyRow>& rows, std::int64_t fixed, const char* fixed_name, const char* axis,
+ChartPanel panel(const std::vector<SurveyRow>& rows, std::int64_t fixed, std::string title, const char* axis,
                  memory::Bytes limit) {
-  ChartPanel panel{.title = fmt::format("{} {}", fixed_name, fixed), .curves = {}, .x_title = axis};
+  ChartPanel panel{.title = std::move(title), .curves = {}, .x_title = axis};
   ChartCurve curves[] = {{allocated, {}}, {reserved, {}}, {capacity, {}}};
   memory::Bytes most = 0;
   for (const SurveyRow& row : rows) {
@@ -65,11 +65,12 @@ std::string svg(const Sweep& sweep) {
                   {.name = "capacity", .colour = 6, .dash = 1}};
   if (sweep.survey.sizes.size() > 1 || sweep.survey.batches.size() == 1) {
     for (const std::int64_t batch : some_of(sweep.survey.batches))
-      chart.panels.push_back(panel(device.rows, batch, "batch", "size", device.capacity));
+      chart.panels.push_back(panel(device.rows, batch, fmt::format("batch {}", batch), "size", device.capacity));
   }
   if (sweep.survey.batches.size() > 1) {
     for (const std::int64_t size : some_of(sweep.survey.sizes))
-      chart.panels.push_back(panel(sweep.by_size, size, "size", "batch", device.capacity));
+      chart.panels.push_back(
+          panel(sweep.by_size, size, "size " + size_text(workload.spec, size), "batch", device.capacity));
   }
   std::erase_if(chart.panels, [](const ChartPanel& panel) { return panel.curves.front().points.empty(); });
   const auto any = [&chart](auto is) {

@@ -23,18 +23,22 @@ memory::ReportPoint point(const SurveyRow& row, std::int64_t at) {
 /// One chart for each value of `fixed`, in the order in which they come.
 std::vector<memory::ReportSweep> charts(const Sweep& sweep, bool along_batch) {
   const char* axis = along_batch ? "batch" : "size";
-  const char* other = along_batch ? "size" : "batch";
+  const std::string other = along_batch ? "size " : "batch ";
+  const models::Spec& spec = sweep.survey.workload->spec;
   std::vector<memory::ReportSweep> charts;
   std::int64_t last = -1;
   // These have batch and size exchanged.
   for (const SurveyRow& row : along_batch ? sweep.by_size : sweep.device().rows) {
     if (row.batch != last)
-      charts.push_back({fmt::format("{} {}", other, row.batch), sweep.device().capacity, {}, axis});
+      charts.push_back({other + (along_batch ? size_text(spec, row.batch) : fmt::format("{}", row.batch)),
+                        sweep.device().capacity,
+                        {},
+                        axis});
     last = row.batch;
     memory::ReportPoint& added = charts.back().points.emplace_back(point(row, row.size));
     for (const Rise& rise : sweep.rises) {
       if (rise.along_batch == along_batch && rise.fixed == row.batch && rise.cliff.to == row.size)
-        added.note = sentence(rise);
+        added.note = sentence(rise, spec);
     }
   }
   std::erase_if(charts, [](const memory::ReportSweep& chart) { return chart.points.size() < 2; });
@@ -60,6 +64,7 @@ std::vector<Point> points(const Sweep& sweep) {
 
 std::string about(const Sweep& sweep, const std::vector<Point>& shown) {
   const std::vector<SurveyRow>& rows = sweep.device().rows;
+  const models::Spec& spec = sweep.survey.workload->spec;
   const auto misfits = std::ranges::count_if(rows, [](const SurveyRow& row) { return row.out_of_memory.has_value(); });
   std::string text = fmt::format("Of {} points of the sweep, {}. ", rows.size(),
                                  misfits == 0 ? "all fit" : fmt::format("{} do not fit", misfits));
@@ -67,9 +72,9 @@ std::string about(const Sweep& sweep, const std::vector<Point>& shown) {
     return text + fmt::format(
                       "Nowhere does less need more. Shown below is the run with the largest peak: batch {}, "
                       "size {}.",
-                      shown[0].first, shown[0].second);
+                      shown[0].first, size_text(spec, shown[0].second));
   return text + fmt::format("At {} of them less needs more. Shown below are the two sides of the largest rise: {}.",
-                            sweep.rises.size(), sentence(sweep.rises.front()));
+                            sweep.rises.size(), sentence(sweep.rises.front(), spec));
 }
 
 }  // namespace

@@ -49,10 +49,12 @@ Json to_json(const Rise& rise) {
 
 }  // namespace
 
-std::string sentence(const Rise& rise) {
+std::string sentence(const Rise& rise, const models::Spec& spec) {
   const Cliff& cliff = rise.cliff;
-  const std::string where = fmt::format("{} {}, {} from {} down to {}", rise.along_batch ? "size" : "batch", rise.fixed,
-                                        rise.along_batch ? "batch" : "size", cliff.from, cliff.to);
+  const std::string fixed =
+      rise.along_batch ? "size " + size_text(spec, rise.fixed) : fmt::format("batch {}", rise.fixed);
+  const std::string where =
+      fmt::format("{}, {} from {} down to {}", fixed, rise.along_batch ? "batch" : "size", cliff.from, cliff.to);
   if (cliff.out_of_memory)
     return fmt::format("{}: the step no longer fits, it needs at least {} instead of {}", where,
                        memory::format_bytes(cliff.after), memory::format_bytes(cliff.before));
@@ -73,7 +75,7 @@ std::string text(const Sweep& sweep) {
   bool marked = false;
   for (const SurveyRow& row : device.rows) {
     if (row.out_of_memory) {
-      table.add({grouped(row.batch), grouped(row.size), "-", "-", "-", "-",
+      table.add({grouped(row.batch), size_text(workload.spec, row.size), "-", "-", "-", "-",
                  fmt::format("out of memory: asked for {} in {}", memory::format_bytes(row.out_of_memory->requested),
                              place(row.out_of_memory->tag))});
       continue;
@@ -82,7 +84,7 @@ std::string text(const Sweep& sweep) {
     marked = marked || beaten;
     const double share =
         100 * static_cast<double>(row.peak_reserved) / static_cast<double>(std::max<memory::Bytes>(device.capacity, 1));
-    table.add({grouped(row.batch), grouped(row.size), mebibytes(row.allocated),
+    table.add({grouped(row.batch), size_text(workload.spec, row.size), mebibytes(row.allocated),
                mebibytes(row.peak.allocated) + (beaten ? " ^" : "  "), mebibytes(row.peak_reserved),
                device.capacity == 0 ? "" : fmt::format("{:.1f} %", share), place(row.peak.tag)});
   }
@@ -93,7 +95,7 @@ std::string text(const Sweep& sweep) {
   if (marked) text += "^ more of the batch or of the size needs less\n\n";
   text += sweep.rises.empty() ? "everywhere more of the batch or of the size needs more, or the same\n"
                               : "where less needs more\n";
-  for (const Rise& rise : sweep.rises) text += fmt::format("  {}\n", sentence(rise));
+  for (const Rise& rise : sweep.rises) text += fmt::format("  {}\n", sentence(rise, workload.spec));
   for (const SkippedSize& skipped : sweep.survey.skipped)
     text += fmt::format("skipped: batch {}, size {}: {}\n", skipped.batch, skipped.size, skipped.reason);
   if (device.estimated() > 0)
@@ -106,7 +108,8 @@ std::string csv(const Sweep& sweep) {
   for (const SurveyRow& row : sweep.device().rows) {
     const std::string bytes =
         row.out_of_memory ? ",," : fmt::format("{},{},{}", row.allocated, row.peak.allocated, row.peak_reserved);
-    text += fmt::format("{},{},{},{},{}\n", row.batch, row.size, bytes, sweep.device().capacity,
+    const std::string size = row.size > 0 ? fmt::format("{}", row.size) : size_text(sweep.survey.workload->spec, 0);
+    text += fmt::format("{},{},{},{},{}\n", row.batch, size, bytes, sweep.device().capacity,
                         row.out_of_memory ? "false" : "true");
   }
   return text;

@@ -25,6 +25,7 @@ std::vector<std::string> askable_cards() {
 }
 
 int show(const std::string& path) {
+  check_writable("FILE", path);  // asking takes minutes
   const std::vector<std::string> names = askable_cards();
   if (names.empty()) {
     std::string reason;
@@ -36,7 +37,7 @@ int show(const std::string& path) {
   const std::string bytes = tabulate(names, queries, [](const std::string& card) { complain(card); });
   std::ofstream file(path, std::ios::binary);
   file << bytes;
-  if (!file.flush()) throw FileError(fmt::format("{}: cannot be written", path));
+  if (!file.flush()) throw OutputError(fmt::format("{}: cannot be written", path));
   print(fmt::format("{}: {} convolutions, {} cards, {} bytes\n", path, queries.size(), names.size(), bytes.size()));
   return fine;
 }

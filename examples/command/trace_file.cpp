@@ -35,6 +35,8 @@ memory::Recording read_recording(const std::string& path) {
 
 memory::CallTrace read_trace(const std::string& path, int device_index) {
   memory::CallTrace trace = calls(path, {.device_index = device_index});
+  // Nothing can be said of it, and most likely another file was meant.
+  if (trace.calls.empty() && trace.blocks_before.empty()) throw FileError(path + ": has no allocations in it");
   for (const std::string& warning : trace.warnings) complain("note: " + warning);
   return trace;
 }

@@ -41,6 +41,7 @@ WorkspaceLimits read_workspace(const std::string& text, const models::Spec& spec
 
 void add_training(CLI::App& verb, TrainingOptions& options) {
   verb.add_option("--optimizer", options.optimizer, "sgd (without momentum), adam or adam8bit. (sgd)");
+  verb.add_option("--lr", options.lr, "Learning rate. (0.01 for sgd, 0.001 for adam and adam8bit)");
   verb.add_option("--amp", options.amp,
                   "Autocast: products and convolutions in bf16 or fp16, parameters in float32; fp16 scales the loss. "
                   "(no)");
@@ -77,6 +78,7 @@ training::TrainerOptions read_training(const TrainingOptions& options, const Wor
   const DType dtype = workload.dtype;
   using Amp = std::optional<DType>;
   training::TrainerOptions training{.rule = read_rule(options.optimizer), .dtype = dtype};
+  if (!options.lr.empty()) training.lr = read_rate("--lr", options.lr);
   training.amp = choose<Amp>("--amp", options.amp, {{"no", {}}, {"bf16", DType::bfloat16}, {"fp16", DType::float16}});
   training.accumulate = read_count("--accumulate", options.accumulate);
   training.step_in_backward = options.optimizer_in_backward;
@@ -99,6 +101,7 @@ training::TrainerOptions read_training(const TrainingOptions& options, const Wor
   }
   if (training.master_weights && (!is_half(dtype) || options.no_grad))
     throw UsageError("--master-weights is for training parameters of a half type: give --dtype bfloat16 or float16");
+  if (options.no_grad && training.lr) throw UsageError("--no-grad updates nothing: leave out --lr");
   if (options.no_grad && options.checkpoint != "none")
     throw UsageError("--no-grad keeps nothing for backward: there is nothing to --checkpoint");
   if (options.no_grad && training.offload)

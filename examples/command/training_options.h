@@ -11,6 +11,7 @@ namespace mnemo::command {
 /// As they were written.
 struct TrainingOptions {
   std::string optimizer = "sgd";
+  std::string lr;  ///< empty: the optimizer's usual one
   std::string amp = "no";
   std::string accumulate = "1";
   std::string checkpoint = "none";  ///< see training::read_checkpoint_request
@@ -24,7 +25,7 @@ struct TrainingOptions {
   bool no_grad = false;
 };
 
-/// Adds --optimizer, --amp, --accumulate, --checkpoint, --workspace, --optimizer-in-backward, --master-weights,
+/// Adds --optimizer, --lr, --amp, --accumulate, --checkpoint, --workspace, --optimizer-in-backward, --master-weights,
 /// --in-place, --offload, --recover, --graph and --no-grad.
 void add_training(CLI::App& verb, TrainingOptions& options);
 /// Throws UsageError, also for options that do not go together, and for limits of layers that the model does not have.

@@ -1,5 +1,8 @@
 #include "command/workload.h"
 
+#include <fmt/ranges.h>
+
+#include "command/numbers.h"
 #include "models/layer.h"
 
 namespace mnemo::command {
@@ -68,6 +71,20 @@ Device open_device(const std::string& name, const ConvPolicy& policy, const std:
   if (policy.choice == ConvPolicy::Choice::pytorch)
     return Device::open(name, memory::AllocatorConfig::parse("expandable_segments:True"));
   return Device::open(name);
+}
+
+bool takes_size(const models::Spec& spec, std::int64_t size) {
+  return size > 0 ? spec.sizes.contains(size) : !spec.extents.empty();
+}
+
+std::string size_text(const models::Spec& spec, std::int64_t size) {
+  return size > 0 ? grouped(size) : fmt::format("{}", fmt::join(spec.extents, "x"));
+}
+
+void refuse_shape(const ShapeError& error, const models::Spec& spec, std::int64_t size) {
+  if (takes_size(spec, size)) throw UsageError(error.what());
+  throw UsageError(
+      fmt::format("{}\n{} takes --size {}, here it was {}", error.what(), spec.name, spec.sizes.text(), size));
 }
 
 std::string policy_text(const ConvPolicy& policy) {

@@ -58,6 +58,13 @@ void check_layout(const Workload& workload, const Device& device);
 /// behind them.
 Device open_device(const std::string& name, const ConvPolicy& policy, const std::optional<std::string>& allocator = {});
 
+/// Whether the model takes that edge length; 0 are its own sizes, which a layer's input has.
+bool takes_size(const models::Spec& spec, std::int64_t size);
+/// The edge length; where it is 0 the model's own sizes: "224", "20x30".
+std::string size_text(const models::Spec& spec, std::int64_t size);
+/// Throws UsageError with the error's text, and where the model does not take that size, with those that it takes.
+[[noreturn]] void refuse_shape(const ShapeError& error, const models::Spec& spec, std::int64_t size);
+
 /// "deterministic", "heuristic with TF32, channels_last": how convolutions are planned, for people.
 std::string policy_text(const ConvPolicy& policy);
 

@@ -29,10 +29,10 @@ struct Subject {
   std::int64_t values, pixels;  ///< so many values for so many pixels or voxels of the input
 };
 constexpr std::array<Subject, 4> kSubjects{{
-    {"C1", "vgg16", 2 * 64, 1},         // the first two ReLUs
-    {"C2", "resnet18", 2 * 64, 4},      // the first ReLU, at half the resolution
-    {"C3", "resnet50", 2 * 64, 4},      // the same
-    {"C4", "unet3d", 16 + 32 + 48, 1},  // joining the first skip with what comes from below
+    {"K1", "vgg16", 2 * 64, 1},         // the first two ReLUs
+    {"K2", "resnet18", 2 * 64, 4},      // the first ReLU, at half the resolution
+    {"K3", "resnet50", 2 * 64, 4},      // the same
+    {"K4", "unet3d", 16 + 32 + 48, 1},  // joining the first skip with what comes from below
 }};
 
 /// Below this no schedule comes: the operation that needs most, with its operands (but not the batch) and its result.

@@ -42,8 +42,8 @@ const std::vector<Lab>& labs() {
        as_named, resolution_lab},
       {"reported", "What users of PyTorch reported of convolutions on an A100 80GB, reproduced.", reported_place,
        reported_lab},
-      {"checkpoint", "What checkpoints spare in each model, and what they cost: none, sqrt(n) segments, planned.",
-       as_named, checkpoint_lab},
+      {"checkpoint", "What checkpoints spare in each model, and what they cost: claims K1 to K4.", as_named,
+       checkpoint_lab},
   };
   return all;
 }

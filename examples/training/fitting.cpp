@@ -18,6 +18,14 @@ std::string describe(const WorkspaceLimits& limits) {
          (path.empty() ? "" : " in " + path);
 }
 
+/// Whether a batch is so much larger than one that fits that no technique reaches it: no more parts than 256 are tried,
+/// and whatever else there is spares less than that. Trying them all the same takes long, since convolutions of so many
+/// samples are cut into thousands.
+bool is_hopeless(std::int64_t batch, std::int64_t fits) {
+  constexpr std::int64_t kMostParts = 256;
+  return batch / kMostParts > fits;
+}
+
 }  // namespace
 
 TrainerOptions with(const TrainerOptions& options, const FitChoices& choices) {
@@ -97,6 +105,7 @@ std::string step_arguments(const RunPlan& run, const std::string& device, const 
       text += *run.policy.layout == ConvLayout::contiguous ? " --layout contiguous" : " --layout channels-last";
   }
   text += all.rule == Rule::nothing ? std::string(" --no-grad") : fmt::format(" --optimizer {}", name(all.rule));
+  if (all.lr) text += fmt::format(" --lr {}", *all.lr);
   if (all.amp) text += *all.amp == DType::bfloat16 ? " --amp bf16" : " --amp fp16";
   if (all.accumulate > 1) text += fmt::format(" --accumulate {}", all.accumulate);
   if (all.step_in_backward) text += " --optimizer-in-backward";
@@ -116,13 +125,12 @@ std::vector<std::string> changes_that_fit(const RunPlan& wanted, const std::stri
   if (!name.starts_with("virtual:") || name == "virtual:cpu") return {};
   std::vector<Technique> all;
   for (int i = 0; i < kTechniques; ++i) all.push_back(static_cast<Technique>(i));
-  Fitting fitting(fit_request(run, name, std::move(all)));
   std::vector<std::string> changes;
-  const auto add = [&](std::string words, const FitTrial& trial) {
+  const auto add = [&](std::string words, const FitTrial& trial, const FitTrial& plain) {
     words += fmt::format(" fits, {} to spare", format_bytes(trial.spare));
     if (trial.choices.batch * trial.choices.accumulate == run.batch && trial.extra_operations > 0) {
       words += fmt::format(", {:+.1f} % operations", 100 * static_cast<double>(trial.extra_operations) /
-                                                         static_cast<double>(fitting.plain().work.operations()));
+                                                         static_cast<double>(plain.work.operations()));
     }
     changes.push_back(std::move(words));
   };
@@ -131,8 +139,15 @@ std::vector<std::string> changes_that_fit(const RunPlan& wanted, const std::stri
     const BatchSearch search{
         .device = name, .config = run.device.allocator().config(), .limit = run.batch - 1, .exhaustive = kBatches};
     const std::int64_t batch = largest_batch(search, [&](std::int64_t smaller) { train(run, {.batch = smaller}); });
-    if (batch > 0) add(fmt::format("batch {}", batch), fitting.attempt({.batch = batch}));
+    if (batch > 0) {
+      RunPlan smaller = run;
+      smaller.batch = batch;
+      Fitting fitting(fit_request(smaller, name, {}));
+      add(fmt::format("batch {}", batch), fitting.as_it_is(), fitting.plain());
+      if (is_hopeless(run.batch, batch)) return changes;
+    }
   }
+  Fitting fitting(fit_request(run, name, std::move(all)));
   std::vector<FitTrial> found = fitting.cheapest(2, true);
   if (found.empty()) found = fitting.cheapest(2);
   for (const FitTrial& trial : found) {
@@ -140,7 +155,7 @@ std::vector<std::string> changes_that_fit(const RunPlan& wanted, const std::stri
     for (const std::string& word : describe(trial.choices)) words += (words.empty() ? "" : " with ") + word;
     if (trial.choices.workspace.by_path().size() > 1)
       words += fmt::format(" (--workspace {})", trial.choices.workspace.text());
-    add(std::move(words), trial);
+    add(std::move(words), trial, fitting.plain());
   }
   return changes;
 }

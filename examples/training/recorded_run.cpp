@@ -18,6 +18,7 @@ memory::RecordingAbout about(const RunPlan& plan) {
   if (plan.size > 0) say("size", fmt::format("{}", plan.size));
   say("dtype", name(plan.training.dtype));
   say("optimizer", name(plan.training.rule));
+  if (plan.training.lr) say("lr", fmt::format("{}", *plan.training.lr));
   if (plan.training.step_in_backward) say("updates", "in backward");
   if (plan.training.amp) say("amp", name(*plan.training.amp));
   if (plan.training.accumulate > 1) say("accumulate", fmt::format("{}", plan.training.accumulate));
@@ -36,9 +37,8 @@ RecordedRun record_run(const RunPlan& plan, memory::Ring ring) {
   const RandomState before = random_state();
   const DeviceScope on_device(plan.device);
   const ConvPolicyScope policy(plan.policy);
-  memory::Recorder recorder = plan.record.empty()
-                                  ? memory::record(plan.device.allocator(), ring, about(plan))
-                                  : memory::record(plan.device.allocator(), plan.record, about(plan));
+  memory::Recorder recorder = plan.record.empty() ? memory::record(plan.device.allocator(), ring, about(plan))
+                                                  : memory::record(plan.device.allocator(), plan.record, about(plan));
   const auto recorded = [&] {
     if (plan.record.empty()) return recorder.recording();
     recorder.stop();

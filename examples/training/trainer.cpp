@@ -5,13 +5,15 @@
 #include <limits>
 #include <utility>
 
+#include <fmt/format.h>
+
 namespace mnemo::training {
 
 namespace {
 
 std::unique_ptr<optim::Optimizer> make_optimizer(const TrainerOptions& options, std::vector<Tensor> parameters) {
-  const optim::SGDOptions sgd{.lr = 0.01, .master_weights = options.master_weights};
-  const optim::AdamOptions adam{.lr = 0.001, .master_weights = options.master_weights};
+  const optim::SGDOptions sgd{.lr = options.lr.value_or(0.01), .master_weights = options.master_weights};
+  const optim::AdamOptions adam{.lr = options.lr.value_or(0.001), .master_weights = options.master_weights};
   switch (options.rule) {
     case Rule::sgd:
       return std::make_unique<optim::SGD>(std::move(parameters), sgd);
@@ -43,6 +45,7 @@ const char* name(Rule rule) {
 
 std::string describe(const TrainerOptions& options) {
   std::string text = name(options.rule);
+  if (options.lr) text += fmt::format(" with learning rate {}", *options.lr);
   if (options.step_in_backward) text += " in backward";
   if (options.master_weights) text += ", master weights";
   if (options.in_place) text += ", in place";

@@ -24,6 +24,7 @@ const char* name(Rule rule);
 /// How a model is trained.
 struct TrainerOptions {
   Rule rule = Rule::sgd;
+  std::optional<double> lr = {};   ///< learning rate; unless given that of the rule
   DType dtype = DType::float32;    ///< of parameters and data
   std::optional<DType> amp = {};   ///< autocast to this half type; with float16 the loss is scaled
   std::int64_t accumulate = 1;     ///< batches whose gradients make one update, the mean of theirs

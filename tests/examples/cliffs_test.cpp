@@ -69,7 +69,8 @@ TEST_CASE("a convolution on an H200 needs more at 48 than at any other size, as 
     peaks[row["size"]] = row["peak_allocated"];
   }
   const std::map<std::int64_t, double> megabytes{{40, 106}, {48, 249}, {56, 238}, {64, 47}, {80, 52}, {112, 64}};
-  for (const auto& [size, expected] : megabytes) {
+  for (const auto& [edge, expected] : megabytes) {
+    const std::int64_t size = edge;  // a lambda of clang 14 takes no binding
     CAPTURE(size);
     CHECK(std::round(static_cast<double>(weight_gradients[size]) / 1e6) == expected);
   }
@@ -241,7 +242,6 @@ TEST_CASE("wrong command lines of cliffs") {
       {"mlp --size 28:28 --device virtual:h2000", "CARD one of"},
       {"mlp --size 28:28 --device virtual:h200,cudnn=1.2.3", "no table of cuDNN 1.2.3"},
       {"mlp --size 28:28 --device virtual:cpu --layout channels-last", "row-major"},
-      {"mlp --size 28:28 --device virtual:cpu --svg /nonexistent/picture.svg", "cannot be written"},
       {"mlp --size 29:30 --device virtual:cpu", "mlp takes --size 28"},
       {"mlp --size 28:28 --sgv x", "did you mean --svg?"},
   };

@@ -1,5 +1,7 @@
 // mnemo explain and diff: JSON whose sums add up, for every pair of runs that people ask about.
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -78,6 +80,33 @@ TEST_CASE("explain adds up to what the driver shows, and knows each layer") {
   const json* norm = row(object, "bn1", "batch_norm");
   REQUIRE(norm != nullptr);
   CHECK((*norm)["saved"] >= 6'422'528);
+}
+
+TEST_CASE("explain names --in-place and --offload with what each spares when it is run so") {
+  const auto of = [](const json& object, const std::string& option) {
+    for (const json& one : object["advice"]) {
+      if (one["action"].get<std::string>().find(option) != std::string::npos) return one["bytes"].get<std::int64_t>();
+    }
+    return std::int64_t{0};
+  };
+  for (const char* device : {"virtual:h200", "virtual:16GiB", "cpu"}) {
+    const std::string arguments = std::string("explain simple-conv --batch 64 --device ") + device;
+    CAPTURE(arguments);
+    const json plain = object_of(arguments);
+    std::int64_t last = std::numeric_limits<std::int64_t>::max();
+    for (const json& one : plain["advice"]) {
+      CHECK(one["bytes"] <= last);  // still the most effective first
+      last = one["bytes"];
+    }
+    for (const std::string option : {"--in-place", "--offload"}) {
+      const json so = object_of(arguments + " " + option);
+      CHECK(of(plain, option) > 0);
+      CHECK(of(plain, option) ==
+            plain["peak_allocated"].get<std::int64_t>() - so["peak_allocated"].get<std::int64_t>());
+      CHECK(of(so, option) == 0);
+    }
+  }
+  CHECK(of(object_of("explain simple-conv --no-grad"), "--offload") == 0);
 }
 
 TEST_CASE("explain has the peaks of step, also in half precision and without training") {
@@ -212,6 +241,48 @@ TEST_CASE("a recorded run leaves the program as it was, and two of them are equa
   CHECK(first.recording.header().metadata.front().first == "model");
 }
 
+TEST_CASE("explain says that a sum of losses keeps the graph of every step, and that numbers do not") {
+  using namespace mnemo;
+  const auto evaluated = [](bool by_tensor) {
+    const TemporaryFile file("");
+    const Device device = Device::open("virtual:cpu");
+    const DeviceScope on_device(device);
+    memory::Recorder recorder = memory::record(device.allocator(), file.path(), {.device = device.name()});
+    nn::Sequential net(nn::Linear({.in = 256, .out = 256}), nn::ReLU(), nn::Linear({.in = 256, .out = 4}));
+    (void)net.parameters();
+    Tensor total = zeros({});
+    double sum = 0;
+    for (int step = 1; step <= 4; ++step) {
+      const memory::StepScope scope(step);
+      const Tensor loss = mean(pow(net(randn({512, 256})), 2));
+      if (by_tensor)
+        total = total + loss;
+      else
+        sum += loss.item();
+    }
+    recorder.stop();
+    CHECK(std::isnan(sum) == !by_tensor);  // what a virtual device computes
+    return object_of("explain " + file.path());
+  };
+  const json leak = evaluated(true);
+  const std::string answer = leak["answer"];
+  CAPTURE(answer);
+  CHECK(answer.find("The graph grows over steps: in step 4, ") != std::string::npos);
+  CHECK(answer.find("that steps 1 to 3 saved for backward, most of them by ") != std::string::npos);
+  CHECK(answer.find("total += loss.item()") != std::string::npos);
+  REQUIRE(leak["held_steps"].is_object());
+  CHECK(leak["held_steps"]["count"] == 3);
+  CHECK(leak["held_steps"]["first"] == 1);
+  // At least the input of the second layer, 512 x 256 values in each of three steps.
+  CHECK(leak["held_steps"]["bytes"] >= 3 * 512 * 256 * 4);
+  CHECK(leak["advice"][0]["action"] == "let go of the graphs of earlier steps");
+  const json numbers = evaluated(false);
+  CHECK(numbers["held_steps"].is_null());
+  CHECK(numbers["answer"].get<std::string>().find("graph") == std::string::npos);
+  // Training runs its graphs.
+  CHECK(object_of("explain mlp --steps 4 --optimizer adam")["held_steps"].is_null());
+}
+
 TEST_CASE("step --record writes what explain, diff and report read") {
   const TemporaryFile first(""), second(""), page("");
   const std::string step = "step simple-conv --device virtual:h200 --steps 2 --record ";
@@ -228,5 +299,5 @@ TEST_CASE("step --record writes what explain, diff and report read") {
   CHECK(difference["metrics"]["peak_allocated"]["b"] == peak(b));
   CHECK(mnemo_command("report " + first.path() + " " + second.path() + " --output " + page.path()).code == 0);
   CHECK(page.read().size() > 10000);
-  CHECK(mnemo_command("step simple-conv --record /nonexistent/folder/file").code == 2);
+  CHECK(mnemo_command("step simple-conv --record /nonexistent/folder/file").code == 1);
 }

@@ -1,6 +1,7 @@
 // mnemo fit: its answers against running the same steps.
 #include <doctest/doctest.h>
 
+#include <chrono>
 #include <map>
 #include <set>
 #include <string>
@@ -45,6 +46,22 @@ TEST_CASE("fit: the batches that fit are those with which a step ends well") {
     CHECK(found["first_failure"]["requested"].get<std::int64_t>() > 0);
     CHECK(found["first_failure"]["reason"].get<std::string>().find(found["first_failure"]["op"]) != std::string::npos);
   }
+}
+
+TEST_CASE("fit: nothing is -0.0 % more") {
+  // In place and in parts a step computes less than the plain way does by so little that it rounds to nothing.
+  const std::string out = mnemo_command("fit resnet18 --memory 250MiB --batch 8").out;
+  CHECK(out.find("2 batches of 4 per update: 180.00 MiB reserved, +0.0 % operations") != std::string::npos);
+  CHECK(out.find("-0.0 ") == std::string::npos);
+}
+
+TEST_CASE("fit: a batch whose samples alone do not fit is not searched for long") {
+  const auto begin = std::chrono::steady_clock::now();
+  const Answer answer = mnemo_command("fit resnet18 --batch 1000000000");
+  CHECK(answer.code == 3);
+  CHECK(answer.out.find("does not fit in any way") != std::string::npos);
+  CHECK(answer.out.find(" TiB allocated") != std::string::npos);
+  CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(20));
 }
 
 namespace {

@@ -112,10 +112,10 @@ TEST_CASE("parity: every recording of a real device holds for its virtual twin")
 
 TEST_CASE("parity: cards differ where they do, and their plans too") {
   const std::string run = "parity --models simple-conv --small --dtype float32 --optimizer sgd --device virtual:h200";
-  const json same = object_of(run);
-  CHECK(same["against"] == "virtual:h200");
+  const json same = object_of(run + " --against virtual:h200,24GiB");
+  CHECK(same["against"] == "virtual:h200,24GiB");
   CHECK(same["difference"] == 0);
-  const json repeated = object_of(run + " --graph");
+  const json repeated = object_of(run + " --graph --against virtual:h200,24GiB");
   CHECK(repeated["difference"] == 0);
   CHECK(repeated["points"][0]["graph"] == true);
   CHECK(repeated["points"][0]["phases"][2]["phase"] == "graph");
@@ -123,6 +123,17 @@ TEST_CASE("parity: cards differ where they do, and their plans too") {
   const json other = object_of(run + " --against virtual:a100-80gb", 1);
   CHECK(other["difference"] > 0);
   CHECK(other["points"][0]["difference"] == other["difference"]);
+}
+
+TEST_CASE("parity: a virtual device is not compared with itself") {
+  for (const char* devices : {"virtual:h200", "virtual:cpu", "virtual:16GiB", "virtual:h200 --against virtual:h200"}) {
+    CAPTURE(devices);
+    const Answer answer = mnemo_command(std::string("parity --models mlp --device ") + devices);
+    CHECK(answer.code == 2);
+    CHECK(answer.out == "");
+    CHECK(answer.err.find("a virtual device with itself") != std::string::npos);
+  }
+  CHECK(mnemo_command("parity --check /").err.find("/: cannot be read") != std::string::npos);
 }
 
 TEST_CASE("parity: what cannot be compared is skipped with the reason") {

@@ -68,9 +68,38 @@ TEST_CASE("replay --events has the totals after every operation") {
 TEST_CASE("a failed allocation counts and the trace goes on") {
   const Answer answer =
       replay("alloc,a,62914560,0\nalloc,b,62914560,0\nfree,b\nalloc,c,1,0\n", "--capacity 100MiB --json");
-  REQUIRE(answer.code == 0);
+  REQUIRE(answer.code == 3);
   CHECK(answer.json()["ooms"] == 1);
   CHECK(answer.json()["allocated"] == 60 * kMiB + 512);
+}
+
+TEST_CASE("a recording that no longer fits is replayed to its end, and exits with 3") {
+  const TemporaryFile file("");
+  REQUIRE(mnemo_command("step simple-conv --device virtual:cpu --record " + file.path()).code == 0);
+  CHECK(mnemo_command("replay " + file.path()).code == 0);
+  const Answer answer = mnemo_command("replay " + file.path() + " --capacity 8MiB");
+  CHECK(answer.code == 3);
+  CHECK(answer.out.find("ooms") != std::string::npos);
+  CHECK(answer.err.find(" allocations did not fit") != std::string::npos);
+  REQUIRE(mnemo_command("step simple-conv --device virtual:h200 --record " + file.path()).code == 0);
+  const Answer context = mnemo_command("replay " + file.path() + " --capacity 100MiB");
+  CHECK(context.code == 2);
+  CHECK(context.err.find("context alone takes 518.00 MiB") != std::string::npos);
+}
+
+TEST_CASE("files in which there are no allocations are refused, whatever they are") {
+  const TemporaryFile empty(""), comments("# alloc,a,1,0\n\n"), junk(std::string("\x93\x00\xff\x1b[2J\n", 8));
+  for (const std::string& path :
+       {std::string("/dev/null"), empty.path(), comments.path(), junk.path(), std::string("/")}) {
+    for (const char* verb : {"replay ", "tune-allocator "}) {
+      CAPTURE(verb);
+      CAPTURE(path);
+      const Answer answer = mnemo_command(verb + path);
+      CHECK(answer.code == 2);
+      CHECK(answer.out == "");
+      CHECK(answer.err.starts_with("mnemo: " + path + ": "));
+    }
+  }
 }
 
 TEST_CASE("a trace is also read from standard input, and options from the environment") {

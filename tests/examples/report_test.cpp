@@ -42,8 +42,8 @@ TEST_CASE("report says what it cannot read or write") {
   CHECK(unread.code == 2);
   CHECK(unread.err.find(nonsense.path()) != std::string::npos);
   const Answer unwritten = mnemo_command("report " + recording.path() + " --output /nonexistent/page.html");
-  CHECK(unwritten.code == 2);
-  CHECK(unwritten.err.find("/nonexistent/page.html: cannot be written") != std::string::npos);
+  CHECK(unwritten.code == 1);
+  CHECK(unwritten.err.find("--output: /nonexistent/page.html cannot be written") != std::string::npos);
   CHECK(mnemo_command("report " + recording.path()).code == 2);
   CHECK(mnemo_command("report --output /dev/null").code == 2);
 }

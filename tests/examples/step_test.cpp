@@ -1,7 +1,9 @@
 // mnemo step, devices, models and lab: the JSON objects, and what they say.
+#include <chrono>
 #include <numeric>
 #include <set>
 #include <string>
+#include <vector>
 
 #include <doctest/doctest.h>
 
@@ -124,6 +126,66 @@ TEST_CASE("step takes a layer, a dtype and a layout in place of a model") {
   const Answer answer = mnemo_command("step conv2d:8,16,k3@2x8x10x12 --layout channels-last");
   CHECK(answer.code == 2);
   CHECK(answer.err.find("cpu computes row-major") != std::string::npos);
+}
+
+TEST_CASE("step and explain say the sizes of what is not square") {
+  const std::string layer = "conv2d:8,16,k3,p1@2x8x20x30 --device virtual:cpu";
+  CHECK(mnemo_command("step " + layer).out.find("    2  20x30     1") != std::string::npos);
+  const json run = object_of("step " + layer)["runs"][0];
+  CHECK(run["extents"] == json::array({20, 30}));
+  CHECK_FALSE(object_of("step " + layer + " --size 24")["runs"][0].contains("extents"));
+  const Answer sweep = mnemo_command("sweep conv2d:8,16,k3,p1@2x8x20x30 --batch 2:3");
+  CHECK(sweep.code == 0);
+  CHECK(sweep.out.find("\n    3  20x30  ") != std::string::npos);
+  const json fit = object_of("fit conv2d:8,16,k3,p1@2x8x20x30 --memory 100MiB");
+  CHECK(fit["largest_batch"] > 100);
+  const Answer parity = mnemo_command("parity --device cpu --models conv2d:8,16,k3,p1@2x8x20x30 --small --no-plans");
+  CHECK(parity.code == 0);
+  CHECK(parity.out.find("  20x30  float32") != std::string::npos);
+}
+
+TEST_CASE("step --lr is the learning rate, and none changes nothing") {
+  const auto losses = [](const std::string& options) {
+    const json object = object_of("step mlp --batch 8 --steps 3 " + options);
+    std::vector<double> list;
+    for (const json& step : object["runs"][0]["steps"]) list.push_back(step["loss"]);
+    return list;
+  };
+  const std::vector<double> usual = losses("");
+  CHECK(losses("--lr 0.01") == usual);
+  CHECK(losses("--optimizer adam --lr 1e-3") == losses("--optimizer adam"));
+  const std::vector<double> fast = losses("--lr 0.5");
+  CHECK(fast[0] == usual[0]);
+  CHECK(fast[1] != usual[1]);
+  CHECK(mnemo_command("step mlp --lr 0.5 --device virtual:h200").out.find("sgd with learning rate 0.5") !=
+        std::string::npos);
+  CHECK(object_of("explain mlp --lr 0.5")["about"]["lr"] == "0.5");
+  CHECK(object_of("fit mlp --lr 0.5 --batch 8")["step"].get<std::string>().find(" --lr 0.5 ") != std::string::npos);
+}
+
+TEST_CASE("one step with an optimizer that has state says that the next may peak higher") {
+  const std::string step = "step mlp --device virtual:h200 --optimizer ";
+  const char* note = "makes its state at the end of the first step";
+  for (const std::string& options :
+       {step + "adam", step + "adam8bit", step + "sgd --dtype bfloat16 --master-weights"}) {
+    CAPTURE(options);
+    CHECK(mnemo_command(options).out.find(note) != std::string::npos);
+    // And it is so: the second step has more from its beginning.
+    const json steps = object_of(options + " --steps 2")["runs"][0]["steps"];
+    CHECK(steps[1]["peak_allocated"] > steps[0]["peak_allocated"]);
+    CHECK(mnemo_command(options + " --steps 2").out.find(note) == std::string::npos);
+  }
+  CHECK(mnemo_command(step + "sgd").out.find(note) == std::string::npos);
+  CHECK(mnemo_command(step + "adam --no-grad").out.find(note) == std::string::npos);
+}
+
+TEST_CASE("a batch that no technique can make fit is not worth a long search") {
+  const auto begin = std::chrono::steady_clock::now();
+  const json object = object_of("step resnet18 --batch 1000000000 --device virtual:h200", 3);
+  REQUIRE(object["oom"]["changes"].size() == 1);
+  CHECK(object["oom"]["changes"][0].get<std::string>().starts_with("batch "));
+  CHECK(object["oom"]["requested"] == std::int64_t{1000000000} * 3 * 224 * 224 * 4);
+  CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(20));
 }
 
 TEST_CASE("step takes allocator options") {

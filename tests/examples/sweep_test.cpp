@@ -37,6 +37,15 @@ TEST_CASE("sweep: where less needs more is found, with its cause") {
   CHECK(rise["cause"].get<std::string>().find("weight gradient eng34") != std::string::npos);
 }
 
+TEST_CASE("sweep: a layer has the sizes of its own input unless others are given") {
+  const TemporaryFile table(""), picture("");
+  const Answer answer =
+      mnemo_command("sweep conv2d:8,16,k3,p1@2x8x20x30 --batch 2:3 --csv " + table.path() + " --svg " + picture.path());
+  CHECK(answer.code == 0);
+  CHECK(table.read().find("\n3,20x30,") != std::string::npos);
+  CHECK(picture.read().find("size 20x30") != std::string::npos);
+}
+
 TEST_CASE("sweep: what does not fit is a row without bytes, in the table, the CSV and the picture") {
   const TemporaryFile table(""), picture("");
   const Answer answer = mnemo_command("sweep resnet18 --batch 1:9:4 --device virtual:256MiB --csv " + table.path() +

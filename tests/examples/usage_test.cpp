@@ -1,4 +1,5 @@
 // Wrong command lines: exit code 2, a hint on stderr, nothing on stdout.
+#include <cstdio>
 #include <string>
 
 #include <doctest/doctest.h>
@@ -43,6 +44,12 @@ TEST_CASE("usage errors exit with 2, say what is wrong, and leave stdout empty")
       {"step mlp --size 0", "--size: \"0\""},
       {"step mlp --size 030", "mlp takes --size 28"},
       {"step mlp --seed -1", "--seed"},
+      {"step mlp --lr -0.1", "--lr: \"-0.1\" is not a number from 0"},
+      {"step mlp --lr nan", "--lr: \"nan\""},
+      {"step mlp --lr 1e999", "--lr: \"1e999\""},
+      {"step mlp --lr 0.1x", "--lr: \"0.1x\""},
+      {"step mlp --no-grad --lr 0.1", "--no-grad updates nothing"},
+      {"step mlp --version", "unknown option --version"},
       {"step mlp --optimizer sdg", "did you mean sgd?"},
       {"step mlp --conv-algorithm fft", "auto, direct, gemm"},
       {"step mlp --conv-algorithm gemm --policy pytorch", "give one of them"},
@@ -74,6 +81,8 @@ TEST_CASE("usage errors exit with 2, say what is wrong, and leave stdout empty")
       {"sweep simple-conv --size 40:48", "simple-conv takes --size 26 to 29"},
       {"step mlp --device virtual:h2000", "CARD one of"},
       {"step mlp --device cpu:0", "[device]"},
+      {"step mlp --device h200", "did you mean virtual:h200?"},
+      {"step mlp --device virtual:H200,24GiB", "did you mean virtual:h200,24gib?"},
       {"step mlp --device cuda:x", "[device]"},
       {"step mlp --allocator max_split_mb:128", "max_split_mb"},
       {"step mlp --allocator max_split_size_mb:1", "max_split_size_mb"},
@@ -105,6 +114,29 @@ TEST_CASE("a wrong allocator option in the environment is a usage error as well"
   const Answer answer = mnemo_command("step mlp", "MNEMO_ALLOC_CONF=nonsense:1");
   CHECK(answer.code == 2);
   CHECK(contains(answer.err, "nonsense"));
+}
+
+TEST_CASE("sizes are only spoken of where the size is wrong") {
+  for (const char* arguments :
+       {"step resnet18 --batch 1 --size 32 --device virtual:cpu", "explain resnet18 --batch 1 --size 32",
+        "step mlp --batch 9223372036854775807 --device virtual:cpu"}) {
+    CAPTURE(arguments);
+    const Answer answer = mnemo_command(arguments);
+    CAPTURE(answer.err);
+    CHECK(answer.code == 2);
+    CHECK_FALSE(contains(answer.err, "takes --size"));
+  }
+  CHECK(contains(mnemo_command("explain unet3d --size 6").err, "unet3d takes --size multiples of 4, here it was 6"));
+}
+
+TEST_CASE("the version is on stdout, and that of the project") {
+  const Answer answer = mnemo_command("--version");
+  CHECK(answer.code == 0);
+  CHECK(answer.err == "");
+  CHECK(answer.out.starts_with("mnemo "));
+  int major = -1, minor = -1, patch = -1;
+  CHECK(std::sscanf(answer.out.c_str(), "mnemo %d.%d.%d\n", &major, &minor, &patch) == 3);
+  CHECK(major >= 0);
 }
 
 TEST_CASE("help is on stdout and exits with 0") {

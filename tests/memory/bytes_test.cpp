@@ -46,6 +46,9 @@ TEST_CASE("sizes are written with two decimals") {
   CHECK(format_bytes(20 * MiB) == "20.00 MiB");
   CHECK(format_bytes(3 * GiB + 256 * MiB) == "3.25 GiB");
   CHECK(format_bytes(-1536) == "-1.50 KiB");
+  CHECK(format_bytes(1023 * GiB) == "1023.00 GiB");
+  CHECK(format_bytes(1024 * GiB) == "1.00 TiB");
+  CHECK(format_bytes(-2560 * GiB) == "-2.50 TiB");
 }
 
 TEST_CASE("rounding up to a multiple") {

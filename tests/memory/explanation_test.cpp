@@ -173,6 +173,56 @@ TEST_CASE("a checkpoint is worth nothing where backward makes the peak") {
   CHECK(find(e, "checkpoint every")->bytes == 20 * MiB);
 }
 
+TEST_CASE("what steps that are over still hold is found, with their number and who holds most") {
+  VirtualDevice device;
+  const Recorder recorder = record(device.allocator, Ring{});
+  const CategoryScope parameter(Category::parameter);
+  device.malloc(10 * MiB);
+  const auto step = [&](std::int64_t number, Bytes kept) {
+    const StepScope scope(number);
+    const CategoryScope category(Category::saved_activation);
+    const ModuleScope in("a.conv");
+    const OpScope by("conv2d");
+    Block* dropped = device.malloc(8 * MiB);
+    if (kept > 0) device.malloc(kept);
+    const OpScope norm("batch_norm");
+    if (kept > 0) device.malloc(1 * MiB);
+    device.free(dropped);
+  };
+  step(1, 0);
+  step(2, 0);
+  CHECK(explain(recorder.recording()).held_steps.bytes == 0);
+  step(3, 4 * MiB);
+  step(4, 0);
+  // In step 4 that of step 3, and in step 6 that of 3 and 5.
+  const Explanation once = explain(recorder.recording());
+  CHECK(once.held_steps.count == 1);
+  CHECK(once.held_steps.text() ==
+        "In step 4, 5.00 MiB of activations that step 3 saved for backward, most of them by a.conv conv2d, are still "
+        "held: a variable keeps that step's graph. Let losses and outputs go out of scope before the next step begins, "
+        "or compute without recording (NoGradScope) what is not trained");
+  step(5, 3 * MiB);
+  step(6, 2 * MiB);
+  const Explanation e = explain(recorder.recording());
+  CHECK(e.held_steps.bytes == 9 * MiB);
+  CHECK(e.held_steps.step == 6);
+  CHECK(e.held_steps.first == 3);
+  CHECK(e.held_steps.last == 5);
+  CHECK(e.held_steps.count == 2);
+  CHECK(e.held_steps.module == "a.conv");
+  CHECK(e.held_steps.op == "conv2d");
+  CHECK(paragraph(e).find("The graph grows over steps: in step 6, 9.00 MiB") != std::string::npos);
+  // The peak is 10 of parameters, 9 of steps 3 and 5, and 11 of step 6; without the 9 step 3 was highest: 10 + 8 + 4
+  // + 1.
+  CHECK(e.peak.allocated == 30 * MiB);
+  const Advice* advice = find(e, "let go of the graphs of earlier steps");
+  REQUIRE(advice);
+  CHECK(advice->bytes == 30 * MiB - (10 + 8 + 4 + 1) * MiB);
+  // What is next to nothing beside the peak is a loss that a variable has.
+  device.malloc(1000 * MiB);
+  CHECK(explain(recorder.recording()).held_steps.bytes == 0);
+}
+
 TEST_CASE("explanations of random workloads reconcile") {
   for (const char* options : {"", "expandable_segments:True", "max_split_size_mb:32,roundup_power2_divisions:4"}) {
     CAPTURE(options);

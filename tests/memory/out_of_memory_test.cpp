@@ -117,6 +117,66 @@ TEST_CASE("an error text without op and module begins with what happened") {
   CHECK(contains(error, "this request alone is larger than the 10.00 MiB"));
 }
 
+TEST_CASE("a request that fits where its segment does not is not called too large") {
+  // 5 MiB are taken from a segment of 20.
+  CachingAllocator small(std::make_unique<VirtualSource>(10 * MiB));
+  const OutOfMemory none = failure(small, 5 * MiB);
+  CHECK(contains(none, "this request would fit into the 10.00 MiB that may be used, but not the segment of 20.00 MiB"));
+  CHECK_FALSE(contains(none, "alone"));
+
+  CachingAllocator full(std::make_unique<VirtualSource>(100 * MiB));
+  {
+    const CategoryScope category(Category::saved_activation);
+    full.malloc(86 * MiB);
+  }
+  const OutOfMemory late = failure(full, 5 * MiB);
+  CHECK(contains(late,
+                 "the 14.00 MiB that are free would hold this request, but not the segment of 20.00 MiB for it: "
+                 "large_segment_size_mb:11 makes such segments smaller; else: saved activations hold most"));
+  full.configure(AllocatorConfig::parse("large_segment_size_mb:11"));
+  full.malloc(5 * MiB);  // which is true
+  // Segments of their own are only rounded to 2 MiB.
+  CachingAllocator odd(std::make_unique<VirtualSource>(15 * MiB));
+  CHECK(
+      contains(failure(odd, 15 * MiB), "would fit into the 15.00 MiB that may be used, but not the segment of 16.00"));
+}
+
+TEST_CASE("what the context takes cannot be used") {
+  CachingAllocator allocator(std::make_unique<VirtualSource>(1 * GiB, 600 * MiB));
+  const OutOfMemory error = failure(allocator, 500 * MiB);
+  CHECK(contains(error,
+                 "this request alone is larger than the 424.00 MiB that may be used (capacity 1.00 GiB, context "
+                 "600.00 MiB)"));
+}
+
+TEST_CASE("saved activations are not blamed where the request would not fit without them either") {
+  CachingAllocator allocator(std::make_unique<VirtualSource>(100 * MiB));
+  allocator.malloc(20 * MiB);
+  const CategoryScope saved(Category::saved_activation);
+  allocator.malloc(30 * MiB);
+  CHECK(contains(failure(allocator, 60 * MiB), "likely fix: saved activations hold most"));
+  CHECK(
+      contains(failure(allocator, 90 * MiB), "this request alone takes most of the 100.00 MiB that may be used: make"));
+  const CategoryScope workspace(Category::workspace);
+  CHECK(contains(failure(allocator, 90 * MiB), "choose an algorithm that needs less"));
+}
+
+TEST_CASE("checkpointing is proposed where saved activations and others together hold most") {
+  CachingAllocator allocator(std::make_unique<VirtualSource>(100 * MiB));
+  const auto hold = [&](Category category, Bytes bytes) {
+    const CategoryScope scope(category);
+    allocator.malloc(bytes);
+  };
+  hold(Category::parameter, 30 * MiB);
+  hold(Category::saved_activation, 30 * MiB);
+  hold(Category::live_activation, 24 * MiB);
+  CHECK(contains(failure(allocator, 40 * MiB),
+                 "activations, saved ones more than others, hold most of the memory: use "
+                 "checkpointing"));
+  hold(Category::live_activation, 14 * MiB);
+  CHECK(contains(failure(allocator, 40 * MiB), "activations hold most of the memory: use a smaller batch"));
+}
+
 TEST_CASE("an impossible size points at the shapes") {
   CachingAllocator allocator(std::make_unique<VirtualSource>());
   const OutOfMemory error = failure(allocator, Bytes{1} << 60);

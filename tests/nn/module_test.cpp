@@ -56,6 +56,30 @@ TEST_CASE("dotted names follow the nesting, through Sequential by number") {
   CHECK(net.parameter_count() == 1 + 2 * (4 * 27 + 4 + 8 + 64 * 2 + 2));
 }
 
+TEST_CASE("two children of the same name are refused when the model is first visited, not when it is saved") {
+  struct Twins : Module<Twins> {
+    Linear a{{.in = 4, .out = 4}}, b{{.in = 4, .out = 4}};
+    Tensor forward(const Tensor& x) { return b(a(x)); }
+    void visit(Visitor& v) { v.child("layer", a), v.child("layer", b); }
+  };
+  struct Cached : Module<Cached> {
+    Tensor scale = Tensor(ones({1}).array(), true), cache = ones({1});
+    void visit(Visitor& v) { v.parameter("scale", scale), v.buffer("scale", cache); }
+  };
+  Twins net;
+  const auto refusal = [](auto& model) {
+    try {
+      (void)model.parameters();
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  CHECK(refusal(net).find("two tensors of the model are called layer.weight") != std::string::npos);
+  Cached cached;
+  CHECK(refusal(cached).find("called scale") != std::string::npos);
+}
+
 TEST_CASE("train and eval reach every module, also inside nested Sequentials") {
   Net net;
   const Tensor x = ones({2, 3, 6, 6});
