@@ -21,7 +21,7 @@ struct DiffOptions {
 };
 
 int show(const DiffOptions& options) {
-  check_writable("--report", options.report);
+  check_outputs({{"--report", options.report}}, {options.a, options.b});
   check_records({side_of(options.given, 0), side_of(options.given, 1)});
   const Subject a = read_subject(options.a, side_of(options.given, 0));
   const Subject b = read_subject(options.b, side_of(options.given, 1));

@@ -30,7 +30,7 @@ struct ExplainOptions {
 int show(const ExplainOptions& options) {
   if (!options.report.empty() && options.subjects.size() > 2)
     throw UsageError(fmt::format("--report: a page shows one run or two, not {}", options.subjects.size()));
-  check_writable("--report", options.report);
+  check_outputs({{"--record", options.run.record}, {"--report", options.report}}, options.subjects);
   check_records(std::vector(options.subjects.size(), options.given));
   int code = fine;
   std::vector<Json> objects;

@@ -45,7 +45,7 @@ int write(const ExportOptions& options) {
     throw UsageError(fmt::format("\"{}\" is not one of {}{}", options.format, fmt::join(names, ", "),
                                  suggestion(options.format, names)));
   }
-  if (options.output != "-") check_writable("--output", options.output);
+  if (options.output != "-") check_outputs({{"--output", options.output}}, {options.file});
   const memory::Recording recording = read_recording(options.file);
   if (options.output.empty() || options.output == "-") {
     format->second(recording, std::cout);

@@ -86,16 +86,12 @@ void show(const memory::Recording& recording, const memory::ImportedRecording& i
 }
 
 int run(const ImportOptions& options) {
-  check_writable("--output", options.output);
+  const std::string output =
+      options.output.empty() ? std::filesystem::path(options.file).stem().string() + ".mnemo" : options.output;
+  check_outputs({{"--output", output}}, {options.file});
   const memory::ImportedRecording imported =
       memory::import_snapshot(options.file, {.device_index = options.device_index});
   const memory::Recording recording = memory::Recording::parse(imported.bytes, options.file);
-  const std::string output =
-      options.output.empty() ? std::filesystem::path(options.file).stem().string() + ".mnemo" : options.output;
-  std::error_code error;
-  if (std::filesystem::equivalent(output, options.file, error)) {
-    throw UsageError(output + " is the snapshot itself: give another --output");
-  }
   std::ofstream file(output, std::ios::binary | std::ios::trunc);
   file.write(imported.bytes.data(), static_cast<std::streamsize>(imported.bytes.size()));
   file.close();

@@ -87,7 +87,7 @@ int refuse(const std::string& text, const CLI::App& verb) {
 
 int run(int argc, char** argv) {
   CLI::App app("Trains models on a CPU, a GPU or a virtual device, and says who holds every byte.", "mnemo");
-  app.set_version_flag("--version", "mnemo " MNEMO_VERSION);
+  app.set_version_flag("--version", "mnemo " MNEMO_VERSION, "Print the version and exit");
   app.require_subcommand(1);
   Action action;
   add_devices(app, action);

@@ -9,6 +9,8 @@
 
 #include <unistd.h>
 
+#include "command/command.h"
+
 namespace mnemo::command {
 
 void print_json(const Json& object) {
@@ -46,6 +48,28 @@ void check_writable(const char* option, const std::string& path) {
   if (!fs::exists(folder, error)) refuse(option, path, fmt::format("there is no folder {}", folder.string()));
   if (!fs::is_directory(folder, error)) refuse(option, path, fmt::format("{} is no folder", folder.string()));
   check_access(option, path, folder, W_OK | X_OK);
+}
+
+void check_outputs(const std::vector<Output>& outputs, const std::vector<std::string>& inputs) {
+  // Of files that are not there yet, equal paths are all that can be seen; devices such as /dev/null take everything.
+  const auto same = [](const std::string& a, const std::string& b) {
+    std::error_code error;
+    if (!fs::exists(a, error)) return fs::weakly_canonical(a, error) == fs::weakly_canonical(b, error);
+    return fs::is_regular_file(a, error) && fs::equivalent(a, b, error);
+  };
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    const auto& [option, path] = outputs[i];
+    if (path.empty()) continue;
+    for (const std::string& input : inputs) {
+      if (!input.empty() && same(path, input))
+        throw UsageError(fmt::format("{}: {} is read as well: give another file", option, path));
+    }
+    for (std::size_t k = 0; k < i; ++k) {
+      if (!outputs[k].path.empty() && same(path, outputs[k].path))
+        throw UsageError(fmt::format("{} and {} name the same file, {}", outputs[k].option, option, path));
+    }
+    check_writable(option, path);
+  }
 }
 
 void check_folder(const char* option, const std::string& path) {

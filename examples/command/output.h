@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include <mnemo/mnemo.h>
 #include <nlohmann/json.hpp>
@@ -27,6 +28,13 @@ class OutputError : public Error {
 /// Throws OutputError unless a file of that name can be written, by what the file system says: nothing is opened, a
 /// file that is there stays as it is. For before the work that the file is about; an empty path is no file.
 void check_writable(const char* option, const std::string& path);
+/// A file to be written, with the option that names it; an empty path is none.
+struct Output {
+  const char* option;
+  std::string path;
+};
+/// The same for each of several, and throws UsageError where two are one file, or one is a file that is read too.
+void check_outputs(const std::vector<Output>& outputs, const std::vector<std::string>& inputs = {});
 /// Makes the folder unless it is there; throws OutputError unless files can be made in it. An empty path is no folder.
 void check_folder(const char* option, const std::string& path);
 

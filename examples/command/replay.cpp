@@ -140,7 +140,7 @@ std::string compare(const memory::CallTrace& trace, const memory::ReplayResult& 
 }
 
 int show(const ReplayOptions& options) {
-  check_writable("--record", options.record);
+  check_outputs({{"--record", options.record}}, {options.file});
   if (!options.capacity.empty()) memory::parse_bytes(options.capacity);
   if (options.has_allocator) memory::AllocatorConfig::parse(options.allocator);
   const memory::CallTrace trace = read_trace(options.file, options.device_index);

@@ -22,7 +22,7 @@ struct ReportOptions {
 };
 
 int write(const ReportOptions& options) {
-  check_writable("--output", options.output);
+  check_outputs({{"--output", options.output}}, options.files);
   std::vector<memory::ReportRun> runs;
   for (const std::string& file : options.files) {
     runs.push_back({read_recording(file), std::filesystem::path(file).stem().string()});

@@ -68,9 +68,8 @@ void take_data(Plan& plan, const StepOptions& options) {
 
 /// Asked before anything is trained, for it would be too bad to hear it afterwards.
 void check_files(const StepOptions& options, const Device& device) {
-  for (const auto& [option, path] :
-       {std::pair{"--save-weights", options.save_weights}, {"--record", options.record}, {"--report", options.report}})
-    check_writable(option, path);
+  check_outputs({{"--save-weights", options.save_weights}, {"--record", options.record}, {"--report", options.report}},
+                {options.data});
   if (!options.save_weights.empty() && device.is_virtual())
     throw UsageError(fmt::format("--save-weights: {} computes no values, there is nothing to save", device.name()));
   if (std::filesystem::exists(options.save_weights) && !std::filesystem::is_regular_file(options.save_weights))

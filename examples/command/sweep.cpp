@@ -46,9 +46,7 @@ void find_rises(Sweep& sweep) {
 }
 
 int show(const SweepOptions& options) {
-  check_writable("--csv", options.csv);
-  check_writable("--svg", options.svg);
-  check_writable("--report", options.report);
+  check_outputs({{"--csv", options.csv}, {"--svg", options.svg}, {"--report", options.report}});
   const Workload workload = read_workload(options.workload);
   const std::vector<std::string> devices = read_virtual_devices(options.device);
   if (devices.size() > 1) throw UsageError("--device: a sweep is of one device; mnemo cliffs compares several");

@@ -44,7 +44,7 @@ void add_workload(CLI::App& verb, WorkloadOptions& options) {
                   "Of convolutions on a GPU: contiguous or channels-last. (channels-last for half types)");
   verb.add_option("--policy", options.policy,
                   "Which plan a convolution takes: auto, heuristic, deterministic, workspace<=SIZE, zero-workspace, an "
-                  "engine such as eng28, pytorch, direct or gemm. (" +
+                  "engine such as eng28, pytorch, direct, gemm or fastest. (" +
                       options.usual_policy + ")");
   verb.add_flag("--tf32", options.tf32, "Let float32 convolutions and matrix products round to TF32.");
   verb.add_option("--conv-algorithm", options.conv_algorithm, "mnemo's own: direct or gemm. (auto)");

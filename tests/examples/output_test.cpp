@@ -54,6 +54,28 @@ TEST_CASE("files of results are looked at before files of inputs") {
     refused(verb, "--output");
 }
 
+TEST_CASE("a file is not written twice, nor over what is read") {
+  const TemporaryFile recording(""), other("");
+  REQUIRE(mnemo_command("step mlp --device virtual:cpu --record " + recording.path()).code == 0);
+  const std::string before = recording.read(), in = recording.path(), out = other.path();
+  for (const std::string& arguments :
+       {"step mlp --device virtual:cpu --record " + out + " --report " + out,
+        "step mlp --device virtual:cpu --record " + out + ".new --report " + out + ".new",
+        "sweep mlp --csv " + out + " --svg " + out, "explain mlp --record " + out + " --report " + out,
+        "explain " + in + " --report " + in, "diff mlp " + in + " --report " + in, "report " + in + " -o " + in,
+        "export " + in + " --format csv -o " + in, "replay " + in + " --record " + in}) {
+    CAPTURE(arguments);
+    const Answer answer = mnemo_command(arguments);
+    CAPTURE(answer.err);
+    CHECK(answer.code == 2);
+    CHECK(answer.out == "");
+    CHECK(answer.err.find(arguments.find(out) == std::string::npos ? " is read as well" : " name the same file, ") !=
+          std::string::npos);
+  }
+  CHECK(recording.read() == before);
+  CHECK(mnemo_command("step mlp --device virtual:cpu --record /dev/null --report /dev/null").code == 0);
+}
+
 TEST_CASE("a folder that cannot be made is said before any work as well") {
   for (const char* verb : {"lab resolution --device virtual:h200 --record", "sweep mlp --record"}) {
     CAPTURE(verb);
