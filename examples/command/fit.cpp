@@ -9,6 +9,7 @@
 #include "command/numbers.h"
 #include "command/training_options.h"
 #include "training/checkpointing.h"
+#include "training/parity.h"
 
 namespace mnemo::command {
 
@@ -24,15 +25,34 @@ struct FitOptions {
   bool json = false;
 };
 
+/// The virtual device that stands for a real one.
+std::string stand_in(const Device& device) {
+  std::string twin = training::twin_of(device);
+  if (twin.empty()) {
+    throw UsageError(fmt::format("--device: no card is known as \"{}\"; give the memory of {} with --memory alone",
+                                 device.backend().title(), device.name()));
+  }
+  return twin;
+}
+
 std::string read_device(const FitOptions& options) {
-  if (options.memory.empty()) return options.device;
-  memory::parse_bytes(options.memory);
   std::string size = options.memory;
-  std::erase(size, ' ');
-  if (!options.has_device) return fmt::format("virtual:{}", size);
-  if (card_of_device(options.device) == nullptr)
+  if (!size.empty()) {
+    memory::parse_bytes(size);
+    std::erase(size, ' ');
+    if (!options.has_device) return fmt::format("virtual:{}", size);
+  }
+  std::string name = options.device;
+  if (!name.starts_with("virtual:")) {
+    const Device device(name);
+    const memory::Source& source = device.allocator().source();
+    name = stand_in(device);
+    if (size.empty() && source.others_bytes() > 0) size = fmt::format("{}", source.capacity() - source.others_bytes());
+  }
+  if (size.empty()) return name;
+  if (card_of_device(name) == nullptr)
     throw UsageError(fmt::format("--memory goes with a card, and --device {} is none; leave one out", options.device));
-  return fmt::format("{},{}", options.device, size);
+  return fmt::format("{},{}", name, size);
 }
 
 std::vector<Technique> read_allowed(const std::string& text) {
@@ -130,7 +150,8 @@ void add_fit(CLI::App& app, Action& action) {
       "fit", "Which batch sizes fit into a device's memory; with --batch, the cheapest way to make that one fit.");
   const auto options = std::make_shared<FitOptions>();
   add_workload(*verb, options->workload);
-  CLI::Option* device = verb->add_option("--device", options->device, "A virtual device. (virtual:h200)");
+  CLI::Option* device = verb->add_option(
+      "--device", options->device, "A virtual device, or a GPU for which the one of its card stands. (virtual:h200)");
   verb->add_option("--memory", options->memory,
                    "What the device holds, such as 24GiB: of the card of --device, or of a device of no known kind.");
   verb->add_option("--batch", options->batch, "A batch size that shall fit.");

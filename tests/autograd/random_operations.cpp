@@ -24,6 +24,7 @@ Tensor Program::convolve(const Tensor& x) {
   const Shape shape(sizes);
   const Tensor w = parameter(shape, 1 / std::sqrt(static_cast<double>(shape.numel() / out)));
   const Tensor b = chance(60) ? parameter({out}, 0.3) : Tensor();
+  if (groups == 1 && chance(20)) return convolve_transposed(x, b.defined() ? b : parameter({out}, 0.3), kernel);
   if (!options_.smooth && chance(25)) {
     const bool keep_signs = chance(50);
     return rank == 1   ? conv1d_relu(x, w, b, options, keep_signs)
@@ -31,6 +32,20 @@ Tensor Program::convolve(const Tensor& x) {
                        : conv3d_relu(x, w, b, options, keep_signs);
   }
   return rank == 1 ? conv1d(x, w, b, options) : rank == 2 ? conv2d(x, w, b, options) : conv3d(x, w, b, options);
+}
+
+Tensor Program::convolve_transposed(const Tensor& x, const Tensor& bias, std::int64_t kernel) {
+  const int rank = x.rank() - 2;
+  const std::int64_t stride = any(1, 2), padding = any(0, (kernel - 1) / 2), output_padding = any(0, stride - 1);
+  Dims sizes{x.size(1), bias.size(0)};
+  std::int64_t places = 1;
+  for (int axis = 0; axis < rank; ++axis) sizes.push_back(kernel), places *= x.size(2 + axis) * stride;
+  if (places > 1500) return {};
+  const Tensor w = parameter(Shape(sizes), 1 / std::sqrt(static_cast<double>(x.size(1) * kernel)));
+  const ConvTransposeOptions options{.stride = stride, .padding = padding, .output_padding = output_padding};
+  return rank == 1   ? conv_transpose1d(x, w, bias, options)
+         : rank == 2 ? conv_transpose2d(x, w, bias, options)
+                     : conv_transpose3d(x, w, bias, options);
 }
 
 Tensor Program::pool(const Tensor& x) {
@@ -49,8 +64,20 @@ Tensor Program::pool(const Tensor& x) {
   return rank == 1 ? avg_pool1d(x, options) : rank == 2 ? avg_pool2d(x, options) : avg_pool3d(x, options);
 }
 
+Tensor Program::normalize_rows(const Tensor& x) {
+  const std::int64_t channels = x.size(1), last = x.size(-1);
+  const bool by_channels = chance(50);
+  const std::int64_t features = by_channels ? channels : last;
+  const Tensor w = chance(70) ? parameter({features}, 0.3, 1) : Tensor(),
+               b = chance(50) ? parameter({features}, 0.3) : Tensor();
+  if (!by_channels) return last < 2 ? Tensor() : layer_norm(x, {last}, w, b);
+  const std::int64_t groups = channels % 2 == 0 && chance(50) ? 2 : 1;
+  return x.numel() / x.size(0) / groups < 2 ? Tensor() : group_norm(x, groups, w, b);
+}
+
 Tensor Program::normalize(const Tensor& x) {
   const std::int64_t channels = x.size(1);
+  if (chance(30)) return normalize_rows(x);
   if (x.numel() / channels < 4) return {};
   const bool is_affine = chance(70), is_tracked = chance(70);
   const Tensor w = is_affine ? parameter({channels}, 0.3, 1) : Tensor(),
@@ -73,7 +100,19 @@ Tensor Program::normalize(const Tensor& x) {
 
 Tensor Program::reshape(const Tensor& x) {
   const int axis = axis_of(x);
-  switch (any(0, 8)) {
+  switch (any(0, 12)) {
+    case 9:
+      return x.rank() < 5 && x.numel() < 2000 ? stack({x, pick_like(x)}, axis) : Tensor();
+    case 10: {
+      const std::vector<Tensor> parts = chunk(x, axis, any(1, 3));
+      return parts[static_cast<std::size_t>(any(0, static_cast<std::int64_t>(parts.size()) - 1))];
+    }
+    case 11:
+      return x.numel() < 2000 ? pad(x, {{any(0, 2), any(0, 2)}}, 0.25) : Tensor();
+    case 12: {  // as many slices as there are numbers across the axis, whichever these are
+      if (options_.smooth || x.numel() > 400) return {};
+      return index_select(x, axis, flatten(unsqueeze(arg_max(x, axis), 0), 0));
+    }
     case 0: {
       std::vector<std::int64_t> axes;
       for (int i = 0; i < x.rank(); ++i) axes.insert(axes.begin() + any(0, i), i);
@@ -121,7 +160,7 @@ Tensor Program::multiply(const Tensor& x) {
 Tensor Program::combine(const Tensor& x) {
   const Tensor y = pick_like(x);
   const int axis = axis_of(x);
-  switch (any(0, options_.smooth ? 5 : 8)) {
+  switch (any(0, options_.smooth ? 8 : 16)) {
     case 0:
       return x + y;
     case 1:
@@ -135,9 +174,25 @@ Tensor Program::combine(const Tensor& x) {
     case 5:
       return sum(tanh(x), {axis}, true) * sigmoid(x);
     case 6:
-      return maximum(x, y);
+      return x - variance(x, {axis}, true, 0);
     case 7:
+      return mse_loss(x, y, Reduction::none);
+    case 8:
+      return binary_cross_entropy_with_logits(x, sigmoid(y), Reduction::none);
+    case 9:
+      return maximum(x, y);
+    case 10:
       return minimum(x, y);
+    case 11:
+      return where(less(x, y), x, 0.5 * y);
+    case 12:
+      return where(greater_equal(x, 0.25), x, 0.5);
+    case 13:
+      return l1_loss(x, y, Reduction::none);
+    case 14:
+      return huber_loss(x, y, 0.5, Reduction::none);
+    case 15:
+      return x / (norm(x, {axis}, true) + 1.0);
     default:
       return x - max(x, axis, true);
   }

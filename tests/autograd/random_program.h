@@ -56,7 +56,9 @@ class Program {
   // Each gives an undefined tensor where it does not suit x.
   mnemo::Tensor operation(std::string& name);
   mnemo::Tensor convolve(const mnemo::Tensor& x);
+  mnemo::Tensor convolve_transposed(const mnemo::Tensor& x, const mnemo::Tensor& bias, std::int64_t kernel);
   mnemo::Tensor pool(const mnemo::Tensor& x);
+  mnemo::Tensor normalize_rows(const mnemo::Tensor& x);
   mnemo::Tensor normalize(const mnemo::Tensor& x);
   mnemo::Tensor reshape(const mnemo::Tensor& x);
   mnemo::Tensor multiply(const mnemo::Tensor& x);

@@ -82,6 +82,14 @@ void check_by_step(const json& answer) {
 
 }  // namespace
 
+TEST_CASE("fit: a real device is answered for by the virtual one that stands for it") {
+  const json real = fit("mlp --limit 4096 --device cpu:64MiB"),
+             twin = fit("mlp --limit 4096 --device virtual:cpu:64MiB");
+  CHECK(real["fits"] == twin["fits"]);
+  CHECK_FALSE(real["fits"].empty());
+  CHECK(real["first_failure"].is_object());
+}
+
 TEST_CASE("fit: what it says of a way to train is what training so does") {
   const std::string small = "resnet18 --size 64 --device virtual:a100-40gb --memory 1GiB --optimizer adam --batch ";
   const std::string workspaces = "vgg16 --device virtual:a100-40gb --batch 128 --memory ";
