@@ -314,3 +314,22 @@ TEST_CASE("autocast: running out of memory for a copy leaves everything as it wa
   ballast = Array();
   CHECK(linear(x, w).dtype() == DType::bfloat16);
 }
+
+TEST_CASE("autocast: transposed convolutions in half, losses and spreads in float32, norms of rows as they come") {
+  const Tensor x = ones({2, 3, 4}, {.requires_grad = true}), w = ones({3, 2, 2}, {.requires_grad = true});
+  const AutocastScope scope(DType::bfloat16);
+  const Tensor y = conv_transpose1d(x, w);
+  CHECK(y.dtype() == DType::bfloat16);
+  const Tensor target = zeros(y.shape());
+  for (const Tensor& loss : {mse_loss(y, target), l1_loss(y, target), huber_loss(y, target), smooth_l1_loss(y, target),
+                             binary_cross_entropy_with_logits(y, target), kl_div(y, target), variance(y), norm(y)})
+    CHECK(loss.dtype() == DType::float32);
+  CHECK(nll_loss(transpose(y, 1, 2), zeros({2, 2}, {.dtype = DType::int64})).dtype() == DType::float32);
+  const Tensor normalized = layer_norm(y, {5}, ones({5}));
+  CHECK(normalized.dtype() == DType::bfloat16);
+  CHECK(group_norm(y, 1, ones({2}), zeros({2})).dtype() == DType::bfloat16);
+  CHECK(where(greater(y, 0), y, 0.0).dtype() == DType::bfloat16);
+  sum(normalized * y).backward();
+  CHECK(x.grad().dtype() == DType::float32);
+  CHECK(w.grad().dtype() == DType::float32);
+}
