@@ -69,11 +69,10 @@ struct Division {
   unsigned* counters = nullptr;  ///< `groups` of each unit
   int groups = 0;
 
-  /// Whether this launch follows the one of the sums. It begins with what that one read last, while it may still be in
-  /// the cache.
-  __device__ bool backwards() const { return !sums && numbers != nullptr; }
+  /// Whether the elements follow the sums. They begin with what was read last, while it may still be in the cache.
+  __device__ bool follows() const { return sums || numbers != nullptr; }
   /// This block's number.
-  __device__ unsigned block() const { return backwards() ? gridDim.x - 1 - blockIdx.x : blockIdx.x; }
+  __device__ unsigned block() const { return !sums && follows() ? gridDim.x - 1 - blockIdx.x : blockIdx.x; }
 };
 
 inline constexpr int kChannelTile = 128;  ///< channels of a unit of points, at most

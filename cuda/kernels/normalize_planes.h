@@ -17,7 +17,8 @@ inline constexpr int kPlanePacks = V == 1 && sizeof(E) < 8 ? 8 : 4;
 template <int V, class E, int K>
 class Plane {
  public:
-  __device__ Plane(const E* const (&inputs)[K], const Division& d, std::int64_t channel, int split) : inputs_(inputs) {
+  __device__ Plane(const E* const (&inputs)[K], const Division& d, bool backwards, std::int64_t channel, int split)
+      : inputs_(inputs) {
     const std::int64_t count = d.batch * (d.inner / V), step = static_cast<std::int64_t>(d.splits) * kThreads;
     const std::int64_t first = static_cast<std::int64_t>(split) * kThreads + threadIdx.x;
     row_ = d.inner / V;
@@ -33,7 +34,7 @@ class Plane {
     in_row_ = first - n * row_;
     place_ = n * d.channels * row_ + in_row_;
     stride_ = step_rows * d.channels * row_ + step_rest_, wrap_ = (d.channels - 1) * row_;
-    if (d.backwards()) {
+    if (backwards) {
       place_ = (d.batch - 1) * d.channels * row_ + row_ - 1 - place_;
       stride_ = -stride_, wrap_ = -wrap_;
     }
@@ -92,7 +93,7 @@ __global__ void __launch_bounds__(kThreads, kPlaneBlocks<V>) normalize_planes(Op
   const std::int64_t channel = block / splits;
   const int split = static_cast<int>(block % splits);
   if (d.sums) {
-    Plane<V, E, Op::kSums> mine(op.sum_inputs, d, channel, split);
+    Plane<V, E, Op::kSums> mine(op.sum_inputs, d, false, channel, split);
     const typename Op::Context context = op.context(channel);
     Pair sums{};
     mine.visit([&](std::int64_t place, const R(&packs)[Op::kSums]) {
@@ -128,7 +129,7 @@ __global__ void __launch_bounds__(kThreads, kPlaneBlocks<V>) normalize_planes(Op
     __syncthreads();
   }
   if (!d.elements) return;
-  Plane<V, E, Op::kInputs> mine(op.inputs, d, channel, split);
+  Plane<V, E, Op::kInputs> mine(op.inputs, d, d.follows(), channel, split);
   const auto line = op.line(channel, d.sums                 ? shared
                                      : d.numbers != nullptr ? d.numbers[channel]
                                                             : op.still(channel, split == 0 && threadIdx.x == 0));

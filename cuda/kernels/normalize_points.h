@@ -25,13 +25,13 @@ inline constexpr int kPointLoads = K < 3 && (V > 4 || K == 1 || V == 1) ? kPoint
 template <int V, class E, int K>
 class Column {
  public:
-  __device__ Column(const E* const (&inputs)[K], const Division& d, bool active, std::int64_t column,
+  __device__ Column(const E* const (&inputs)[K], const Division& d, bool backwards, bool active, std::int64_t column,
                     std::int64_t first, std::int64_t step)
       : inputs_(inputs) {
     const std::int64_t row = d.channels / V;
     left_ = active && first < d.batch ? (d.batch - first + step - 1) / step : 0;
-    place_ = (d.backwards() ? d.batch - 1 - first : first) * row + column;
-    stride_ = (d.backwards() ? -step : step) * row;
+    place_ = (backwards ? d.batch - 1 - first : first) * row + column;
+    stride_ = (backwards ? -step : step) * row;
     if (left_ >= kRows) load();
   }
   /// body(place, packs of the inputs), and `flush()` after every kRows.
@@ -156,7 +156,7 @@ __global__ void __launch_bounds__(kThreads, kPointBlocks<V>) normalize_points(Op
       static_cast<std::int64_t>(split) * side_by_side + warp * (kWarp / d.width) + lane / d.width;
   Pair found{};
   if (d.sums) {
-    Column<V, E, Op::kSums> mine(op.sum_inputs, d, active, own / V, first, step);
+    Column<V, E, Op::kSums> mine(op.sum_inputs, d, false, active, own / V, first, step);
     if (computes) contexts_of_tile[thread] = op.context(channel);
     __syncthreads();
     Pair sums[V] = {};
@@ -217,7 +217,7 @@ __global__ void __launch_bounds__(kThreads, kPointBlocks<V>) normalize_points(Op
     }
   }
   if (!d.elements) return;
-  Column<V, E, Op::kInputs> mine(op.inputs, d, active, own / V, first, step);
+  Column<V, E, Op::kInputs> mine(op.inputs, d, d.follows(), active, own / V, first, step);
   if (computes) {
     if (!d.sums) found = d.numbers != nullptr ? d.numbers[channel] : op.still(channel, split == 0);
     lines_of_tile[thread] = op.line(channel, found);
