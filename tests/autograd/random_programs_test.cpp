@@ -151,7 +151,7 @@ TEST_CASE("random programs: gradients are the slopes of the loss") {
       return program.forward(input).item();
     };
     // Central differences of fourth order: the error is that of the fifth derivative and of rounding.
-    const double h = 1e-4;
+    const double h = 1e-5;
     const double slope = (8 * (loss_at(h) - loss_at(-h)) - (loss_at(2 * h) - loss_at(-2 * h))) / (12 * h);
     CHECK(slope == doctest::Approx(expected).epsilon(1e-5).scale(1));
   }
