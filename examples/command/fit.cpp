@@ -1,6 +1,7 @@
 // mnemo fit: what fits into a device's memory, and how.
 #include "command/fit.h"
 
+#include <chrono>
 #include <memory>
 
 #include <fmt/format.h>
@@ -77,10 +78,11 @@ std::vector<Technique> read_allowed(const std::string& text) {
 int show_batches(const FitOptions& options, const FitQuestion& question) {
   BatchSearch search{.device = question.device, .config = question.run.device.allocator().config()};
   if (!options.limit.empty()) search.limit = read_count("--limit", options.limit);
-  std::int64_t told = 0;
-  search.progress = [&told](std::int64_t done, std::int64_t of) {
-    if (of < 100 || done * 10 / of == told) return;
-    told = done * 10 / of;
+  // Who waits is told every two seconds.
+  using Clock = std::chrono::steady_clock;
+  search.progress = [told = Clock::now()](std::int64_t done, std::int64_t of) mutable {
+    if (Clock::now() - told < std::chrono::seconds(2)) return;
+    told = Clock::now();
     memory::log_info(fmt::format("{} of {} batch sizes tried", done, of));
   };
   const FittingBatches found =

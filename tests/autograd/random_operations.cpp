@@ -52,7 +52,8 @@ Tensor Program::pool(const Tensor& x) {
   const int rank = x.rank() - 2;
   const std::int64_t kernel = any(1, 3), padding = any(0, kernel / 2);
   const bool takes_largest = !options_.smooth && chance(60);
-  const std::int64_t dilation = takes_largest && chance(20) ? 2 : 1;
+  // A window that is nothing but padding has no largest element: -inf.
+  const std::int64_t dilation = takes_largest && padding == 0 && chance(20) ? 2 : 1;
   for (int axis = 2; axis < x.rank(); ++axis) {
     if (x.size(axis) + 2 * padding <= dilation * (kernel - 1)) return {};
   }

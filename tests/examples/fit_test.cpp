@@ -83,8 +83,8 @@ void check_by_step(const json& answer) {
 }  // namespace
 
 TEST_CASE("fit: a real device is answered for by the virtual one that stands for it") {
-  const json real = fit("mlp --limit 4096 --device cpu:64MiB"),
-             twin = fit("mlp --limit 4096 --device virtual:cpu:64MiB");
+  const json real = fit("mlp --limit 4096 --device cpu:32MiB"),
+             twin = fit("mlp --limit 4096 --device virtual:cpu:32MiB");
   CHECK(real["fits"] == twin["fits"]);
   CHECK_FALSE(real["fits"].empty());
   CHECK(real["first_failure"].is_object());
