@@ -6,6 +6,7 @@
 #include <doctest/doctest.h>
 
 #include "rules.h"
+#include "temporary_folder.h"
 
 namespace {
 
@@ -22,21 +23,14 @@ std::string joined(const architecture::Violations& violations) {
 // A small source tree of its own, gone at the end of the test.
 class Tree {
  public:
-  Tree() {
-    std::string name = (fs::temp_directory_path() / "mnemo-architecture-XXXXXX").string();
-    REQUIRE(mkdtemp(name.data()) != nullptr);
-    root_ = name;
-  }
-  ~Tree() { fs::remove_all(root_); }
-
-  const fs::path& root() const { return root_; }
+  const fs::path& root() const { return folder_.path(); }
   void write(const std::string& file, const std::string& text) const {
-    fs::create_directories((root_ / file).parent_path());
-    std::ofstream(root_ / file) << text;
+    fs::create_directories((root() / file).parent_path());
+    std::ofstream(root() / file) << text;
   }
 
  private:
-  fs::path root_;
+  TemporaryFolder folder_;
 };
 
 // The first folders or files of what git has recorded here; empty outside of a git checkout.

@@ -15,6 +15,8 @@
 #include <mnemo/core/tensor_file.h>
 #include <mnemo/memory/allocator.h>
 
+#include "temporary_folder.h"
+
 using namespace mnemo;
 
 namespace {
@@ -24,24 +26,17 @@ namespace fs = std::filesystem;
 /// A name for a file that is gone at the end of the test.
 class File {
  public:
-  File() {
-    std::string name = (fs::temp_directory_path() / "mnemo-tensors-XXXXXX").string();
-    REQUIRE(mkdtemp(name.data()) != nullptr);
-    folder_ = name;
-  }
-  explicit File(const std::string& bytes) : File() { std::ofstream(path(), std::ios::binary) << bytes; }
-  ~File() { fs::remove_all(folder_); }
-  std::string path() const { return (folder_ / "tensors").string(); }
+  File() = default;
+  explicit File(const std::string& bytes) { std::ofstream(path(), std::ios::binary) << bytes; }
+  std::string path() const { return folder_ / "tensors"; }
   std::string read() const {
     std::ifstream file(path(), std::ios::binary);
     return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
   }
-  std::size_t beside() const {
-    return static_cast<std::size_t>(std::distance(fs::directory_iterator(folder_), fs::directory_iterator()));
-  }
+  std::size_t beside() const { return folder_.files(); }
 
  private:
-  fs::path folder_;
+  TemporaryFolder folder_;
 };
 
 std::string little_endian(std::uint64_t value, int bytes = 8) {

@@ -1,5 +1,4 @@
 // mnemo export and mnemo import: a recording out to each format, and back from a snapshot.
-#include <filesystem>
 #include <sstream>
 #include <string>
 
@@ -10,26 +9,26 @@
 #include <mnemo/memory/recorder.h>
 
 #include "program.h"
+#include "temporary_folder.h"
 
 namespace {
 
 using namespace mnemo::memory;
 
 /// A short recording, as a file.
-std::string recorded() {
+void record_to(const std::string& path) {
   CachingAllocator allocator(std::make_unique<VirtualSource>(0), {}, "virtual");
-  const std::string path = (std::filesystem::temp_directory_path() / "mnemo-import-command-test").string();
   Recorder recorder = record(allocator, path);
   const OpScope op("conv2d");
   allocator.free(allocator.malloc(3 * MiB));
   allocator.free(allocator.malloc(100));
   recorder.stop();
-  return path;
 }
 
 struct Recorded {
-  std::string path = recorded();
-  ~Recorded() { std::filesystem::remove(path); }
+  Recorded() { record_to(path); }
+  TemporaryFolder folder = {};
+  std::string path = folder / "recording";
 };
 
 }  // namespace

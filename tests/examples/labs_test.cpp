@@ -9,6 +9,7 @@
 #include <mnemo/mnemo.h>
 
 #include "program.h"
+#include "temporary_folder.h"
 
 using nlohmann::json;
 
@@ -220,8 +221,8 @@ TEST_CASE("the reported lab on another card makes no claim") {
 }
 
 TEST_CASE("a lab records each device that it opens") {
-  const auto folder = std::filesystem::temp_directory_path() / "mnemo-lab-record-test";
-  std::filesystem::remove_all(folder);
+  const TemporaryFolder temporary;
+  const std::filesystem::path folder = temporary / "recordings";
   const Answer plain = mnemo_command("lab reported --json --device virtual:a100-80gb");
   const Answer recorded = mnemo_command("lab reported --json --device virtual:a100-80gb --record " + folder.string());
   CHECK(recorded.out == plain.out);
@@ -236,6 +237,5 @@ TEST_CASE("a lab records each device that it opens") {
   }
   CHECK(files == 4);
   CHECK(full == 2);
-  std::filesystem::remove_all(folder);
   CHECK(mnemo_command("lab reported --record /proc/none").code == 1);
 }

@@ -1,7 +1,6 @@
 // Calls read back from recordings: made again under the same options they lead to the same totals after each of them.
 #include <doctest/doctest.h>
 
-#include <filesystem>
 #include <memory>
 #include <random>
 #include <sstream>
@@ -20,6 +19,7 @@
 
 #include "memory/recorded_workload.h"
 #include "memory/virtual_device.h"
+#include "temporary_folder.h"
 
 namespace mnemo::memory {
 namespace {
@@ -241,10 +241,10 @@ TEST_CASE("a replay can be recorded, tags and all") {
   const Recorder recorder = record(workload.allocator(), Ring{});
   workload.run(800);
   const CallTrace trace = calls_of(recorder.recording());
-  const std::string path = (std::filesystem::temp_directory_path() / "mnemo-replay-record-test").string();
+  const TemporaryFolder folder;
+  const std::string path = folder / "recording";
   replay(trace, {.record = path});
   const Recording again = Recording::read(path);
-  std::filesystem::remove(path);
   CHECK(again.peak().bytes == trace.recording->peak().bytes);
   CHECK(again.peak().categories == trace.recording->peak().categories);
   CHECK(again.peak_reserved().bytes == trace.recording->peak_reserved().bytes);

@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <map>
 #include <sstream>
@@ -20,6 +19,7 @@
 
 #include "memory/recorded_workload.h"
 #include "memory/virtual_device.h"
+#include "temporary_folder.h"
 
 namespace mnemo::memory {
 namespace {
@@ -113,16 +113,13 @@ Json unpickled(const std::string& pickle) {
     MESSAGE("SKIPPED: no python3 to unpickle with");
     return nullptr;
   }
-  const std::filesystem::path folder = std::filesystem::temp_directory_path() / "mnemo-export-test";
-  std::filesystem::create_directories(folder);
+  const TemporaryFolder folder;
   std::ofstream(folder / "viewer.py") << kViewer;
   std::ofstream(folder / "pickle", std::ios::binary) << pickle;
-  const std::string command = fmt::format("cd '{}' && python3 viewer.py pickle > out.json", folder.string());
+  const std::string command = fmt::format("cd '{}' && python3 viewer.py pickle > out.json", folder.path().string());
   CHECK(std::system(command.c_str()) == 0);
   std::ifstream out(folder / "out.json");
   Json result = Json::parse(out, nullptr, false);
-  out.close();
-  std::filesystem::remove_all(folder);
   REQUIRE(!result.is_discarded());
   return result;
 }

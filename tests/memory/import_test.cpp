@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <string>
@@ -21,6 +20,7 @@
 
 #include "memory/recorded_workload.h"
 #include "memory/virtual_device.h"
+#include "temporary_folder.h"
 
 namespace mnemo::memory {
 namespace {
@@ -365,23 +365,21 @@ TEST_CASE("snapshots that Python pickled") {
   const Recording recording = recorder.recording();
   std::ostringstream json;
   write_memory_viz_json(recording, json);
-  const std::filesystem::path folder = std::filesystem::temp_directory_path() / "mnemo-import-test";
-  std::filesystem::create_directories(folder);
+  const TemporaryFolder folder;
   std::ofstream(folder / "json") << json.str();
   const std::string script =
       "import json, pickle\nvalue = json.load(open('json'))\n"
       "for s in value['segments']: s['segment_pool_id'] = tuple(s['segment_pool_id'])\n"
       "for p in (2, 3, 4): pickle.dump(value, open('p%d' % p, 'wb'), protocol=p)\n";
   std::ofstream(folder / "write.py") << script;
-  CHECK(std::system(fmt::format("cd '{}' && python3 write.py", folder.string()).c_str()) == 0);
+  CHECK(std::system(fmt::format("cd '{}' && python3 write.py", folder.path().string()).c_str()) == 0);
   for (const char* protocol : {"p2", "p3", "p4"}) {
-    const ImportedRecording imported = import_snapshot((folder / protocol).string());
+    const ImportedRecording imported = import_snapshot(folder / protocol);
     const Recording back = Recording::parse(imported.bytes, "imported");
     CHECK(back.peak().bytes == recording.peak().bytes);
     CHECK(back.peak_reserved().bytes == recording.peak_reserved().bytes);
     CHECK(back.size() == recording.size() + 1);
   }
-  std::filesystem::remove_all(folder);
   device.free(kept);
 }
 

@@ -15,13 +15,15 @@
 
 #include "memory/recorded_workload.h"
 #include "memory/virtual_device.h"
+#include "temporary_folder.h"
 
 namespace mnemo::memory {
 namespace {
 
 /// The file of a random workload that began with blocks alive, in several chunks.
 std::string recorded() {
-  const std::string path = (std::filesystem::temp_directory_path() / "mnemo-recording-damage").string();
+  const TemporaryFolder folder;
+  const std::string path = folder / "recording";
   RecordedWorkload workload("expandable_segments:True", 150 * MiB);
   workload.run(200);
   {
@@ -31,8 +33,6 @@ std::string recorded() {
   std::ifstream file(path, std::ios::binary);
   std::ostringstream bytes;
   bytes << file.rdbuf();
-  file.close();
-  std::remove(path.c_str());
   return std::move(bytes).str();
 }
 

@@ -20,16 +20,15 @@
 
 #include "memory/recorded_workload.h"
 #include "memory/virtual_device.h"
+#include "temporary_folder.h"
 
 namespace mnemo::memory {
 namespace {
 
 /// A file that goes with the test.
 struct TemporaryFile {
-  explicit TemporaryFile(const std::string& name)
-      : path((std::filesystem::temp_directory_path() / ("mnemo-recording-" + name)).string()) {}
-  ~TemporaryFile() { std::remove(path.c_str()); }
-  std::string path;
+  TemporaryFolder folder = {};
+  std::string path = folder / "recording";
 };
 
 /// One step in the life of an allocator: events of every kind.
@@ -48,7 +47,7 @@ void live(VirtualDevice& device) {
 }
 
 TEST_CASE("a recording holds every field of every event") {
-  TemporaryFile file("fields");
+  TemporaryFile file;
   VirtualDevice device("max_split_size_mb:40", 100 * MiB);
   std::vector<Event> events;
   const auto subscription = device.allocator.subscribe([&](const Event& event) { events.push_back(event); });
@@ -72,7 +71,8 @@ TEST_CASE("a recording holds every field of every event") {
   CHECK(recording.header().metadata[1] == std::pair<std::string, std::string>("", "\n"));
   CHECK(recording.header().metadata[2].first == "version");
   // As in project(mnemo VERSION ...).
-  CHECK(std::count(recording.header().metadata[2].second.begin(), recording.header().metadata[2].second.end(), '.') == 2);
+  CHECK(std::count(recording.header().metadata[2].second.begin(), recording.header().metadata[2].second.end(), '.') ==
+        2);
   CHECK(!recording.truncated());
   CHECK(recording.dropped() == 0);
 
@@ -93,7 +93,7 @@ TEST_CASE("after every event of a random workload the recorded sums are the allo
         CAPTURE(options);
         CAPTURE(capacity);
         CAPTURE(late);
-        TemporaryFile file("random");
+        TemporaryFile file;
         RecordedWorkload workload(options, capacity);
         if (late) workload.run(2000);
         {
@@ -126,7 +126,7 @@ TEST_CASE("a ring keeps the latest events, and its sums still reconcile") {
     }
     recorder.stop();
     workload.run(10);
-    TemporaryFile file("ring");
+    TemporaryFile file;
     recorder.save(file.path);
     CHECK(Recording::read(file.path).size() == recorder.recording().size());
   }
@@ -161,7 +161,7 @@ TEST_CASE("a walk goes back as well as forth") {
 }
 
 TEST_CASE("events can carry their time") {
-  TemporaryFile file("timed");
+  TemporaryFile file;
   VirtualDevice device;
   device.malloc(5);
   {

@@ -2,7 +2,6 @@
 #include <doctest/doctest.h>
 
 #include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <limits>
 #include <random>
@@ -14,6 +13,8 @@
 #include <mnemo/memory/pickle.h>
 #include <mnemo/memory/unpickle.h>
 #include <nlohmann/json.hpp>
+
+#include "temporary_folder.h"
 
 namespace mnemo::memory {
 namespace {
@@ -73,14 +74,13 @@ TEST_CASE("plain data of every protocol is what Python means by it") {
     MESSAGE("SKIPPED: no python3 to pickle with");
     return;
   }
-  const std::filesystem::path folder = std::filesystem::temp_directory_path() / "mnemo-unpickle-test";
-  std::filesystem::create_directories(folder);
+  const TemporaryFolder folder;
   std::ofstream(folder / "write.py") << fmt::format(
       "import json, pickle\nshared = {{'k': [1, 'v']}}\nvalue = {}\n"
       "for protocol in (2, 3, 4, 5): pickle.dump(value, open('p%d' % protocol, 'wb'), protocol=protocol)\n"
       "json.dump(value, open('json', 'w'))\n",
       kValues);
-  CHECK(std::system(fmt::format("cd '{}' && python3 write.py", folder.string()).c_str()) == 0);
+  CHECK(std::system(fmt::format("cd '{}' && python3 write.py", folder.path().string()).c_str()) == 0);
   const auto content = [&](const char* name) {
     std::ostringstream bytes;
     bytes << std::ifstream(folder / name, std::ios::binary).rdbuf();
@@ -94,7 +94,6 @@ TEST_CASE("plain data of every protocol is what Python means by it") {
   }
   CHECK(json_of(read_json(text, "json")) == expected);
   CHECK(refusal(content("p5")).find("protocol 5; protocols 2 to 4 are read") != std::string::npos);
-  std::filesystem::remove_all(folder);
 }
 
 TEST_CASE("what mnemo pickles, it reads") {

@@ -2,7 +2,6 @@
 #include <doctest/doctest.h>
 
 #include <cstring>
-#include <filesystem>
 #include <fstream>
 #include <functional>
 #include <iterator>
@@ -16,29 +15,11 @@
 #include <mnemo/nn/state.h>
 #include <mnemo/optim/optimizer.h>
 
+#include "temporary_folder.h"
+
 using namespace mnemo;
 
 namespace {
-
-namespace fs = std::filesystem;
-
-/// An empty folder, gone at the end of the test.
-class Folder {
- public:
-  Folder() {
-    std::string name = (fs::temp_directory_path() / "mnemo-state-XXXXXX").string();
-    REQUIRE(mkdtemp(name.data()) != nullptr);
-    path_ = name;
-  }
-  ~Folder() { fs::remove_all(path_); }
-  std::string operator/(const std::string& name) const { return (path_ / name).string(); }
-  std::size_t files() const {
-    return static_cast<std::size_t>(std::distance(fs::directory_iterator(path_), fs::directory_iterator()));
-  }
-
- private:
-  fs::path path_;
-};
 
 struct Net : nn::Module<Net> {
   nn::Conv2d conv{{.in = 2, .out = 3, .kernel = 2}};
@@ -79,7 +60,7 @@ std::string read(const std::string& path) {
 }  // namespace
 
 TEST_CASE("a model comes back as it was saved: parameters and buffers, and what it computes") {
-  const Folder folder;
+  const TemporaryFolder folder;
   Net net, other;
   net(randn({5, 2, 3, 3}));  // moves the running statistics
   nn::save(net, folder / "net", {{"made by", "a test"}});
@@ -102,7 +83,7 @@ TEST_CASE("a model comes back as it was saved: parameters and buffers, and what 
 }
 
 TEST_CASE("every floating dtype is kept bit for bit, and cast where the model has another") {
-  const Folder folder;
+  const TemporaryFolder folder;
   for (const DType dtype : {DType::float64, DType::float32, DType::float16, DType::bfloat16}) {
     CAPTURE(name(dtype));
     Net net, same;
@@ -124,7 +105,7 @@ TEST_CASE("every floating dtype is kept bit for bit, and cast where the model ha
 }
 
 TEST_CASE("loading keeps the tensors: strides, gradients, what an optimizer holds; and counts as a change in place") {
-  const Folder folder;
+  const TemporaryFolder folder;
   Net saved, net;
   nn::save(saved, folder / "net");
   net.conv.weight = Tensor(net.conv.weight.array().channels_last(), true);
@@ -152,7 +133,7 @@ TEST_CASE("loading keeps the tensors: strides, gradients, what an optimizer hold
 }
 
 TEST_CASE("a parameter that is part of a larger array is loaded without touching the rest") {
-  const Folder folder;
+  const TemporaryFolder folder;
   One saved(tensor<float>({1, 2, 3, 4}, {2, 2}));
   nn::save(saved, folder / "x");
   const Array whole = full({2, 4}, 7);
@@ -164,7 +145,7 @@ TEST_CASE("a parameter that is part of a larger array is loaded without touching
 }
 
 TEST_CASE("everything that does not fit is in one error, and nothing was changed") {
-  const Folder folder;
+  const TemporaryFolder folder;
   struct Other : nn::Module<Other> {
     nn::Conv2d conv{{.in = 2, .out = 4, .kernel = 2, .bias = false}};
     nn::BatchNorm2d norm{{.channels = 3}};
@@ -195,7 +176,7 @@ TEST_CASE("everything that does not fit is in one error, and nothing was changed
 }
 
 TEST_CASE("what both sides have is loaded where the file need not have all") {
-  const Folder folder;
+  const TemporaryFolder folder;
   Net net, saved;
   nn::save(saved.norm, folder / "norm");
   CHECK(refusal([&] { nn::load(net.norm, folder / "norm"); }) == "");
@@ -214,7 +195,7 @@ TEST_CASE("what both sides have is loaded where the file need not have all") {
 }
 
 TEST_CASE("PyTorch's count of batches is passed over") {
-  const Folder folder;
+  const TemporaryFolder folder;
   Net net;
   std::vector<NamedArray> arrays;
   for (const nn::NamedTensor& named : nn::state(net)) arrays.push_back({named.name, named.tensor.array()});
@@ -227,7 +208,7 @@ TEST_CASE("PyTorch's count of batches is passed over") {
 }
 
 TEST_CASE("a file that ends early, or is none, changes nothing") {
-  const Folder folder;
+  const TemporaryFolder folder;
   Net net;
   nn::save(net, folder / "net");
   const std::string bytes = read(folder / "net");
@@ -240,7 +221,7 @@ TEST_CASE("a file that ends early, or is none, changes nothing") {
 }
 
 TEST_CASE("a virtual device compares names and shapes, reads no values, and has none to save") {
-  const Folder folder;
+  const TemporaryFolder folder;
   Net net;
   nn::save(net, folder / "net");
   const Device device = Device::open("virtual:cpu", {});
@@ -257,7 +238,7 @@ TEST_CASE("a virtual device compares names and shapes, reads no values, and has 
 }
 
 TEST_CASE("loading takes no memory of the device beside the model's own") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const Device device = Device::open("cpu", {});
   const DeviceScope scope(device);
   Net net;

@@ -1,7 +1,6 @@
 // Optimizers that go on from a file.
 #include <doctest/doctest.h>
 
-#include <filesystem>
 #include <fstream>
 #include <functional>
 
@@ -13,6 +12,7 @@
 #include <mnemo/optim/scaler.h>
 
 #include "optimizers.h"
+#include "temporary_folder.h"
 
 using namespace optimizers;
 using memory::Bytes;
@@ -20,21 +20,13 @@ using memory::Category;
 
 namespace {
 
-namespace fs = std::filesystem;
-
 /// A path for a file that is gone at the end of the test.
 class Path {
  public:
-  Path() {
-    std::string name = (fs::temp_directory_path() / "mnemo-optimizer-XXXXXX").string();
-    REQUIRE(mkdtemp(name.data()) != nullptr);
-    folder_ = name;
-  }
-  ~Path() { fs::remove_all(folder_); }
-  operator std::string() const { return (folder_ / "state.safetensors").string(); }
+  operator std::string() const { return folder_ / "state.safetensors"; }
 
  private:
-  fs::path folder_;
+  TemporaryFolder folder_;
 };
 
 /// Parameters with what has moments of every kind: long enough for 8 bits, short, and with the channels innermost.
