@@ -161,7 +161,7 @@ TEST_CASE("cuda: random programs have the bytes of the virtual card, as the devi
   const std::string twin = virtual_twin();
   if (twin.empty()) return;
   const bool decides_alike = cuda_device()->backend().decisions().cudnn() == Device(twin).backend().decisions().cudnn();
-  for (std::uint64_t seed = 600; seed < 625; ++seed) {
+  for (std::uint64_t seed = 600; seed < 612; ++seed) {
     for (const DType dtype : {DType::float32, DType::bfloat16}) {
       CAPTURE(seed);
       CAPTURE(std::string(name(dtype)));
@@ -179,7 +179,7 @@ TEST_CASE("cuda: random programs have the bytes of the virtual card, as the devi
 
 TEST_CASE("cuda: random programs are the same bits when they are recorded and repeated") {
   if (!cuda_device()) return;
-  for (std::uint64_t seed = 700; seed < 715; ++seed) {
+  for (std::uint64_t seed = 700; seed < 708; ++seed) {
     CAPTURE(seed);
     Options options = program(seed);
     options.autocast = seed % 2 == 1;
