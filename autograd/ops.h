@@ -252,10 +252,9 @@ Tensor batch_norm_leaky_relu(const Tensor& x, const Tensor& weight, const Tensor
 /// least; the weight may be float32 where x is of a half type. The result is row-major. (ops_row_norm.cpp)
 Tensor layer_norm(const Tensor& x, const Shape& shape, const Tensor& weight = {}, const Tensor& bias = {},
                   double epsilon = 1e-5);
-/// x (N, C) or (N, C, sizes...): each sample's channels in `groups` of equal size to mean 0 and variance 1, then *
-/// weight
-/// + bias (C) (Wu and He, Group Normalization, 2018). One group per channel is instance normalization. Keeps x, the
-/// weight and two numbers per sample and group; the rest as layer_norm.
+/// x (N, C) or (N, C, sizes...): each sample's channels in `groups` of equal size to mean 0 and variance 1, then
+/// * weight + bias (C) (Wu and He, Group Normalization, 2018). One group per channel is instance normalization. Keeps
+/// x, the weight and two numbers per sample and group; the rest as layer_norm.
 Tensor group_norm(const Tensor& x, std::int64_t groups, const Tensor& weight = {}, const Tensor& bias = {},
                   double epsilon = 1e-5);
 /// Zeroes elements with probability p and scales the others by 1 / (1 - p); x itself when not training. Keeps nothing:

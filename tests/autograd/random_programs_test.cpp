@@ -59,9 +59,6 @@ Course train(const Options& options, const Device& device, bool offload = false)
   return course;
 }
 
-/// Options of a program that runs long enough in every way.
-Options program(std::uint64_t seed, DType dtype = DType::float32) { return {.seed = seed, .dtype = dtype}; }
-
 constexpr DType kFloating[] = {DType::float32, DType::bfloat16, DType::float16, DType::float64};
 
 /// Whether these are the same numbers; one that is not a number is another such one.
@@ -96,7 +93,7 @@ TEST_CASE("random programs: the virtual device has the bytes of the CPU after ev
     for (const DType dtype : kFloating) {
       CAPTURE(seed);
       CAPTURE(std::string(name(dtype)));
-      Options options = program(seed, dtype);
+      Options options{.seed = seed, .dtype = dtype};
       options.grouped = seed % 2 == 0 ? 0 : 25;
       options.checkpointed = seed % 4 == 3;
       options.autocast = dtype == DType::float32 && seed % 3 == 0;
@@ -110,7 +107,7 @@ TEST_CASE("random programs: checkpointed, offloaded or both, losses and gradient
     for (const bool autocast : {false, true}) {
       CAPTURE(seed);
       CAPTURE(autocast);
-      Options options = program(seed);
+      Options options{.seed = seed};
       options.autocast = autocast;
       options.grouped = 25;
       const auto plain = train(options, "cpu").numbers;
@@ -127,7 +124,7 @@ TEST_CASE("random programs: gradients are the slopes of the loss") {
   const DeviceScope scope(device);
   for (std::uint64_t seed = 400; seed < 600; ++seed) {
     CAPTURE(seed);
-    Options options = program(seed, DType::float64);
+    Options options{.seed = seed, .dtype = DType::float64};
     options.smooth = true;
     Program program(options, device);
     const Tensor input = program.input();
@@ -165,7 +162,7 @@ TEST_CASE("cuda: random programs have the bytes of the virtual card, as the devi
     for (const DType dtype : {DType::float32, DType::bfloat16}) {
       CAPTURE(seed);
       CAPTURE(std::string(name(dtype)));
-      Options options = program(seed, dtype);
+      Options options{.seed = seed, .dtype = dtype};
       options.grouped = 20;
       options.checkpointed = seed % 2 == 1;
       const Course real = train(options, *cuda_device());
@@ -181,7 +178,7 @@ TEST_CASE("cuda: random programs are the same bits when they are recorded and re
   if (!cuda_device()) return;
   for (std::uint64_t seed = 700; seed < 708; ++seed) {
     CAPTURE(seed);
-    Options options = program(seed);
+    Options options{.seed = seed};
     options.autocast = seed % 2 == 1;
     options.grouped = 20;
     options.checkpointed = seed % 4 >= 2;
