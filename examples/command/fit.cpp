@@ -26,16 +26,6 @@ struct FitOptions {
   bool json = false;
 };
 
-/// The virtual device that stands for a real one.
-std::string stand_in(const Device& device) {
-  std::string twin = training::twin_of(device);
-  if (twin.empty()) {
-    throw UsageError(fmt::format("--device: no card is known as \"{}\"; give the memory of {} with --memory alone",
-                                 device.backend().title(), device.name()));
-  }
-  return twin;
-}
-
 std::string read_device(const FitOptions& options) {
   std::string size = options.memory;
   if (!size.empty()) {
@@ -47,7 +37,7 @@ std::string read_device(const FitOptions& options) {
   if (!name.starts_with("virtual:")) {
     const Device device(name);
     const memory::Source& source = device.allocator().source();
-    name = stand_in(device);
+    name = training::required_twin(device);
     if (size.empty() && source.others_bytes() > 0) size = fmt::format("{}", source.capacity() - source.others_bytes());
   }
   if (size.empty()) return name;

@@ -89,14 +89,7 @@ double CheckpointTrial::extra(const CheckpointTrial& plain) const {
 }
 
 Device CheckpointStudy::fresh_device() const {
-  const std::string twin = twin_of(run_.device);
-  if (twin.empty()) {
-    throw ConfigError(
-        fmt::format("checkpoints are planned on the virtual device that stands for {}, and no card is known as \"{}\": "
-                    "see `mnemo devices`, and plan on a virtual one of its size",
-                    run_.device.name(), run_.device.backend().title()));
-  }
-  return Device::open(twin, run_.device.allocator().config());
+  return Device::open(required_twin(run_.device), run_.device.allocator().config());
 }
 
 CheckpointStudy::CheckpointStudy(RunPlan run) : run_(std::move(run)) {

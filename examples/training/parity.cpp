@@ -156,4 +156,15 @@ std::string twin_of(const Device& device) {
   return card == nullptr ? "" : std::string("virtual:") + card->name;
 }
 
+std::string required_twin(const Device& device) {
+  std::string twin = twin_of(device);
+  if (twin.empty()) {
+    throw ConfigError(
+        fmt::format("no card is known as \"{}\", so that no virtual device stands for {}: take a virtual "
+                    "one of its size, such as virtual:24GiB",
+                    device.backend().title(), device.name()));
+  }
+  return twin;
+}
+
 }  // namespace mnemo::training

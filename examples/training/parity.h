@@ -72,5 +72,7 @@ std::vector<ParityPoint> usual_points(const models::Spec& spec, bool small);
 /// The virtual device that stands for a device: the card that drivers call so, "virtual:cpu:2GiB" for "cpu:2GiB"; a
 /// virtual one is its own. "" where no card is called so.
 std::string twin_of(const Device& device);
+/// The same; throws ConfigError where no card is called so.
+std::string required_twin(const Device& device);
 
 }  // namespace mnemo::training
