@@ -1,0 +1,23 @@
+"""A header with numbers from PyTorch: what the make.py of each folder of fixtures ends with."""
+import math
+
+
+def write(what, variable, lists):
+    """Prints C++ that defines `variable`, a map from names to lists of numbers, each to its last digit."""
+    numbers = [number for values in lists.values() for number in values]
+    headers = ["limits"] * any(math.isnan(number) for number in numbers) + ["map", "string", "vector"]
+    print(f"// {what}; written by make.py, which says how. Not to be edited.")
+    print("// clang-format off")
+    print("#pragma once\n\n" + "".join(f"#include <{header}>\n" for header in headers))
+    print(f"inline const std::map<std::string, std::vector<double>> {variable} = {{")
+    for name, values in lists.items():
+        texts = ["std::numeric_limits<double>::quiet_NaN()" if math.isnan(v) else repr(float(v)) for v in values]
+        lines, line = [], f'    {{"{name}", {{'
+        for i, text in enumerate(texts):
+            text += ", " if i + 1 < len(texts) else "}},"
+            if len(line) + len(text) > 118:
+                lines.append(line.rstrip())
+                line = "      "
+            line += text
+        print("\n".join(lines + [line]))
+    print("};")
