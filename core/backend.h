@@ -13,6 +13,7 @@
 #include <mnemo/core/array.h>
 #include <mnemo/core/decisions.h>
 #include <mnemo/core/functors.h>
+#include <mnemo/core/host_device.h>
 #include <mnemo/core/update_numbers.h>
 #include <mnemo/memory/allocator.h>
 
@@ -104,6 +105,16 @@ struct NormalizeGradientCall {
 struct SoftmaxCall {
   std::int64_t outer = 1, size = 1, inner = 1;
   bool logarithm = false;
+  /// Forward, causal where `rows` is not 0 (inner is 1 then): of line r of every `rows` lines the first
+  /// `first + r + 1` elements count, at most `size`; the result of the others is 0.
+  std::int64_t rows = 0, first = 0;
+
+  /// How many elements of a line count.
+  MNEMO_HOST_DEVICE std::int64_t counted(std::int64_t line) const {
+    if (rows == 0) return size;
+    const std::int64_t seen = first + line % rows + 1;
+    return seen < size ? seen : size;
+  }
 };
 
 /// Cross entropy of logits (outer, classes, inner) against class indices (outer, inner) int64.

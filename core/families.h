@@ -49,6 +49,8 @@ Array arg_max(const Array& x, int axis);
 
 /// (..., M, K) x (..., K, N): leading dimensions broadcast; vectors are rows or columns as usual.
 Array matmul(const Array& a, const Array& b);
+/// out (B, M, N) = a (B, M, K) x (B, K, N), or added to it; `out` may be a view whose rows have no gaps.
+void matmul_into(const Array& a, const Array& b, const Array& out, bool accumulate = false);
 
 // conv. x (N, C, spatial...), w (K, C/groups, kernel...), bias (K) or undefined.
 /// Checks everything there is to check and works out the sizes. `op` begins the error texts: "conv1d", "conv2d" or
@@ -86,6 +88,9 @@ void normalize_gradient(NormalizeGradientCall& call);
 
 Array softmax(const Array& x, int axis, bool logarithm);
 Array softmax_gradient(const Array& grad, const Array& y, int axis, bool logarithm);
+/// softmax of x (..., rows, size) along its last axis where row r counts its first `first + r + 1` elements alone; the
+/// others' result is 0. Its gradient is that of softmax.
+Array causal_softmax(const Array& x, std::int64_t first = 0);
 
 /// Losses of logits (N, C, ...) against class indices (N, ...): one per target.
 Array cross_entropy(const CrossEntropyCall& call, const Array& logits, const Array& targets);

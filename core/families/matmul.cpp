@@ -24,7 +24,33 @@ Shape leading(const Array& x) {
   return Shape(sizes);
 }
 
+/// REQUIRES: what Backend::matmul does.
+void multiply(const Array& a, const Array& b, const Array& out, bool accumulate) {
+  count_products(2 * out.numel() * a.size(2));
+  const MatmulProblem problem{out.size(0), out.size(1), out.size(2), a.size(2), a.dtype()};
+  Backend& backend = a.device().backend();
+  const Array workspace = new_workspace(backend.decisions().matmul_workspace(problem, conv_policy()), a.device());
+  backend.matmul(a, b, out, accumulate, workspace);
+}
+
 }  // namespace
+
+void matmul_into(const Array& a, const Array& b, const Array& out, bool accumulate) {
+  check_same_device("matmul", a, b);
+  check_same_device("matmul", a, out);
+  check_floating("matmul", a);
+  check_dtype("matmul", "the second operand", b, a.dtype());
+  check_dtype("matmul", "the result", out, a.dtype());
+  const bool fits = a.rank() == 3 && b.rank() == 3 && a.size(2) == b.size(1) && a.size(0) == b.size(0) &&
+                    out.shape() == Shape{a.size(0), a.size(1), b.size(2)};
+  if (!fits) {
+    fail<ShapeError>("matmul", fmt::format("{} x {} does not fit into {}: (B, M, K) x (B, K, N) is (B, M, N)",
+                                           a.shape().text(), b.shape().text(), out.shape().text()));
+  }
+  if (out.numel() == 0) return;
+  multiply(a, b, out, accumulate);
+  out.storage()->changed_in_place();
+}
 
 Array matmul(const Array& a, const Array& b) {
   check_same_device("matmul", a, b);
@@ -46,14 +72,7 @@ Array matmul(const Array& a, const Array& b) {
   sizes.push_back(left.size(left.rank() - 2));
   sizes.push_back(right.size(right.rank() - 1));
   const Array out(Shape(sizes), a.dtype(), a.device());
-  if (out.numel() > 0) {
-    count_products(2 * out.numel() * inner);
-    const Array rows = as_batch(left, batch), columns = as_batch(right, batch);
-    const MatmulProblem problem{batch.numel(), sizes[sizes.rank() - 2], sizes[sizes.rank() - 1], inner, a.dtype()};
-    Backend& backend = a.device().backend();
-    const Array workspace = new_workspace(backend.decisions().matmul_workspace(problem, conv_policy()), a.device());
-    backend.matmul(rows, columns, as_batch(out, batch), false, workspace);
-  }
+  if (out.numel() > 0) multiply(as_batch(left, batch), as_batch(right, batch), as_batch(out, batch), false);
   Array result = out;
   if (b.rank() == 1) result = result.squeeze(-1);
   if (a.rank() == 1) result = result.squeeze(b.rank() == 1 ? -1 : -2);

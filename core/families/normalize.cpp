@@ -96,6 +96,22 @@ Array softmax(const Array& x, int axis, bool logarithm) {
   return y;
 }
 
+Array causal_softmax(const Array& x, std::int64_t first) {
+  check_floating("causal_softmax", x);
+  if (x.rank() < 2 || first < 0) {
+    fail<ShapeError>("causal_softmax", fmt::format("{} must be (..., rows, size), and {} elements before row 0's own "
+                                                   "must be 0 or more",
+                                                   x.shape().text(), first));
+  }
+  const Array source = x.contiguous(), y = Array::like(source);
+  SoftmaxCall call = softmax_call(source, x.rank() - 1, false);
+  call.rows = x.size(x.rank() - 2);
+  call.first = first;
+  count_operations(x.numel());
+  if (x.numel() > 0) x.device().backend().softmax(call, source, y);
+  return y;
+}
+
 Array softmax_gradient(const Array& grad, const Array& y, int axis, bool logarithm) {
   axis = normalize_axis(axis, y.rank(), "softmax");
   const Array dx = Array::like(y), source = with_strides(grad, dx.strides());

@@ -62,26 +62,28 @@ void with_group(const CudaBackend& backend, const Lines& lines, bool aligned, co
 }
 
 /// What one thread of kGroup has of a line, in packs of `V` neighbours. The first stay in registers, so that a line
-/// that is not too long is read once however often it is visited; all are under way together.
-template <class E, int kGroup, int V>
+/// that is not too long is read once however often it is visited; all are under way together. `kCut`: elements from
+/// number `counted` on are minus infinity, whatever is in memory.
+template <class E, int kGroup, int V, bool kCut = false>
 class Share {
  public:
   using T = compute_type<E>;
 
-  __device__ Share(const Lines& lines, const E* line, int member)
+  __device__ Share(const Lines& lines, const E* line, int member, std::int64_t counted = 0)
       : inner_(lines.inner),
         step_(kStep * lines.inner),
         first_(static_cast<std::int64_t>(member) * V),
+        counted_(counted),
         line_(line + first_ * inner_) {
     count_ = first_ < lines.size ? (lines.size - 1 - first_) / kStep + 1 : 0;
     held_count_ = static_cast<int>(count_ < kHeld ? count_ : kHeld);
     Raw<E, V> raws[kHeld];
 #pragma unroll
     for (int k = 0; k < kHeld; ++k) {
-      if (k < held_count_) raws[k] = load_raw<V>(line_ + k * step_);
+      if (k < held_count_ && counts(k)) raws[k] = load_raw<V>(line_ + k * step_);
     }
 #pragma unroll
-    for (int k = 0; k < kHeld; ++k) take(raws[k], held_[k]);
+    for (int k = 0; k < kHeld; ++k) take(raws[k], held_[k]), cut(held_[k], k);
   }
   /// body(the values of a pack, whether they stay): what it makes of those that stay is there in later visits; of those
   /// behind each visit finds what is in memory, and has kUnroll packs on the way.
@@ -121,6 +123,16 @@ class Share {
 #pragma unroll
     for (int j = 0; j < V; ++j) values[j] = value_of<E, V>(raw, j);
   }
+  /// Whether any element of pack `k` counts.
+  __device__ bool counts(std::int64_t k) const { return !kCut || first_ + k * kStep < counted_; }
+  __device__ void cut(T (&values)[V], std::int64_t k) const {
+    if constexpr (kCut) {
+#pragma unroll
+      for (int j = 0; j < V; ++j) {
+        if (first_ + k * kStep + j >= counted_) values[j] = -std::numeric_limits<T>::infinity();
+      }
+    }
+  }
   /// Pack `k` of this thread to the line at `to`.
   __device__ void put(const T (&values)[V], E* to, std::int64_t k) const {
     Pack<E, V> results;
@@ -138,7 +150,9 @@ class Share {
 #pragma unroll kUnroll
     for (std::int64_t k = kHeld; k < count_; ++k) {
       T values[V];
-      take(load_raw<V>(line_ + k * step_), values);
+      Raw<E, V> raw;
+      if (counts(k)) raw = load_raw<V>(line_ + k * step_);
+      take(raw, values), cut(values, k);
       body(values, k, false);
     }
   }
@@ -158,6 +172,7 @@ class Share {
 
   std::int64_t inner_, step_;  ///< from element to element, from pack to pack of a thread
   std::int64_t first_;         ///< number of the first element
+  std::int64_t counted_;       ///< with kCut
   const E* line_;              ///< there
   std::int64_t count_;         ///< packs
   int held_count_;             ///< of which so many are held
@@ -191,8 +206,8 @@ struct Normalizer {
 
   /// Leaves in place of the elements that stay what result(distance from the top, its exponential) is. `all_digits`:
   /// log_sum() is asked for.
-  template <int kGroup, int V, class Result>
-  __device__ Normalizer(Share<E, kGroup, V>& share, bool all_digits, const Result& result) {
+  template <int kGroup, int V, bool kCut, class Result>
+  __device__ Normalizer(Share<E, kGroup, V, kCut>& share, bool all_digits, const Result& result) {
     share.template visit<2>([&](const T(&values)[V], bool) {
 #pragma unroll
       for (int j = 0; j < V; ++j) top = std::fmax(top, values[j]);  // passes over NaN

@@ -7,14 +7,16 @@ namespace mnemo::cuda {
 
 namespace {
 
-template <class E, int kGroup, int V>
-__global__ void __launch_bounds__(kThreads, 3) softmax_lines(Lines lines, bool logarithm, const E* x, E* y) {
+template <class E, int kGroup, int V, bool kCausal>
+__global__ void __launch_bounds__(kThreads, 3) softmax_lines(Lines lines, SoftmaxCall call, const E* x, E* y) {
   using T = compute_type<E>;
-  for_each_line<kGroup>(lines, [&](std::int64_t, std::int64_t begin, int member) {
-    Share<E, kGroup, V> share(lines, x + begin, member);
+  const bool logarithm = call.logarithm;
+  for_each_line<kGroup>(lines, [&](std::int64_t line, std::int64_t begin, int member) {
+    const std::int64_t counted = kCausal ? call.counted(line) : lines.size;
+    Share<E, kGroup, V, kCausal> share(lines, x + begin, member, counted);
     const Normalizer<E> n(share, logarithm, [&](T distance, T power) { return logarithm ? distance : power; });
     const T scale = logarithm ? T{1} : n.share_of_one(), shift = logarithm ? -n.log_sum() : T{0};
-    share.write(y + begin, [&](T(&values)[V], std::int64_t, bool stays) {
+    share.write(y + begin, [&](T(&values)[V], std::int64_t first, bool stays) {
 #pragma unroll
       for (int j = 0; j < V; ++j) {
         if (!stays) {
@@ -22,6 +24,7 @@ __global__ void __launch_bounds__(kThreads, 3) softmax_lines(Lines lines, bool l
           values[j] = logarithm ? distance : exponential<E>(distance);
         }
         values[j] = std::fma(values[j], scale, shift);
+        if (kCausal && first + j >= counted) values[j] = 0;
       }
     });
   });
@@ -56,12 +59,13 @@ void CudaBackend::softmax(const SoftmaxCall& call, const Array& x, const Array& 
   if (lines.count() * lines.size == 0) return;
   visit_floating(x.dtype(), [&](auto zero) {
     using E = decltype(zero);
-    with_group<E>(*this, lines, is_aligned(x) && is_aligned(y),
-                  [&](auto group, auto width, unsigned blocks, int threads) {
-                    launch(*this, blocks, static_cast<unsigned>(threads),
-                           softmax_lines<E, decltype(group)::value, decltype(width)::value>, lines, call.logarithm,
-                           elements<E>(x), elements<E>(y));
-                  });
+    with_group<E>(
+        *this, lines, is_aligned(x) && is_aligned(y), [&](auto group, auto width, unsigned blocks, int threads) {
+          constexpr int kGroup = decltype(group)::value, kWidth = decltype(width)::value;
+          const auto kernel =
+              call.rows == 0 ? softmax_lines<E, kGroup, kWidth, false> : softmax_lines<E, kGroup, kWidth, true>;
+          launch(*this, blocks, static_cast<unsigned>(threads), kernel, lines, call, elements<E>(x), elements<E>(y));
+        });
   });
 }
 

@@ -115,6 +115,49 @@ TEST_CASE("cuda: softmax and cross entropy against float64, lines of all the way
   check(random.array({34000, 64, 1}, DType::bfloat16, -4, 4), 64);  // so many that a warp takes a few after each other
 }
 
+TEST_CASE("cuda: softmax of rows of which the first elements count, whatever the others are") {
+  if (!cuda_device()) return;
+  Generator random(23);
+  for (const std::int64_t size : {1, 5, 31, 64, 256, 520, 1032, 4104, 8200, 9001}) {
+    CAPTURE(size);
+    for (const DType dtype : kFloating) {
+      CAPTURE(std::string(name(dtype)));
+      const std::int64_t count = size < 1000 ? 70 : 5, rows = size < 1000 ? 35 : 5, first = size < 1000 ? 0 : size - 3;
+      std::vector<double> values = random.array({count, size}, dtype, -10, 10).values<double>(), expected;
+      for (std::int64_t row = 0; row < count; ++row) {
+        const std::int64_t counted = std::min(size, first + row % rows + 1);
+        double top = -1e300, sum = 0;
+        for (std::int64_t i = 0; i < size; ++i) {
+          double& value = values[static_cast<std::size_t>(row * size + i)];
+          if (i >= counted) value = i % 2 == 0 ? std::nan("") : std::numeric_limits<double>::infinity();
+          if (i < counted) top = std::max(top, value);
+        }
+        for (std::int64_t i = 0; i < counted; ++i)
+          sum += std::exp(values[static_cast<std::size_t>(row * size + i)] - top);
+        for (std::int64_t i = 0; i < size; ++i) {
+          const double value = values[static_cast<std::size_t>(row * size + i)];
+          expected.push_back(i < counted ? std::exp(value - top) / sum : 0);
+        }
+      }
+      const Array x = there(Array::from<double>(values, {count, size, 1}, "cpu").to(dtype));
+      const Array y = there(unwritten({count, size, 1}, dtype));
+      SoftmaxCall call{count, size, 1, false};
+      call.rows = rows, call.first = first;
+      x.device().backend().softmax(call, x, y);
+      const std::vector<double> found = here(y);
+      int wrong = 0;
+      for (std::size_t i = 0; i < found.size(); ++i) {
+        const double slack = 128 * rounding(wide(dtype)) * expected[i] + smallest_step(dtype);
+        const bool right = expected[i] == 0
+                               ? found[i] == 0
+                               : std::abs(found[i] - expected[i]) <= 1.01 * rounding(dtype) * expected[i] + slack;
+        if (!right) ++wrong;
+      }
+      CHECK(wrong == 0);
+    }
+  }
+}
+
 TEST_CASE("cuda: softmax and cross entropy of values at the ends, of infinities and of NaN") {
   if (!cuda_device()) return;
   Generator random(22);
