@@ -162,6 +162,20 @@ Tensor matmul(const Tensor& a, const Tensor& b);
 /// x (..., in) * weight (out, in) transposed + bias (out) -> (..., out); bias may be undefined.
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {});
 
+struct AttentionOptions {
+  bool causal = false;               ///< query i is given keys 0 to i alone
+  std::optional<double> scale = {};  ///< of the scores; 1 / sqrt(features) unless given
+  double dropout = 0;                ///< of the weights, as dropout() does it, where `training`
+  bool training = true;
+};
+/// softmax(q k' scale + mask) v (Vaswani et al., Attention Is All You Need, 2017): q (..., L, E), k (..., S, E),
+/// v (..., S, V) -> (..., L, V), where `...` is nothing, (N) or (N, heads). The mask broadcasts to (..., L, S), and may
+/// be undefined: boolean, whether a key counts for a query (a query without keys gets 0), or numbers that are added to
+/// the scores. Keeps q, k, v and the mask: the weights (..., L, S) are there in parts of 2^22 elements, or one row, and
+/// backward computes them once more. A mask has no gradient. (ops_attention.cpp)
+Tensor scaled_dot_product_attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask = {},
+                                    const AttentionOptions& options = {});
+
 // Convolution (ops_conv.cpp): x (N, C, sizes...), weight (K, C/groups, kernel...), bias (K) or undefined. Keeps x and
 // the weight.
 Tensor conv1d(const Tensor& x, const Tensor& weight, const Tensor& bias = {}, const ConvOptions& options = {});

@@ -148,7 +148,11 @@ Tensor Program::reshape(const Tensor& x) {
 Tensor Program::multiply(const Tensor& x) {
   const std::int64_t inner = x.size(-1), out = any(1, 8);
   const double scale = 1 / std::sqrt(static_cast<double>(inner));
-  switch (any(0, 2)) {
+  switch (any(0, 3)) {
+    case 3:
+      if (x.rank() < 2 || x.rank() > 4 || x.size(-2) > 64) return {};
+      return scaled_dot_product_attention(x, tanh(pick_like(x)), pick_like(x), {},
+                                          {.causal = chance(50), .dropout = chance(30) ? 0.3 : 0});
     case 0:
       return linear(x, parameter({out, inner}, scale), chance(50) ? parameter({out}, 0.3) : Tensor());
     case 1:
