@@ -54,14 +54,17 @@
 #include <mnemo/memory/timeline.h>
 #include <mnemo/memory/tuning.h>
 #include <mnemo/memory/wording.h>
+#include <mnemo/nn/attention.h>
 #include <mnemo/nn/data.h>
 #include <mnemo/nn/embedding.h>
 #include <mnemo/nn/functions.h>
+#include <mnemo/nn/init.h>
 #include <mnemo/nn/inverted_norm.h>
 #include <mnemo/nn/layers.h>
 #include <mnemo/nn/module.h>
 #include <mnemo/nn/norms.h>
 #include <mnemo/nn/parts.h>
+#include <mnemo/nn/recurrent.h>
 #include <mnemo/nn/sequential.h>
 #include <mnemo/nn/state.h>
 #include <mnemo/nn/transaction.h>
