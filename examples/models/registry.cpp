@@ -8,6 +8,7 @@
 #include "models/classifiers.h"
 #include "models/convolutions.h"
 #include "models/resnet.h"
+#include "models/sequences.h"
 #include "models/unet3d.h"
 #include "models/vgg.h"
 
@@ -162,6 +163,26 @@ const std::array table{
          .classes = 3,
          .dense = true,
          .make = []() -> Made { return as_model(UNet3d()); }},
+    Spec{.name = "lstm",
+         .description = "two LSTM layers over a sequence, a linear layer behind the last place",
+         .batch = 16,
+         .size = 64,
+         .sizes = {.smallest = 1},
+         .channels = 64,
+         .spatial_rank = 1,
+         .classes = 10,
+         .dense = false,
+         .make = []() -> Made { return as_model(RecurrentClassifier()); }},
+    Spec{.name = "transformer",
+         .description = "four blocks of attention over a sequence, 128 features in 4 heads",
+         .batch = 16,
+         .size = 128,
+         .sizes = {.smallest = 1, .largest = 1024},
+         .channels = 64,
+         .spatial_rank = 1,
+         .classes = 10,
+         .dense = false,
+         .make = []() -> Made { return as_model(Transformer()); }},
 };
 
 /// The sizes of `spec` behind `lead`.

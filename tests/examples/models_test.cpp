@@ -54,6 +54,15 @@ constexpr Count unet3d() {
          double_conv(32 + 16, 16) + conv(16, 3, 1);
 }
 
+/// Four gates of input and state, each with a bias for either.
+constexpr Count lstm(Count in, Count hidden) { return 4 * hidden * (in + hidden + 2); }
+
+/// Two normalizations, four projections, two layers with four times the features between.
+constexpr Count block(Count features) {
+  return 4 * features + 4 * linear(features, features) + linear(features, 4 * features) +
+         linear(4 * features, features);
+}
+
 static_assert(vgg16() == 138'357'544);
 static_assert(resnet18() == 11'689'512);
 static_assert(resnet50() == 25'557'032);
@@ -76,6 +85,8 @@ TEST_CASE("every model has the parameters that its layers add up to") {
       {"resnet18", resnet18()},
       {"resnet50", resnet50()},
       {"unet3d", unet3d()},
+      {"lstm", lstm(64, 128) + lstm(128, 128) + linear(128, 10)},
+      {"transformer", linear(64, 128) + 1024 * 128 + 4 * block(128) + 2 * 128 + linear(128, 10)},
   };
   CHECK(models::specs().size() == expected.size());
   for (const models::Spec& spec : models::specs()) {

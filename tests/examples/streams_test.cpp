@@ -37,6 +37,8 @@ constexpr Small kSmall[] = {
     {"resnet18", 2, 48},
     {"resnet50", 2, 40},
     {"unet3d", 1, 8},
+    {"lstm", 3, 5},
+    {"transformer", 2, 9},
     {"vgg16", 1, 224, training::Rule::sgd},
 };
 
