@@ -10,7 +10,9 @@ Tensor Transformer::embedded(const Tensor& x) { return embed(transpose(x, 1, 2))
 
 std::vector<Stage> Transformer::stages() {
   std::vector<Stage> list{make_stage("embed", [this](const Tensor& x) { return embedded(x); })};
-  for (Stage& stage : blocks.stages()) list.push_back(std::move(stage));
+  for (std::size_t i = 0; i < blocks.size(); ++i) {
+    for (Stage& stage : blocks.layer(i).stages()) list.push_back(std::move(stage));
+  }
   list.push_back(make_stage("head", [this](const Tensor& x) { return classify(x); }));
   return list;
 }
