@@ -44,6 +44,8 @@ const std::vector<Lab>& labs() {
        reported_lab},
       {"checkpoint", "What checkpoints spare in each model, and what they cost: claims K1 to K4.", as_named,
        checkpoint_lab},
+      {"conv1d", "What pooling, separable convolutions and checkpoints spare in Conv1d layers: claims C1 to C3.",
+       as_named, conv1d_lab},
   };
   return all;
 }
