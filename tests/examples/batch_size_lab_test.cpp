@@ -1,0 +1,35 @@
+// mnemo lab batch-size: accumulated gradients, against numbers from paper.
+#include <string>
+
+#include <doctest/doctest.h>
+
+#include "lab_answer.h"
+
+using nlohmann::json;
+
+TEST_CASE("the batch-size lab: the peak with accumulated gradients, on paper") {
+  // SimpleConv with Adam, batch 16, in blocks of 512 bytes: most is held when pool1's gradient becomes relu1's.
+  const std::int64_t conv1 = 3584 + 512, conv2 = 73728 + 512, fc = 64000 + 512, parameters = conv1 + conv2 + fc;
+  const std::int64_t images = 16 * 3 * 28 * 28 * 4 + 512, results = 1024 + 512;
+  const std::int64_t plane = 16 * 32 * 26 * 26 * 4, half = 16 * 32 * 13 * 13 * 4;
+  const std::int64_t without_gradients = 3 * parameters + images + results + plane + blocks(half / 4) + half + plane;
+  for (const char* device : {"cpu", "virtual:cpu", "virtual:v100-32gb"}) {
+    const json row = row_of(lab("batch-size", device), "E5");
+    // Then the gradients of conv2 and fc are there, or, from the batches before, those of conv1 too.
+    CHECK(measured(row, "peak of a step, batch 16") == without_gradients + conv2 + fc);
+    CHECK(measured(row, "peak of a step, gradients of 4 x 16 added up") == without_gradients + parameters);
+    CHECK(row["verdict"] == "depends");
+  }
+}
+
+TEST_CASE("the batch-size lab: accumulated gradients are those of the large batch, but for batch normalization") {
+  for (const char* device : {"cpu", "virtual:h200"}) {
+    const json row = row_of(lab("batch-size", device), "E5");
+    // float32 rounds to 2^-24, 60 billionths.
+    CHECK(measured(row, "largest difference of a gradient, 4 x 16 against 64") < 10'000);
+    CHECK(measured(row, "largest difference of a gradient, batch normalization") > 1'000'000);
+    // From zeros (means) and ones (variances) with momentum 0.1: a tenth of the way to the batch's once, or four times.
+    CHECK(measured(row, "largest difference of its running statistics") > 10'000'000);
+    CHECK(row["because"].get<std::string>().find("the same up to rounding") != std::string::npos);
+  }
+}
