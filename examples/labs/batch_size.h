@@ -9,5 +9,7 @@ namespace mnemo::labs {
 
 /// E5: several small batches for one large one.
 Row accumulation_row(const std::string& device);
+/// E6: the allocator's options, with batches of all sizes.
+Row allocator_options_row(const std::string& device);
 
 }  // namespace mnemo::labs

@@ -1,6 +1,8 @@
 // Claim E5: the gradients of four batches of 16 added up, against those of one batch of 64.
 #include <algorithm>
 #include <cmath>
+#include <memory>
+#include <vector>
 
 #include <fmt/format.h>
 

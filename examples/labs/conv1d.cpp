@@ -1,6 +1,8 @@
 // The conv1d lab: three ways to spare memory in Conv1d layers (claims C1 to C3).
 #include "labs/conv1d.h"
 
+#include <utility>
+
 namespace mnemo::labs {
 
 std::vector<Row> conv1d_lab(const std::string& device) {

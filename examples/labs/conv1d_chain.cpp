@@ -1,6 +1,7 @@
 #include "labs/conv1d_chain.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "labs/layer.h"
 #include "labs/recorded_devices.h"

@@ -1,4 +1,6 @@
 // Claim C3: checkpoints around one Conv1d, and around the parts of a chain.
+#include <utility>
+
 #include <fmt/format.h>
 
 #include "labs/conv1d.h"

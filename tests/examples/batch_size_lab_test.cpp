@@ -1,4 +1,4 @@
-// mnemo lab batch-size: accumulated gradients, against numbers from paper.
+// mnemo lab batch-size: accumulated gradients and the allocator's options, against numbers from paper.
 #include <string>
 
 #include <doctest/doctest.h>
@@ -31,5 +31,30 @@ TEST_CASE("the batch-size lab: accumulated gradients are those of the large batc
     // From zeros (means) and ones (variances) with momentum 0.1: a tenth of the way to the batch's once, or four times.
     CHECK(measured(row, "largest difference of its running statistics") > 10'000'000);
     CHECK(row["because"].get<std::string>().find("the same up to rounding") != std::string::npos);
+  }
+}
+
+TEST_CASE("the batch-size lab: options of the allocator with batches that vary") {
+  for (const char* device : {"cpu", "virtual:h200", "virtual:t4"}) {
+    const json row = row_of(lab("batch-size", device), "E6");
+    CAPTURE(device);
+    CHECK(row["verdict"] == "true");
+    const auto smallest = [&](const std::string& options) {
+      return measured(row, "smallest memory in which no request fails, " + options);
+    };
+    CHECK(smallest("expandable_segments:True") < smallest("defaults"));
+    CHECK(smallest("roundup_power2_divisions:4") > smallest("defaults"));
+    CHECK(smallest("expandable_segments:True") >= measured(row, "peak allocated"));
+    // The capacity at which they are compared lies between the two.
+    int failing = 0, running = 0;
+    for (const auto& [name, value] : row["measured"].items()) {
+      if (!name.starts_with("requests that fail in ")) continue;
+      if (name.ends_with("defaults")) failing += value > 0 ? 1 : 0;
+      if (name.ends_with("expandable_segments:True")) running += value == 0 ? 1 : 0;
+    }
+    CHECK(failing == 1);
+    CHECK(running == 1);
+    CHECK(measured(row, "peak reserved, defaults, batches in ascending order") >
+          measured(row, "peak reserved, defaults, largest batch first"));
   }
 }
