@@ -66,7 +66,8 @@ Bytes SimpleConvFormula::step_peak(bool accumulated) const {
       at_conv2 + half1 + workspace(32, 64, pooled1_, ConvPass::data_gradient),
       at_conv2 + half1 + block_bytes(64 * 32 * 3 * 3) + workspace(32, 64, pooled1_, ConvPass::weight_gradient),
       backward + of_conv2 + saved1 + half1 + plane1,  // pool1, backward: from its gradient to relu1's
-      backward + of_conv2 + plane1 + conv1_parameters() + workspace(3, 32, size_, ConvPass::weight_gradient),
+      backward + of_conv2 + plane1 + block_bytes(32 * 3 * 3 * 3) + workspace(3, 32, size_, ConvPass::weight_gradient),
+      backward + of_conv2 + plane1 + conv1_parameters(),
   });
 }
 
