@@ -1,9 +1,11 @@
-// The batch-size lab: SimpleConv with Adam, at batches of 64, 8, 32 and 4 (claims E1 to E3), and one convolution (A2).
+// The batch-size lab: SimpleConv with Adam, at batches of 64, 8, 32 and 4 (claims E1 to E3), one convolution (A2),
+// and the rows of batch_size.h.
 #include <algorithm>
 
 #include <fmt/format.h>
 
 #include "labs/arithmetic.h"
+#include "labs/batch_size.h"
 #include "labs/layer.h"
 #include "labs/row.h"
 #include "labs/simple_conv.h"
@@ -199,7 +201,8 @@ Row changing_batch_row(const std::string& device) {
 }  // namespace
 
 std::vector<Row> batch_size_lab(const std::string& device) {
-  return {baseline_row(device), smaller_batch_row(device), changing_batch_row(device), batch_of_one_conv(device)};
+  return {baseline_row(device),     smaller_batch_row(device),     changing_batch_row(device),
+          accumulation_row(device), allocator_options_row(device), batch_of_one_conv(device)};
 }
 
 }  // namespace mnemo::labs

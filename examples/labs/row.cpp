@@ -37,13 +37,15 @@ const Card* card_of(const std::string& device) {
 
 const std::vector<Lab>& labs() {
   static const std::vector<Lab> all{
-      {"batch-size", "What the batch size does to memory: claims E1 to E3 and A2.", as_named, batch_size_lab},
+      {"batch-size", "What the batch size does to memory: claims E1 to E3, E5, E6 and A2.", as_named, batch_size_lab},
       {"resolution", "What resolution, padding, batch and kernel size do to a convolution's memory: claims A1 to A5.",
        as_named, resolution_lab},
       {"reported", "What users of PyTorch reported of convolutions on an A100 80GB, reproduced.", reported_place,
        reported_lab},
       {"checkpoint", "What checkpoints spare in each model, and what they cost: claims K1 to K4.", as_named,
        checkpoint_lab},
+      {"conv1d", "What pooling, separable convolutions and checkpoints spare in Conv1d layers: claims C1 to C3.",
+       as_named, conv1d_lab},
   };
   return all;
 }

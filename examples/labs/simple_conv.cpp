@@ -38,15 +38,17 @@ Bytes SimpleConvFormula::product_workspace(std::int64_t rows, std::int64_t colum
   return block_bytes(device_.backend().decisions().matmul_workspace(problem, conv_policy()), 1);
 }
 
-Bytes SimpleConvFormula::step_peak() const {
+Bytes SimpleConvFormula::step_peak(bool accumulated) const {
   const Bytes images = block_bytes(batch_ * 3 * size_ * size_) + block_bytes(batch_, 8);  // with their labels
   const Bytes plane1 = block_bytes(batch_ * 32 * conv1_ * conv1_), plane2 = block_bytes(batch_ * 64 * conv2_ * conv2_);
   const Bytes half1 = block_bytes(batch_ * 32 * pooled1_ * pooled1_);
   const Bytes places1 = block_bytes(batch_ * 32 * pooled1_ * pooled1_, 1);  // of the maxima, a byte each
   const Bytes results = block_bytes(batch_ * 10) + block_bytes(1);          // the output and the loss
 
-  const Bytes always = 3 * parameters() + images;  // with Adam's moments
-  const Bytes backward = always + results + fc_parameters();
+  // With Adam's moments, and all gradients where each is added to the one that is there, as soon as it is complete.
+  const Bytes always = (accumulated ? 4 : 3) * parameters() + images;
+  const Bytes of_fc = accumulated ? 0 : fc_parameters(), of_conv2 = accumulated ? 0 : conv2_parameters();
+  const Bytes backward = always + results + of_fc;
   // What relu1 and pool1 keep until backward has come to them; pool1's own output is kept by conv2.
   const Bytes saved1 = plane1 + places1;
   const Bytes at_conv2 = backward + saved1 + half1 + plane2;
@@ -63,8 +65,9 @@ Bytes SimpleConvFormula::step_peak() const {
           product_workspace(10, features(), batch_),
       at_conv2 + half1 + workspace(32, 64, pooled1_, ConvPass::data_gradient),
       at_conv2 + half1 + block_bytes(64 * 32 * 3 * 3) + workspace(32, 64, pooled1_, ConvPass::weight_gradient),
-      backward + conv2_parameters() + saved1 + half1 + plane1,  // pool1, backward: from its gradient to relu1's
-      backward + conv2_parameters() + plane1 + conv1_parameters() + workspace(3, 32, size_, ConvPass::weight_gradient),
+      backward + of_conv2 + saved1 + half1 + plane1,  // pool1, backward: from its gradient to relu1's
+      backward + of_conv2 + plane1 + block_bytes(32 * 3 * 3 * 3) + workspace(3, 32, size_, ConvPass::weight_gradient),
+      backward + of_conv2 + plane1 + conv1_parameters(),
   });
 }
 

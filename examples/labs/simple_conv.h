@@ -14,8 +14,9 @@ class SimpleConvFormula {
   std::int64_t features() const { return 64 * pooled2_ * pooled2_; }
   /// Left after a step: parameters, their gradients and Adam's two moments, whatever the batch was.
   memory::Bytes after_step() const { return 4 * parameters(); }
-  /// The peak of a step that is not the first one.
-  memory::Bytes step_peak() const;
+  /// The peak of a step that is not the first one. `accumulated`: of a batch whose gradients are added to those of
+  /// batches before it.
+  memory::Bytes step_peak(bool accumulated = false) const;
 
  private:
   memory::Bytes conv1_parameters() const;

@@ -1,0 +1,15 @@
+// The rows of the batch-size lab that have a file of their own.
+#pragma once
+
+#include <string>
+
+#include "labs/row.h"
+
+namespace mnemo::labs {
+
+/// E5: several small batches for one large one.
+Row accumulation_row(const std::string& device);
+/// E6: the allocator's options, with batches of all sizes.
+Row allocator_options_row(const std::string& device);
+
+}  // namespace mnemo::labs
