@@ -201,7 +201,7 @@ Row changing_batch_row(const std::string& device) {
 }  // namespace
 
 std::vector<Row> batch_size_lab(const std::string& device) {
-  return {baseline_row(device),     smaller_batch_row(device),     changing_batch_row(device),
+  return {baseline_row(device),     smaller_batch_row(device),     changing_batch_row(device), models_row(device),
           accumulation_row(device), allocator_options_row(device), batch_of_one_conv(device)};
 }
 

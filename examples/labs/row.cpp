@@ -37,7 +37,7 @@ const Card* card_of(const std::string& device) {
 
 const std::vector<Lab>& labs() {
   static const std::vector<Lab> all{
-      {"batch-size", "What the batch size does to memory: claims E1 to E3, E5, E6 and A2.", as_named, batch_size_lab},
+      {"batch-size", "What the batch size does to memory: claims E1 to E6 and A2.", as_named, batch_size_lab},
       {"resolution", "What resolution, padding, batch and kernel size do to a convolution's memory: claims A1 to A5.",
        as_named, resolution_lab},
       {"reported", "What users of PyTorch reported of convolutions on an A100 80GB, reproduced.", reported_place,

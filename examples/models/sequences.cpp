@@ -18,7 +18,7 @@ std::vector<Stage> Transformer::stages() {
 }
 
 Tensor RecurrentClassifier::forward(const Tensor& x) {
-  const Tensor y = first(transpose(x, 1, 2));  // (N, L, 128)
+  const Tensor y = first(contiguous(transpose(x, 1, 2)));  // (N, L, 128)
   return head(second(y, nn::LSTM::State{}).state.h);
 }
 

@@ -1,4 +1,4 @@
-// mnemo lab batch-size: accumulated gradients and the allocator's options, against numbers from paper.
+// mnemo lab batch-size: several models, accumulated gradients and the allocator's options, against numbers from paper.
 #include <string>
 
 #include <doctest/doctest.h>
@@ -56,5 +56,24 @@ TEST_CASE("the batch-size lab: options of the allocator with batches that vary")
     CHECK(running == 1);
     CHECK(measured(row, "peak reserved, defaults, batches in ascending order") >
           measured(row, "peak reserved, defaults, largest batch first"));
+  }
+}
+
+TEST_CASE("the batch-size lab: what an LSTM and a transformer keep for each place, on paper") {
+  for (const char* device : {"cpu", "virtual:cpu", "virtual:h200", "virtual:16GiB"}) {
+    CAPTURE(device);
+    const json row = row_of(lab("batch-size", device), "E4");
+    const auto left = [&](const char* model, const char* batch) {
+      return measured(row, std::string(model) + ": left by the forward pass, batch " + batch);
+    };
+    CHECK(left("mlp", "64") == 64 * (512 + 512 + 10) * 4);
+    // 64 places, 64 features in, twice 128 features: 7 * 64 arrays in each layer, less 3 and 2.
+    CHECK(left("lstm", "64") == 64 * 4 * (64 * 64 + 445 * 128 + 64 * 128 + 446 * 128 + 10));
+    // 128 places: 64 features in; in each of 4 blocks 8 arrays of 128 features and 2 of 512, and the sum behind them.
+    CHECK(left("transformer", "64") ==
+          64 * 4 * (128 * 64 + 128 * 4 * (8 * 128 + 2 * 512) + 128 * 128 + 9 * 2 * 128 + 128 + 10));
+    CHECK(measured(row, "mlp: allocated after the step") ==
+          4 * 4 * (784 * 512 + 512 + 512 * 512 + 512 + 512 * 10 + 128));  // 10 biases in a block of 512 bytes
+    CHECK(row["verdict"] == "true");
   }
 }

@@ -1,0 +1,157 @@
+// Claim E4: how the batch size shows in a perceptron, a convolutional network, an LSTM and a transformer.
+#include <array>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "labs/batch_size.h"
+#include "labs/layer.h"
+#include "training/trainer.h"
+
+namespace mnemo::labs {
+
+namespace {
+
+using memory::Bytes;
+using memory::format_bytes;
+using training::StepReport;
+
+constexpr std::int64_t kLarge = 64, kSmall = 8;
+
+/// So many arrays of so many values for each sample that the forward pass leaves for backward, the output among them.
+struct Arrays {
+  std::int64_t count, values, bytes_per_value = 4;
+};
+
+/// By layer, from the models' shapes (examples/models).
+std::vector<Arrays> perceptron() { return {{2, 512}, {1, 10}}; }
+
+/// Of each half: what relu made, a byte for each place that the pool took, what the pool made.
+std::vector<Arrays> simple_conv() {
+  return {{1, 32 * 26 * 26},
+          {1, 32 * 13 * 13, 1},
+          {1, 32 * 13 * 13},
+          {1, 64 * 11 * 11},
+          {1, 64 * 5 * 5, 1},
+          {1, 64 * 5 * 5},
+          {1, 10}};
+}
+
+/// Of each place of either layer four gates, c, tanh(c) and h; of the first place no forget gate, of the last one
+/// neither c, nor, of the first layer, h. Besides the sequences that the layers were given, the first row-major.
+std::vector<Arrays> lstm(std::int64_t places) {
+  return {{2 * 7 * places - 5, 128}, {1, places * 64}, {1, places * 128}, {1, 10}};
+}
+
+/// Of each of four blocks, in arrays of 128 values for each place: what is normalized and the result, for each half;
+/// queries, keys, values, what the heads found; in four times the width what gelu was given and what it made. Two
+/// numbers per place for each of nine normalizations. Besides the input row-major, the last sum, the mean.
+std::vector<Arrays> transformer(std::int64_t places) {
+  return {{4 * 8 + 1, places * 128}, {4 * 2, places * 512}, {9 * 2, places}, {1, places * 64}, {1, 128}, {1, 10}};
+}
+
+struct Subject {
+  const char* model;
+  std::vector<Arrays> kept;
+};
+
+Bytes kept_bytes(const Subject& subject, std::int64_t batch) {
+  Bytes bytes = 0;
+  for (const Arrays& arrays : subject.kept)
+    bytes += arrays.count * block_bytes(arrays.values * batch, arrays.bytes_per_value);
+  return bytes;
+}
+
+/// A process that trains with Adam, at one batch size after another; the report of the second step of the last one.
+StepReport train(const models::Spec& spec, const std::vector<std::int64_t>& batches, const std::string& device,
+                 const memory::AllocatorConfig& config) {
+  const DeviceScope scope(open_device(device, config));
+  manual_seed(0);
+  training::Trainer trainer(spec, training::Rule::adam);
+  StepReport report;
+  for (const std::int64_t batch : batches) trainer.step(batch, spec.size), report = trainer.step(batch, spec.size);
+  return report;
+}
+
+struct Measured {
+  Bytes kept[2], fixed;
+  Bytes peak, reserved, reserved_after;  ///< of the small batch: alone, and in one process after the large one
+
+  Bytes per_sample() const { return (kept[1] - kept[0]) / (kLarge - kSmall); }
+};
+
+Measured measure(const models::Spec& spec, const std::string& device) {
+  const StepReport exact[2] = {train(spec, {kSmall}, device, exact_blocks()),
+                               train(spec, {kLarge}, device, exact_blocks())};
+  const StepReport alone = train(spec, {kSmall}, device, {});
+  return {.kept = {exact[0].after_forward - exact[0].before_forward, exact[1].after_forward - exact[1].before_forward},
+          .fixed = exact[1].allocated,
+          .peak = alone.peak.allocated,
+          .reserved = alone.reserved,
+          .reserved_after = train(spec, {kLarge, kSmall}, device, {}).reserved};
+}
+
+/// Parameters, gradients and Adam's two moments.
+Bytes fixed_bytes(const models::Spec& spec) {
+  const DeviceScope scope(Device::open("virtual:cpu"));
+  Bytes bytes = 0;
+  for (const Tensor& parameter : spec.make()->parameters()) bytes += 4 * block_bytes(parameter.numel());
+  return bytes;
+}
+
+}  // namespace
+
+Row models_row(const std::string& name) {
+  const std::string device = shape_only(name);
+  const std::array<Subject, 4> subjects{{{"mlp", perceptron()},
+                                         {"simple-conv", simple_conv()},
+                                         {"lstm", lstm(models::find_spec("lstm")->size)},
+                                         {"transformer", transformer(models::find_spec("transformer")->size)}}};
+  Row row{.claim = "E4",
+          .statement = "Transformers and recurrent networks suffer more from the batch size than a perceptron.",
+          .figures = {},
+          .verdict = Verdict::depends,
+          .because = {},
+          .mechanism = {}};
+  std::vector<Measured> all;
+  std::string texts;
+  for (const Subject& subject : subjects) {
+    const models::Spec& spec = *models::find_spec(subject.model);
+    const Measured& m = all.emplace_back(measure(spec, device));
+    const auto add = [&](const std::string& what, std::optional<Bytes> predicted, Bytes measured) {
+      row.figures.push_back({fmt::format("{}: {}", subject.model, what), predicted, measured});
+    };
+    add("left by the forward pass, batch 8", kept_bytes(subject, kSmall), m.kept[0]);
+    add("left by the forward pass, batch 64", kept_bytes(subject, kLarge), m.kept[1]);
+    add("allocated after the step, whatever the batch", fixed_bytes(spec), m.fixed);
+    add("peak allocated, batch 8", std::nullopt, m.peak);
+    add("reserved, batch 8 in a fresh process", std::nullopt, m.reserved);
+    add("reserved, batch 8 after 64 in one process", std::nullopt, m.reserved_after);
+    texts += fmt::format("{}{}: {} per sample, which are the fixed part's bytes at a batch of {}; at batch 8 after 64, "
+                         "reserved is {} of the peak",
+                         texts.empty() ? "" : "; ", subject.model, format_bytes(m.per_sample()),
+                         (m.fixed + m.per_sample() - 1) / m.per_sample(), times(m.reserved_after, m.peak));
+  }
+  // More than a perceptron's: activations for what is fixed, and reserved for what is needed.
+  const auto suffers = [&](const Measured& m) {
+    const Measured& least = all[0];
+    return std::pair(m.per_sample() * least.fixed > least.per_sample() * m.fixed,
+                     m.reserved_after * least.peak > least.reserved_after * m.peak);
+  };
+  const auto recurrent = suffers(all[2]), attending = suffers(all[3]);
+  const bool every = recurrent.first && recurrent.second && attending.first && attending.second;
+  const bool none = !recurrent.first && !recurrent.second && !attending.first && !attending.second;
+  row.verdict = every ? Verdict::holds : none ? Verdict::fails : Verdict::depends;
+  row.because = texts;
+  row.mechanism =
+      "every layer's result is kept, for every place of a sequence, while the parameters are the same at all places: "
+      "an "
+      "LSTM keeps seven arrays per place, a block of attention sixteen. A perceptron has its memory in parameters, "
+      "gradients and moments, which no batch changes. What stays reserved after a large batch is what that one needed: "
+      "the larger the part of activations is, the more. It is the ratio of both that counts, not recurrence or "
+      "attention: a convolutional network has the same";
+  return row;
+}
+
+}  // namespace mnemo::labs
