@@ -74,13 +74,16 @@ def points():
         point("resnet18", "resnet18", [64], 224),
         point("vgg16", "vgg16", [32], 224),
         point("mlp", "mlp", [64], 28, **SHORT),
+        point("transformer-autocast", "transformer", [64], 1024, amp="bfloat16", optimizer="adam"),
+        point("lstm", "lstm", [64], 64, optimizer="adam"),
     ]
     return found
 
 
 def quick(task):
     """The same at a size that a CPU does in seconds; None for what cannot be made small."""
-    sizes = {"simple-conv": 28, "resnet50": 32, "resnet18": 32, "unet3d": 8, "vgg16": None, "mlp": 28}
+    sizes = {"simple-conv": 28, "resnet50": 32, "resnet18": 32, "unet3d": 8, "vgg16": None, "mlp": 28,
+             "transformer": 16, "lstm": 8}
     small = dict(task)
     if task["model"] in sizes:
         if sizes[task["model"]] is None:

@@ -43,6 +43,8 @@ CASES = (
     ("unet3d", 4, 16, ("adam float64", "sgd float32", "adam float32", "sgd bfloat16")),
     ("resnet18", 8, 32, ("sgd float64", "adam float64", "sgd float32", "sgd bfloat16")),
     ("resnet50", 8, 32, ("sgd float64",)),
+    ("lstm", 4, 16, ("adam float64", "sgd float32", "adam float32", "sgd bfloat16")),
+    ("transformer", 4, 32, ("adam float64", "sgd float32", "adam float32", "sgd bfloat16")),
 )
 
 

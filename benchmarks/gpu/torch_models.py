@@ -163,6 +163,64 @@ class UNet3d(nn.Module):
         return self.head(y)
 
 
+class Attention(nn.Module):
+    def __init__(self, features, heads):
+        super().__init__()
+        self.heads = heads
+        self.query, self.key, self.value, self.out = (nn.Linear(features, features) for _ in range(4))
+
+    def forward(self, x):
+        q, k, v = (layer(x).unflatten(2, (self.heads, -1)).transpose(1, 2) for layer in (self.query, self.key, self.value))
+        return self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+
+
+class TransformerBlock(nn.Module):
+    def __init__(self, features, heads):
+        super().__init__()
+        self.attention_norm, self.attention = nn.LayerNorm(features), Attention(features, heads)
+        self.feed_norm = nn.LayerNorm(features)
+        self.feed_in, self.feed_out = nn.Linear(features, 4 * features), nn.Linear(4 * features, features)
+
+    def forward(self, x):
+        x = x + self.attention(self.attention_norm(x))
+        return x + self.feed_out(F.gelu(self.feed_in(self.feed_norm(x))))
+
+
+class Transformer(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embed, self.positions = nn.Linear(64, 128), nn.Parameter(0.02 * torch.randn(1024, 128))
+        self.blocks = nn.Sequential(*(TransformerBlock(128, 4) for _ in range(4)))
+        self.norm, self.head = nn.LayerNorm(128), nn.Linear(128, 10)
+
+    def forward(self, x):
+        x = self.embed(x.transpose(1, 2)) + self.positions[:x.shape[2]]
+        return self.head(self.norm(self.blocks(x)).mean(1))
+
+
+class LSTM(nn.Module):
+    """PyTorch's own layer, with parameters named without a layer's number."""
+
+    def __init__(self, channels, hidden):
+        super().__init__()
+        for name, parameter in nn.LSTM(channels, hidden).named_parameters():
+            setattr(self, name.removesuffix("_l0"), parameter)
+
+    def forward(self, x):
+        state = x.new_zeros(2, 1, len(x), self.weight_hh.shape[1])
+        parameters = [self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh]
+        return torch.lstm(x, tuple(state), parameters, True, 1, 0.0, self.training, False, True)[0]
+
+
+class RecurrentClassifier(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.head = LSTM(64, 128), LSTM(128, 128), nn.Linear(128, 10)
+
+    def forward(self, x):
+        return self.head(self.second(self.first(x.transpose(1, 2)))[:, -1])
+
+
 # By mnemo's names: how a model is made, its classes (0: a regression towards zero), whether each pixel has one.
 MODELS = {
     "simple-conv": (SimpleConv, 10, False),
@@ -179,6 +237,8 @@ MODELS = {
     "resnet18": (lambda: ResNet((2, 2, 2, 2), False), 1000, False),
     "resnet50": (lambda: ResNet((3, 4, 6, 3), True), 1000, False),
     "unet3d": (UNet3d, 3, True),
+    "lstm": (RecurrentClassifier, 10, False),
+    "transformer": (Transformer, 10, False),
 }
 
 LAYER = re.compile(r"conv([123])d:(\d+),(\d+),k(\d+)(?:,p(\d+))?@([\dx]+)$")
