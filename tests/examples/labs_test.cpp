@@ -8,39 +8,13 @@
 
 #include <mnemo/mnemo.h>
 
+#include "lab_answer.h"
 #include "program.h"
 #include "temporary_folder.h"
 
 using nlohmann::json;
 
 namespace {
-
-json lab(const std::string& name, const std::string& device, const std::string& environment = {}) {
-  const Answer answer = mnemo_command("lab " + name + " --json --device " + device, environment);
-  CAPTURE(name);
-  CAPTURE(device);
-  CAPTURE(answer.err);
-  REQUIRE(answer.code == 0);
-  return answer.json();
-}
-
-const json& row_of(const json& lab, const std::string& claim) {
-  for (const json& row : lab["rows"]) {
-    if (row["claim"] == claim) return row;
-  }
-  FAIL("no row ", claim);
-  return lab;
-}
-
-std::string verdict(const json& lab, const std::string& claim) { return row_of(lab, claim)["verdict"]; }
-
-/// The measured figure whose name begins so; -1 if there is none.
-std::int64_t measured(const json& row, const std::string& beginning) {
-  for (const auto& [name, value] : row["measured"].items()) {
-    if (name.starts_with(beginning)) return value;
-  }
-  return -1;
-}
 
 /// Whether the library itself answers on this machine; says so aloud where it does not.
 bool has_library(const char* what) {
@@ -50,23 +24,10 @@ bool has_library(const char* what) {
   return false;
 }
 
-std::int64_t blocks(std::int64_t bytes) { return (bytes + 511) / 512 * 512; }
-
 }  // namespace
 
 TEST_CASE("every lab agrees with its arithmetic on every kind of device") {
-  for (const char* device : {"cpu", "virtual:cpu", "virtual:h200", "virtual:a100-80gb", "virtual:rtx4090", "virtual:t4",
-                             "virtual:16GiB", "virtual:v100-32gb"}) {
-    for (const char* name : {"batch-size", "resolution", "reported"}) {
-      const json object = lab(name, device);
-      CHECK(object["agrees"] == true);
-      CHECK(!object["decisions"].get<std::string>().empty());
-    }
-  }
-  // The same where cuDNN is not installed: from tables, or estimated.
-  for (const char* name : {"batch-size", "resolution", "reported"}) {
-    CHECK(lab(name, "virtual:a100-80gb", "CUDNN_ROOT=/nonexistent")["agrees"] == true);
-  }
+  for (const char* name : {"batch-size", "resolution", "reported"}) check_agreement(name);
 }
 
 TEST_CASE("the batch-size lab's peak where convolutions have no workspace, on paper") {
