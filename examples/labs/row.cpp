@@ -26,6 +26,10 @@ bool Row::agrees() const {
   return std::all_of(figures.begin(), figures.end(), [](const Figure& figure) { return figure.agrees(); });
 }
 
+std::string depending(Verdict verdict, const char* on_what) {
+  return verdict == Verdict::depends ? std::string(on_what) + ": " : std::string();
+}
+
 std::string shape_only(const std::string& device) { return device.starts_with("cpu") ? "virtual:" + device : device; }
 
 const Card* card_of(const std::string& device) {
@@ -44,6 +48,8 @@ const std::vector<Lab>& labs() {
        reported_lab},
       {"checkpoint", "What checkpoints spare in each model, and what they cost: claims K1 to K4.", as_named,
        checkpoint_lab},
+      {"network-size", "What the size of a network, its precision and its batch do to memory: claims B1 to B6.",
+       as_named, network_size_lab},
   };
   return all;
 }

@@ -38,6 +38,9 @@ struct Row {
   bool agrees() const;
 };
 
+/// What begins `because` where the verdict depends on something: "on what is read: "; else nothing.
+std::string depending(Verdict verdict, const char* on_what);
+
 struct Lab {
   const char* name;
   const char* description;
@@ -54,6 +57,7 @@ std::vector<Row> batch_size_lab(const std::string& device);
 std::vector<Row> resolution_lab(const std::string& device);
 std::vector<Row> reported_lab(const std::string& device);
 std::vector<Row> checkpoint_lab(const std::string& device);
+std::vector<Row> network_size_lab(const std::string& device);
 /// The reports are of an A100 80GB: that card, unless another one is asked for.
 std::string reported_place(const std::string& device);
 
