@@ -50,6 +50,8 @@ const std::vector<Lab>& labs() {
        checkpoint_lab},
       {"network-size", "What the size of a network, its precision and its batch do to memory: claims B1 to B6.",
        as_named, network_size_lab},
+      {"initialization", "What exists when a model is made, and what comes later: claims D1 to D5.", as_named,
+       initialization_lab},
   };
   return all;
 }

@@ -58,6 +58,7 @@ std::vector<Row> resolution_lab(const std::string& device);
 std::vector<Row> reported_lab(const std::string& device);
 std::vector<Row> checkpoint_lab(const std::string& device);
 std::vector<Row> network_size_lab(const std::string& device);
+std::vector<Row> initialization_lab(const std::string& device);
 /// The reports are of an A100 80GB: that card, unless another one is asked for.
 std::string reported_place(const std::string& device);
 
