@@ -1,5 +1,5 @@
 // Claim E4: how the batch size shows in a perceptron, a convolutional network, an LSTM and a transformer.
-#include <array>
+#include <functional>
 #include <utility>
 #include <vector>
 
@@ -7,6 +7,7 @@
 
 #include "labs/batch_size.h"
 #include "labs/layer.h"
+#include "labs/simple_conv.h"
 #include "training/trainer.h"
 
 namespace mnemo::labs {
@@ -19,48 +20,50 @@ using training::StepReport;
 
 constexpr std::int64_t kLarge = 64, kSmall = 8;
 
-/// So many arrays of so many values for each sample that the forward pass leaves for backward, the output among them.
+/// So many arrays of so many float32 values for each sample.
 struct Arrays {
-  std::int64_t count, values, bytes_per_value = 4;
+  std::int64_t count, values;
 };
+using Layers = std::vector<Arrays>;
 
-/// By layer, from the models' shapes (examples/models).
-std::vector<Arrays> perceptron() { return {{2, 512}, {1, 10}}; }
-
-/// Of each half: what relu made, a byte for each place that the pool took, what the pool made.
-std::vector<Arrays> simple_conv() {
-  return {{1, 32 * 26 * 26},
-          {1, 32 * 13 * 13, 1},
-          {1, 32 * 13 * 13},
-          {1, 64 * 11 * 11},
-          {1, 64 * 5 * 5, 1},
-          {1, 64 * 5 * 5},
-          {1, 10}};
+Bytes block_bytes_of(const Layers& layers, std::int64_t batch) {
+  Bytes bytes = 0;
+  for (const Arrays& arrays : layers) bytes += arrays.count * block_bytes(arrays.values * batch);
+  return bytes;
 }
+
+Layers perceptron() { return {{2, 512}}; }
 
 /// Of each place of either layer four gates, c, tanh(c) and h; of the first place no forget gate, of the last one
 /// neither c, nor, of the first layer, h. Besides the sequences that the layers were given, the first row-major.
-std::vector<Arrays> lstm(std::int64_t places) {
-  return {{2 * 7 * places - 5, 128}, {1, places * 64}, {1, places * 128}, {1, 10}};
-}
+Layers lstm(std::int64_t places) { return {{2 * 7 * places - 5, 128}, {1, places * 64}, {1, places * 128}}; }
 
 /// Of each of four blocks, in arrays of 128 values for each place: what is normalized and the result, for each half;
 /// queries, keys, values, what the heads found; in four times the width what gelu was given and what it made. Two
 /// numbers per place for each of nine normalizations. Besides the input row-major, the last sum, the mean.
-std::vector<Arrays> transformer(std::int64_t places) {
-  return {{4 * 8 + 1, places * 128}, {4 * 2, places * 512}, {9 * 2, places}, {1, places * 64}, {1, 128}, {1, 10}};
+Layers transformer(std::int64_t places) {
+  return {{4 * 8 + 1, places * 128}, {4 * 2, places * 512}, {9 * 2, places}, {1, places * 64}, {1, 128}};
 }
 
 struct Subject {
   const char* model;
-  std::vector<Arrays> kept;
+  /// By formula from the layers' shapes (examples/models): what autograd keeps.
+  std::function<Bytes(std::int64_t batch)> kept;
 };
 
-Bytes kept_bytes(const Subject& subject, std::int64_t batch) {
-  Bytes bytes = 0;
-  for (const Arrays& arrays : subject.kept)
-    bytes += arrays.count * block_bytes(arrays.values * batch, arrays.bytes_per_value);
-  return bytes;
+std::vector<Subject> subjects(const std::string& device) {
+  const auto by_layers = [](const char* model, Layers (*layers)(std::int64_t)) {
+    const std::int64_t size = models::find_spec(model)->size;
+    return Subject{model, [=](std::int64_t batch) { return block_bytes_of(layers(size), batch); }};
+  };
+  return {{"mlp", [](std::int64_t batch) { return block_bytes_of(perceptron(), batch); }},
+          {"simple-conv",
+           [device](std::int64_t batch) {
+             const Device opened = open_device(device);
+             return SimpleConvFormula(opened, batch).kept();
+           }},
+          by_layers("lstm", lstm),
+          by_layers("transformer", transformer)};
 }
 
 /// A process that trains with Adam, at one batch size after another; the report of the second step of the last one.
@@ -104,10 +107,6 @@ Bytes fixed_bytes(const models::Spec& spec) {
 
 Row models_row(const std::string& name) {
   const std::string device = shape_only(name);
-  const std::array<Subject, 4> subjects{{{"mlp", perceptron()},
-                                         {"simple-conv", simple_conv()},
-                                         {"lstm", lstm(models::find_spec("lstm")->size)},
-                                         {"transformer", transformer(models::find_spec("transformer")->size)}}};
   Row row{.claim = "E4",
           .statement = "Transformers and recurrent networks suffer more from the batch size than a perceptron.",
           .figures = {},
@@ -116,22 +115,26 @@ Row models_row(const std::string& name) {
           .mechanism = {}};
   std::vector<Measured> all;
   std::string texts;
-  for (const Subject& subject : subjects) {
+  for (const Subject& subject : subjects(device)) {
     const models::Spec& spec = *models::find_spec(subject.model);
     const Measured& m = all.emplace_back(measure(spec, device));
     const auto add = [&](const std::string& what, std::optional<Bytes> predicted, Bytes measured) {
       row.figures.push_back({fmt::format("{}: {}", subject.model, what), predicted, measured});
     };
-    add("left by the forward pass, batch 8", kept_bytes(subject, kSmall), m.kept[0]);
-    add("left by the forward pass, batch 64", kept_bytes(subject, kLarge), m.kept[1]);
+    const auto left = [&](std::int64_t batch) {
+      return subject.kept(batch) + block_bytes(10 * batch);
+    };  // and the output
+    add("left by the forward pass, batch 8", left(kSmall), m.kept[0]);
+    add("left by the forward pass, batch 64", left(kLarge), m.kept[1]);
     add("allocated after the step, whatever the batch", fixed_bytes(spec), m.fixed);
     add("peak allocated, batch 8", std::nullopt, m.peak);
     add("reserved, batch 8 in a fresh process", std::nullopt, m.reserved);
     add("reserved, batch 8 after 64 in one process", std::nullopt, m.reserved_after);
-    texts += fmt::format("{}{}: {} per sample, which are the fixed part's bytes at a batch of {}; at batch 8 after 64, "
-                         "reserved is {} of the peak",
-                         texts.empty() ? "" : "; ", subject.model, format_bytes(m.per_sample()),
-                         (m.fixed + m.per_sample() - 1) / m.per_sample(), times(m.reserved_after, m.peak));
+    texts += fmt::format(
+        "{}{}: {} per sample, which are the fixed part's bytes at a batch of {}; at batch 8 after 64, "
+        "reserved is {} of the peak",
+        texts.empty() ? "" : "; ", subject.model, format_bytes(m.per_sample()),
+        (m.fixed + m.per_sample() - 1) / m.per_sample(), times(m.reserved_after, m.peak));
   }
   // More than a perceptron's: activations for what is fixed, and reserved for what is needed.
   const auto suffers = [&](const Measured& m) {

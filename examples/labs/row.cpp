@@ -26,6 +26,10 @@ bool Row::agrees() const {
   return std::all_of(figures.begin(), figures.end(), [](const Figure& figure) { return figure.agrees(); });
 }
 
+std::string depending(Verdict verdict, const char* on_what) {
+  return verdict == Verdict::depends ? std::string(on_what) + ": " : std::string();
+}
+
 std::string shape_only(const std::string& device) { return device.starts_with("cpu") ? "virtual:" + device : device; }
 
 const Card* card_of(const std::string& device) {
@@ -46,6 +50,10 @@ const std::vector<Lab>& labs() {
        checkpoint_lab},
       {"conv1d", "What pooling, separable convolutions and checkpoints spare in Conv1d layers: claims C1 to C3.",
        as_named, conv1d_lab},
+      {"network-size", "What the size of a network, its precision and its batch do to memory: claims B1 to B6.",
+       as_named, network_size_lab},
+      {"initialization", "What exists when a model is made, and what comes later: claims D1 to D5.", as_named,
+       initialization_lab},
   };
   return all;
 }

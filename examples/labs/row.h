@@ -38,6 +38,9 @@ struct Row {
   bool agrees() const;
 };
 
+/// What begins `because` where the verdict depends on something: "on what is read: "; else nothing.
+std::string depending(Verdict verdict, const char* on_what);
+
 struct Lab {
   const char* name;
   const char* description;
@@ -55,6 +58,8 @@ std::vector<Row> resolution_lab(const std::string& device);
 std::vector<Row> reported_lab(const std::string& device);
 std::vector<Row> checkpoint_lab(const std::string& device);
 std::vector<Row> conv1d_lab(const std::string& device);
+std::vector<Row> network_size_lab(const std::string& device);
+std::vector<Row> initialization_lab(const std::string& device);
 /// The reports are of an A100 80GB: that card, unless another one is asked for.
 std::string reported_place(const std::string& device);
 

@@ -9,18 +9,18 @@ namespace mnemo::labs {
 using memory::Bytes;
 
 // Both convolutions have kernel 3 and no padding, both pools halve and round down.
-SimpleConvFormula::SimpleConvFormula(const Device& device, std::int64_t batch, std::int64_t size)
+SimpleConvFormula::SimpleConvFormula(const Device& device, std::int64_t batch, std::int64_t size, std::int64_t width)
     : device_(device),
       batch_(batch),
       size_(size),
+      width_(width),
       conv1_(size - 2),
       pooled1_(conv1_ / 2),
       conv2_(pooled1_ - 2),
       pooled2_(conv2_ / 2) {}
 
-Bytes SimpleConvFormula::conv1_parameters() const { return block_bytes(32 * 3 * 3 * 3) + block_bytes(32); }
-Bytes SimpleConvFormula::conv2_parameters() const { return block_bytes(64 * 32 * 3 * 3) + block_bytes(64); }
-Bytes SimpleConvFormula::fc_parameters() const { return block_bytes(10 * 64 * 5 * 5) + block_bytes(10); }
+Bytes SimpleConvFormula::conv1_parameters() const { return block_bytes(width_ * 3 * 3 * 3) + block_bytes(width_); }
+Bytes SimpleConvFormula::fc_parameters() const { return block_bytes(10 * 2 * width_ * 5 * 5) + block_bytes(10); }
 
 Bytes SimpleConvFormula::workspace(std::int64_t in, std::int64_t out, std::int64_t edge, ConvPass pass) const {
   ConvProblem problem;
@@ -39,35 +39,29 @@ Bytes SimpleConvFormula::product_workspace(std::int64_t rows, std::int64_t colum
 }
 
 Bytes SimpleConvFormula::step_peak(bool accumulated) const {
-  const Bytes images = block_bytes(batch_ * 3 * size_ * size_) + block_bytes(batch_, 8);  // with their labels
-  const Bytes plane1 = block_bytes(batch_ * 32 * conv1_ * conv1_), plane2 = block_bytes(batch_ * 64 * conv2_ * conv2_);
-  const Bytes half1 = block_bytes(batch_ * 32 * pooled1_ * pooled1_);
-  const Bytes places1 = block_bytes(batch_ * 32 * pooled1_ * pooled1_, 1);  // of the maxima, a byte each
-  const Bytes results = block_bytes(batch_ * 10) + block_bytes(1);          // the output and the loss
+  const Bytes batch = images() + block_bytes(batch_, 8);            // with its labels
+  const Bytes results = block_bytes(batch_ * 10) + block_bytes(1);  // the output and the loss
 
   // With Adam's moments, and all gradients where each is added to the one that is there, as soon as it is complete.
-  const Bytes always = (accumulated ? 4 : 3) * parameters() + images;
+  const Bytes always = (accumulated ? 4 : 3) * parameters() + batch;
   const Bytes of_fc = accumulated ? 0 : fc_parameters(), of_conv2 = accumulated ? 0 : conv2_parameters();
   const Bytes backward = always + results + of_fc;
-  // What relu1 and pool1 keep until backward has come to them; pool1's own output is kept by conv2.
-  const Bytes saved1 = plane1 + places1;
-  const Bytes at_conv2 = backward + saved1 + half1 + plane2;
-  const Bytes half2 = block_bytes(batch_ * features());
-  const Bytes saved2 = plane2 + block_bytes(batch_ * features(), 1);  // the same of relu2 and pool2
-  const Bytes at_fc = always + saved1 + half1 + saved2 + half2;
+  const Bytes at_conv2 = backward + kept1() + plane2();
+  const Bytes at_fc = always + kept();
   return std::max({
-      always + plane1 + workspace(3, 32, size_, ConvPass::forward),
-      always + plane1 + plane1 + half1 + places1,  // pool1, forward: conv1's output is still there
-      always + saved1 + half1 + plane2 + workspace(32, 64, pooled1_, ConvPass::forward),
+      always + plane1() + workspace(3, width_, size_, ConvPass::forward),
+      always + plane1() + kept1(),  // pool1, forward: conv1's output is still there
+      always + kept1() + plane2() + workspace(width_, 2 * width_, pooled1_, ConvPass::forward),
       at_fc + block_bytes(batch_ * 10) + product_workspace(batch_, 10, features()),
       // The linear layer's second product, when the gradients of its output and input are there.
-      at_fc + results + block_bytes(batch_ * 10) + half2 + block_bytes(10 * features()) +
+      at_fc + results + block_bytes(batch_ * 10) + half2() + block_bytes(10 * features()) +
           product_workspace(10, features(), batch_),
-      at_conv2 + half1 + workspace(32, 64, pooled1_, ConvPass::data_gradient),
-      at_conv2 + half1 + block_bytes(64 * 32 * 3 * 3) + workspace(32, 64, pooled1_, ConvPass::weight_gradient),
-      backward + of_conv2 + saved1 + half1 + plane1,  // pool1, backward: from its gradient to relu1's
-      backward + of_conv2 + plane1 + block_bytes(32 * 3 * 3 * 3) + workspace(3, 32, size_, ConvPass::weight_gradient),
-      backward + of_conv2 + plane1 + conv1_parameters(),
+      at_conv2 + half1() + workspace(width_, 2 * width_, pooled1_, ConvPass::data_gradient),
+      at_conv2 + half1() + conv2_weight() + workspace(width_, 2 * width_, pooled1_, ConvPass::weight_gradient),
+      backward + of_conv2 + kept1() + plane1(),  // pool1, backward: from its gradient to relu1's
+      backward + of_conv2 + plane1() + block_bytes(width_ * 3 * 3 * 3) +
+          workspace(3, width_, size_, ConvPass::weight_gradient),
+      backward + of_conv2 + plane1() + conv1_parameters(),
   });
 }
 

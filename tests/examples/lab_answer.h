@@ -6,7 +6,8 @@
 
 #include <nlohmann/json.hpp>
 
-/// The object of `mnemo lab NAME --json --device DEVICE`; the test fails unless the lab ends well.
+/// The object of `mnemo lab NAME --json --device DEVICE`; the test fails unless the lab ends well. Its answer is
+/// always the same, so that it is run once.
 nlohmann::json lab(const std::string& name, const std::string& device, const std::string& environment = {});
 
 const nlohmann::json& row_of(const nlohmann::json& lab, const std::string& claim);
