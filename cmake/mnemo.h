@@ -9,6 +9,7 @@
 #include <mnemo/autograd/offload.h>
 #include <mnemo/autograd/ops.h>
 #include <mnemo/autograd/print.h>
+#include <mnemo/autograd/recompute.h>
 #include <mnemo/autograd/record.h>
 #include <mnemo/autograd/stage_costs.h>
 #include <mnemo/autograd/step_graph.h>
