@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <mnemo/autograd/autocast.h>
+#include <mnemo/autograd/recompute.h>
 #include <mnemo/core/error.h>
 
 namespace mnemo::nn {
@@ -64,11 +66,24 @@ TransformerBlock::TransformerBlock(TransformerBlockOptions options)
       feed_out({.in = checked(options).hidden, .out = options.features}),
       dropout(options.dropout) {}
 
-Tensor TransformerBlock::attend(const Tensor& x, const Tensor& mask) {
-  return x + dropout(attention(attention_norm(x), mask));
+Tensor TransformerBlock::normalized(const LayerNorm& norm, const Tensor& x) const {
+  const memory::ModuleScope module(*norm.path ? norm.path : memory::current_tag().module);
+  const AutocastState autocast = current_autocast();
+  const auto normalize = [shape = norm.options.shape, epsilon = norm.options.epsilon, autocast](
+                             const Tensor& y, const Tensor& weight, const Tensor& bias) {
+    const Tensor result = layer_norm(y, shape, weight, bias, epsilon);
+    return autocast.enabled && result.dtype() == DType::float32 ? mnemo::to(result, autocast.dtype) : result;
+  };
+  return in_place ? recompute(normalize, x, norm.weight, norm.bias) : normalize(x, norm.weight, norm.bias);
 }
 
-Tensor TransformerBlock::feed(const Tensor& x) { return x + dropout(feed_out(gelu(feed_in(feed_norm(x))))); }
+Tensor TransformerBlock::attend(const Tensor& x, const Tensor& mask) {
+  return x + dropout(attention(normalized(attention_norm, x), mask));
+}
+
+Tensor TransformerBlock::feed(const Tensor& x) {
+  return x + dropout(feed_out(activation(feed_in(normalized(feed_norm, x)))));
+}
 
 std::vector<Stage> TransformerBlock::stages() {
   const auto stage = [this](const char* name, auto&& run) {

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include <mnemo/autograd/checkpoint_plan.h>
+#include <mnemo/nn/functions.h>
 #include <mnemo/nn/layers.h>
 #include <mnemo/nn/norms.h>
 
@@ -43,12 +44,15 @@ struct TransformerBlockOptions {
   double dropout = 0;  ///< of the attention's weights, and of what each half adds
 };
 /// (N, L, features) -> the same: x + attention(norm(x)), and to that linear(gelu(linear(norm(x)))) added, normalized
-/// before each half (Xiong et al., On Layer Normalization in the Transformer Architecture, 2020).
+/// before each half (Xiong et al., On Layer Normalization in the Transformer Architecture, 2020). Keeps for each place
+/// sixteen arrays of `features` with hidden = 4 * features; while the model works in place ten, as gelu's and the
+/// normalizations' results are computed again.
 struct TransformerBlock : Module<TransformerBlock> {
   LayerNorm attention_norm;
   MultiHeadAttention attention;
   LayerNorm feed_norm;
   Linear feed_in, feed_out;
+  GELU activation;
   Dropout dropout;
 
   explicit TransformerBlock(TransformerBlockOptions options);
@@ -60,8 +64,13 @@ struct TransformerBlock : Module<TransformerBlock> {
   std::vector<Stage> stages();
   void visit(Visitor& v) {
     v.child("attention_norm", attention_norm), v.child("attention", attention), v.child("feed_norm", feed_norm);
-    v.child("feed_in", feed_in), v.child("feed_out", feed_out), v.child("dropout", dropout);
+    v.child("feed_in", feed_in), v.child("activation", activation), v.child("feed_out", feed_out);
+    v.child("dropout", dropout);
   }
+
+ private:
+  /// What a normalization makes, which linear layers alone read: under autocast in their type, once for all of them.
+  Tensor normalized(const LayerNorm& norm, const Tensor& x) const;
 };
 
 }  // namespace mnemo::nn

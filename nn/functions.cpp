@@ -1,5 +1,6 @@
 #include <mnemo/nn/functions.h>
 
+#include <mnemo/autograd/recompute.h>
 #include <mnemo/autograd/region.h>
 #include <mnemo/core/error.h>
 
@@ -27,6 +28,14 @@ Tensor add_relu(const Tensor& a, const Tensor& b, bool in_place) {
   Tensor y = a;
   add_(y, b);
   return relu_(y);
+}
+
+Tensor GELU::forward(const Tensor& x) const {
+  return in_place ? recompute([](const Tensor& y) { return gelu(y); }, x) : gelu(x);
+}
+
+Tensor SiLU::forward(const Tensor& x) const {
+  return in_place ? recompute([](const Tensor& y) { return silu(y); }, x) : silu(x);
 }
 
 Tensor GlobalAvgPool::forward(const Tensor& x) const {

@@ -38,11 +38,13 @@ struct Sigmoid : Stateless<Sigmoid> {
 struct Tanh : Stateless<Tanh> {
   Tensor forward(const Tensor& x) const { return tanh(x); }
 };
+/// GELU and SiLU keep their input. While the model works in place, their result is computed again from it rather than
+/// kept (recompute).
 struct GELU : Stateless<GELU> {
-  Tensor forward(const Tensor& x) const { return gelu(x); }
+  Tensor forward(const Tensor& x) const;
 };
 struct SiLU : Stateless<SiLU> {
-  Tensor forward(const Tensor& x) const { return silu(x); }
+  Tensor forward(const Tensor& x) const;
 };
 struct Softmax : Stateless<Softmax> {
   int axis;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <mnemo/autograd/recompute.h>
 #include <mnemo/core/error.h>
 #include <mnemo/nn/init.h>
 
@@ -27,6 +28,14 @@ LayerNorm::LayerNorm(LayerNormOptions layer_options) : options(layer_options) {
   if (options.bias) bias = constant_parameter(options.shape, 0);
 }
 
+Tensor LayerNorm::forward(const Tensor& x) const {
+  const auto normalize = [shape = options.shape, epsilon = options.epsilon](const Tensor& y, const Tensor& w,
+                                                                            const Tensor& b) {
+    return layer_norm(y, shape, w, b, epsilon);
+  };
+  return in_place ? recompute(normalize, x, weight, bias) : normalize(x, weight, bias);
+}
+
 GroupNorm::GroupNorm(GroupNormOptions layer_options) : options(layer_options) {
   if (options.groups < 1 || options.channels < 1 || options.channels % options.groups != 0) {
     fail<ShapeError>("GroupNorm", fmt::format("groups {} must be positive and divide channels {}, positive too",
@@ -42,7 +51,11 @@ Tensor GroupNorm::forward(const Tensor& x) const {
   if (x.defined() && x.rank() >= 2 && x.size(1) != options.channels) {
     fail<ShapeError>("group_norm", fmt::format("input {} must have {} channels", x.shape().text(), options.channels));
   }
-  return group_norm(x, options.groups, weight, bias, options.epsilon);
+  const auto normalize = [groups = options.groups, epsilon = options.epsilon](const Tensor& y, const Tensor& w,
+                                                                              const Tensor& b) {
+    return group_norm(y, groups, w, b, epsilon);
+  };
+  return in_place ? recompute(normalize, x, weight, bias) : normalize(x, weight, bias);
 }
 
 }  // namespace mnemo::nn

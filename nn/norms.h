@@ -12,14 +12,15 @@ struct LayerNormOptions {
   bool affine = true;  ///< learned weight and bias
   bool bias = true;    ///< the bias of these
 };
-/// (..., shape...) -> the same: see layer_norm.
+/// (..., shape...) -> the same: see layer_norm. While the model works in place, the result is computed again rather
+/// than kept (recompute).
 struct LayerNorm : Module<LayerNorm> {
   LayerNormOptions options;
   Tensor weight, bias;  // (shape...), or undefined
 
   /// Throws ShapeError for a shape without axes or elements, or a negative epsilon.
   explicit LayerNorm(LayerNormOptions layer_options);
-  Tensor forward(const Tensor& x) const { return layer_norm(x, options.shape, weight, bias, options.epsilon); }
+  Tensor forward(const Tensor& x) const;
   void visit(Visitor& v) { v.parameter("weight", weight), v.parameter("bias", bias); }
 };
 
@@ -29,7 +30,7 @@ struct GroupNormOptions {
   double epsilon = 1e-5;
   bool affine = true;  ///< learned weight and bias
 };
-/// (N, channels) or (N, channels, sizes...) -> the same: see group_norm.
+/// (N, channels) or (N, channels, sizes...) -> the same: see group_norm. In place as LayerNorm.
 struct GroupNorm : Module<GroupNorm> {
   GroupNormOptions options;
   Tensor weight, bias;  // (channels), or undefined

@@ -4,7 +4,9 @@
 #include <cmath>
 #include <string>
 
+#include <mnemo/autograd/autocast.h>
 #include <mnemo/autograd/checkpoint.h>
+#include <mnemo/core/backend.h>
 #include <mnemo/core/error.h>
 #include <mnemo/memory/allocator.h>
 #include <mnemo/nn/attention.h>
@@ -177,4 +179,41 @@ TEST_CASE("a checkpointed block with dropout has the gradients of the plain one,
       gradients[checkpointed ? 1 : 0].push_back(parameter.grad().values<double>());
   }
   CHECK(gradients[0] == gradients[1]);
+}
+
+TEST_CASE("a transformer's block keeps sixteen arrays per place, in place ten, with the same gradients bit for bit") {
+  struct Case {
+    bool in_place, half;
+    std::int64_t halves;  // of 2 bytes per value
+  };
+  // Of 64 features each: x and the sum behind the first half in float32; under autocast the rest in the half type, with
+  // what a normalization made once, for all three projections.
+  const std::int64_t n = 4, length = 32, features = 64, place = n * length;
+  std::vector<std::vector<double>> gradients[2];
+  for (const Case& c : {Case{false, false, 32}, Case{true, false, 20}, Case{false, true, 18}, Case{true, true, 12}}) {
+    CAPTURE(c.in_place);
+    CAPTURE(c.half);
+    const auto kept = [&](const Device& device) {
+      const DeviceScope scope(device);
+      manual_seed(5);
+      nn::TransformerBlock block({.features = features, .heads = 4});
+      block.work_in_place(c.in_place);
+      const Tensor x = randn({n, length, features}, {.device = device, .requires_grad = true}) * 1.0;
+      const AutocastScope autocast({.enabled = c.half, .dtype = DType::bfloat16});
+      const Tensor y = block(x);
+      const memory::Bytes bytes = saved(device);
+      sum(pow(y, 2)).backward();
+      std::vector<std::vector<double>> found;
+      for (const Tensor& parameter : block.parameters()) found.push_back(parameter.grad().values<double>());
+      if (!device.backend().is_virtual()) {
+        if (c.in_place)
+          CHECK(found == gradients[c.half ? 1 : 0]);
+        else
+          gradients[c.half ? 1 : 0] = found;
+      }
+      return bytes;
+    };
+    CHECK(kept(Device::open("virtual:cpu")) == place * features * 2 * c.halves + 4 * place * 4);
+    CHECK(kept(Device::open("cpu")) == place * features * 2 * c.halves + 4 * place * 4);
+  }
 }
