@@ -4,7 +4,8 @@
     torch_peaks.py --mnemo build/release/examples/mnemo [--device virtual:h200] [--card h200] [--out peaks.json]
 
 PyTorch runs on benchmarks/torch_stand_in: its own allocator counts what its own operations ask for, convolutions with
-the workspaces of the plans that its cuDNN ranks first for the card. mnemo runs on the virtual card. Each point is trained
+the workspaces of the plans that its cuDNN ranks first for the card; attention by its own kernels (flash, or efficient in
+float32), as the stand-in has none of cuDNN's. mnemo runs on the virtual card. Each point is trained
 as PyTorch does by default (eager) and with channels last; figures are those of the third step. Layers of which a smaller
 input needs more memory, or should not, are trained by mnemo with the policy `pytorch`, and with the cuDNN of PyTorch's
 packages; by PyTorch also with expandable_segments, which leave no rests in its blocks. Needs a PyTorch for CUDA.
@@ -25,7 +26,8 @@ import stand_in  # noqa: E402
 POINTS = (("resnet50", 256, 224, "bfloat16", "", "sgd"), ("unet3d", 2, 96, "bfloat16", "", "adam"),
           ("resnet50", 64, 224, "float32", "bfloat16", "sgd"), ("resnet18", 64, 224, "float32", "", "sgd"),
           ("vgg16", 32, 224, "float32", "", "sgd"), ("simple-conv", 64, 28, "float32", "", "adam"),
-          ("mlp", 64, 28, "float32", "", "adam"))
+          ("mlp", 64, 28, "float32", "", "adam"), ("transformer", 64, 1024, "bfloat16", "", "adam"),
+          ("transformer", 64, 1024, "float32", "bfloat16", "adam"), ("transformer", 64, 1024, "float32", "", "adam"))
 # layer, sizes, dtype, variant
 LAYERS = (("conv2d:256,256,k7,p3@1x256", (40, 48, 56, 64, 80, 112), "float32", "eager"),
           ("conv3d:16,32,k7,p3@16x16", (32, 40, 48, 56), "bfloat16", "channels-last"))
@@ -37,7 +39,8 @@ def torch_figures(environment, point, shape, variant, tf32=False):
     model, batch, _, dtype, amp, optimizer = point
     task = {"model": model, "shape": shape, "batches": [batch], "dtype": dtype, "amp": amp, "variant": variant,
             "benchmark": False, "device": "cuda", "no_grad": False, "seed": 0, "optimizer": optimizer, "warmup": 2,
-            "steps": 1, "tf32": tf32, "empty_cache": False}
+            "steps": 1, "tf32": tf32, "empty_cache": False,
+            "cudnn_attention": False}
     done = subprocess.run([sys.executable, str(HERE / "torch_worker.py")], input=json.dumps(task), env=environment,
                           capture_output=True, text=True, check=True)
     answer = json.loads(done.stdout.splitlines()[-1])

@@ -119,6 +119,7 @@ def run(task):
         raise RuntimeError("CUDA graphs need a GPU")
     torch.backends.cudnn.benchmark = task.get("benchmark", task["variant"] in ("channels-last", "graph"))
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = task["tf32"]
+    torch.backends.cuda.enable_cudnn_sdp(task.get("cudnn_attention", True))
     steps = Steps(task, device)
     batches = []
     for i, batch in enumerate(task["batches"]):
