@@ -51,7 +51,9 @@ Tensor MultiHeadAttention::forward(const Tensor& x, const Tensor& context, const
     fail<ShapeError>("multi_head_attention", fmt::format("input {} with context {} must be (N, L, {}) and (N, S, {})",
                                                          text(x), text(context), options.features, options.context));
   }
-  Tensor y = scaled_dot_product_attention(by_heads(query(x)), by_heads(key(context)), by_heads(value(context)), mask,
+  // One after the other: what is allocated must not depend on the compiler's order of arguments.
+  const Tensor q = by_heads(query(x)), k = by_heads(key(context)), v = by_heads(value(context));
+  Tensor y = scaled_dot_product_attention(q, k, v, mask,
                                           {.causal = options.causal, .dropout = options.dropout, .training = training});
   y = reshape(transpose(y, 1, 2), {x.size(0), x.size(1), options.features});  // of the heads each has its features
   return out(y);

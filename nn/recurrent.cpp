@@ -42,9 +42,16 @@ LSTM::Result LSTM::forward(const Tensor& x, const State& before) const {
     else if (bias_hh.defined())
       gates = gates + bias_hh;
     const std::vector<Tensor> parts = chunk(gates, 1, 4);
-    const Tensor added = sigmoid(parts[0]) * tanh(parts[2]);
-    c = c.defined() ? sigmoid(parts[1]) * c + added : added;
-    h = sigmoid(parts[3]) * tanh(c);
+    // One after the other: what is allocated must not depend on the compiler's order of operands.
+    const Tensor i = sigmoid(parts[0]), g = tanh(parts[2]), added = i * g;
+    if (c.defined()) {
+      const Tensor f = sigmoid(parts[1]), kept = f * c;
+      c = kept + added;
+    } else {
+      c = added;
+    }
+    const Tensor o = sigmoid(parts[3]), bounded = tanh(c);
+    h = o * bounded;
     outputs.push_back(h);
   }
   return {stack(outputs, 1), {h, c}};
