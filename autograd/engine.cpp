@@ -107,6 +107,23 @@ class Run {
     }
   }
 
+  /// What the slice does not cover is left as it is, or 0.
+  void receive(Node& node, SliceGradient&& given) {
+    Array& sum = task(node).grad;
+    const Array gradient = std::move(given.gradient);
+    if (!sum.defined()) {
+      sum = full(given.slice.whole, 0, gradient.dtype(), gradient.device());
+      return copy_into(gradient, given.slice.of(sum));
+    }
+    if (!sum.storage().is_unique() || !sum.layout().is_dense()) {
+      const Array own = Array::like(sum);
+      copy_into(sum, own);
+      sum = own;
+    }
+    const Array target = given.slice.of(sum);
+    map_into(BinaryOp::add, target, gradient, target);
+  }
+
   /// One contribution less to wait for. Where every path gave nothing (an op that does not differentiate), the node's
   /// own inputs get nothing either: a list, because such a chain may be longer than the stack is deep.
   void settle(Node& node) {
@@ -148,7 +165,7 @@ class Run {
     if (!node.hooks.empty()) entry.grad = hooked(node, std::move(entry.grad));
     if (node.keeps_grad) keep(node, entry.grad);
     if (given_.size() < node.inputs.size()) given_.resize(node.inputs.size());
-    Backward backward(std::move(entry.grad), node.inputs, given_, !retain_graph_);
+    Backward backward(std::move(entry.grad), node.inputs, given_, slices_, !retain_graph_);
     try {
       node.run(backward);
     } catch (...) {
@@ -165,8 +182,12 @@ class Run {
         continue;
       }
       if (given_[i].defined()) receive(*input, std::move(given_[i]));
+      for (SliceGradient& slice : slices_) {
+        if (slice.input == i) receive(*input, std::move(slice));
+      }
       settle(*input);
     }
+    slices_.clear();
   }
 
   static Array hooked(Node& node, Array gradient) {
@@ -213,6 +234,7 @@ class Run {
   std::vector<Task> tasks_;
   std::vector<Ready> ready_;
   std::vector<Array> given_;            ///< what the op that runs gives to its inputs: one list for all of them
+  std::vector<SliceGradient> slices_;   ///< and to slices of them
   std::vector<Node*> first_gradients_;  ///< had no gradient before this run
 };
 

@@ -14,12 +14,29 @@
 
 namespace mnemo {
 
+/// A slice of an array of shape `whole`: elements `begin`, `begin + step`, ... before `end` of an axis.
+struct Slice {
+  Shape whole;
+  int axis = 0;
+  std::int64_t begin = 0, end = 0, step = 1;
+
+  Array of(const Array& array) const { return array.slice(axis, begin, end, step); }
+};
+
+/// A gradient of a slice of input `input`.
+struct SliceGradient {
+  std::size_t input = 0;
+  Array gradient;
+  Slice slice;
+};
+
 /// What a gradient closure sees: the gradient of the op's output, and where the gradients of its inputs go.
 class Backward {
  public:
-  /// The gradients go into `given`, which has a place for each input.
-  Backward(Array grad, const NodeList& inputs, std::vector<Array>& given, bool is_last)
-      : grad_(std::move(grad)), inputs_(inputs), given_(given), is_last_(is_last) {}
+  /// The gradients go into `given`, which has a place for each input, those of slices into `slices`.
+  Backward(Array grad, const NodeList& inputs, std::vector<Array>& given, std::vector<SliceGradient>& slices,
+           bool is_last)
+      : grad_(std::move(grad)), inputs_(inputs), given_(given), slices_(slices), is_last_(is_last) {}
 
   const Array& grad() const { return grad_; }
   /// The same, handed over: an op that keeps no other reference may overwrite it.
@@ -29,11 +46,14 @@ class Backward {
   /// Whether the closure is freed behind this run: it may let go of an array as soon as that has served.
   bool is_last() const { return is_last_; }
   void give(std::size_t i, Array gradient) { given_[i] = std::move(gradient); }
+  /// The gradient of a slice of input i; that of the rest is 0. Those of one array are added up in one array.
+  void give(std::size_t i, Array gradient, const Slice& slice) { slices_.push_back({i, std::move(gradient), slice}); }
 
  private:
   Array grad_;
   const NodeList& inputs_;
   std::vector<Array>& given_;
+  std::vector<SliceGradient>& slices_;
   bool is_last_;
 };
 

@@ -135,7 +135,7 @@ Tensor gather(const Tensor& x, int axis, const Tensor& index);
 Tensor stack(std::span<const Tensor> parts, int axis = 0);
 Tensor stack(std::initializer_list<Tensor> parts, int axis = 0);
 /// Views of these sizes along an axis, which add up to its own; or of one size, the last one maybe smaller. Keep
-/// nothing; the gradient of each is of x's size while it is added to the others'.
+/// nothing; their gradients are added up in one array of x's size.
 std::vector<Tensor> split(const Tensor& x, int axis, std::span<const std::int64_t> sizes);
 std::vector<Tensor> split(const Tensor& x, int axis, std::initializer_list<std::int64_t> sizes);
 std::vector<Tensor> split(const Tensor& x, int axis, std::int64_t size);

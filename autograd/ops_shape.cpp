@@ -50,12 +50,9 @@ Tensor transpose(const Tensor& x, int a, int b) {
 Tensor slice(const Tensor& x, int axis, std::int64_t begin, std::int64_t end, std::int64_t step) {
   const Operation operation("slice");
   check_defined("slice", x.array());
-  return record({&x}, x.array().slice(axis, begin, end, step),
-                [before = x.shape(), axis, begin, end, step](Backward& back) {
-                  const Array dx = full(before, 0, back.grad().dtype(), back.grad().device());
-                  copy_into(back.grad(), dx.slice(axis, begin, end, step));
-                  back.give(0, dx);
-                });
+  return record(
+      {&x}, x.array().slice(axis, begin, end, step),
+      [part = Slice{x.shape(), axis, begin, end, step}](Backward& back) { back.give(0, back.take_grad(), part); });
 }
 
 Tensor expand(const Tensor& x, const Shape& shape) {

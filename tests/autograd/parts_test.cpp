@@ -191,3 +191,29 @@ TEST_CASE(
     CHECK(same);
   }
 }
+
+TEST_CASE("gradients of slices are added up in one array, whatever else is added there") {
+  const Device device = Device::open("virtual:cpu");
+  const memory::Bytes bytes = 512 * 256 * 4;
+  {
+    const DeviceScope scope(device);
+    Tensor x = randn({512, 256}, {.requires_grad = true}) * 1.0;
+    Tensor total = zeros({});
+    for (const Tensor& part : split(x, 1, 32)) total = total + sum(sin(part));
+    x = {};
+    const memory::Bytes before = device.allocator().allocated();
+    device.allocator().reset_peak();
+    total.backward();
+    // The one array, and an eighth of it twice: a part's gradient and what it comes from. The leaf's own comes after.
+    CHECK(device.allocator().statistics().allocated_bytes.all.peak <= before + bytes + 2 * bytes / 8 + 4096);
+  }
+  // Slices that overlap, with steps, beside gradients of all of x that others hold too (of an expanded number, of a
+  // sum).
+  const Tensor x = tensor<double>({1, 2, 3, 4, 5, 6}, {2, 3}, "cpu", true),
+               y = zeros({2, 3}, {.dtype = DType::float64, .requires_grad = true});
+  const Tensor first = slice(x, 1, 0, 2), second = slice(x, 1, 0, 3, 2), both = x + y;
+  (sum(first) * 10.0 + sum(x) + sum(second * second) + sum(both * both)).backward();
+  // 10 in columns 0 and 1, 1, 2 x in columns 0 and 2, 2 x.
+  CHECK(x.grad().values<double>() == std::vector<double>{15, 15, 13, 27, 21, 25});
+  CHECK(y.grad().values<double>() == std::vector<double>{2, 4, 6, 8, 10, 12});
+}
