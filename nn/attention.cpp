@@ -30,6 +30,12 @@ TransformerBlockOptions checked(TransformerBlockOptions options) {
   return options;
 }
 
+/// What several linear layers read, in the type in which they compute: cast once, where each would cast for itself.
+Tensor for_products(const Tensor& x) {
+  const AutocastState autocast = current_autocast();
+  return autocast.enabled && x.dtype() == DType::float32 ? to(x, autocast.dtype) : x;
+}
+
 }  // namespace
 
 MultiHeadAttention::MultiHeadAttention(MultiHeadAttentionOptions layer_options)
@@ -52,7 +58,8 @@ Tensor MultiHeadAttention::forward(const Tensor& x, const Tensor& context, const
                                                          text(x), text(context), options.features, options.context));
   }
   // One after the other: what is allocated must not depend on the compiler's order of arguments.
-  const Tensor q = by_heads(query(x)), k = by_heads(key(context)), v = by_heads(value(context));
+  const Tensor places = for_products(x), seen = &context == &x ? places : for_products(context);
+  const Tensor q = by_heads(query(places)), k = by_heads(key(seen)), v = by_heads(value(seen));
   Tensor y = scaled_dot_product_attention(q, k, v, mask,
                                           {.causal = options.causal, .dropout = options.dropout, .training = training});
   y = reshape(transpose(y, 1, 2), {x.size(0), x.size(1), options.features});  // of the heads each has its features
@@ -70,11 +77,9 @@ TransformerBlock::TransformerBlock(TransformerBlockOptions options)
 
 Tensor TransformerBlock::normalized(const LayerNorm& norm, const Tensor& x) const {
   const memory::ModuleScope module(*norm.path ? norm.path : memory::current_tag().module);
-  const AutocastState autocast = current_autocast();
-  const auto normalize = [shape = norm.options.shape, epsilon = norm.options.epsilon, autocast](
+  const auto normalize = [shape = norm.options.shape, epsilon = norm.options.epsilon](
                              const Tensor& y, const Tensor& weight, const Tensor& bias) {
-    const Tensor result = layer_norm(y, shape, weight, bias, epsilon);
-    return autocast.enabled && result.dtype() == DType::float32 ? mnemo::to(result, autocast.dtype) : result;
+    return for_products(layer_norm(y, shape, weight, bias, epsilon));
   };
   return in_place ? recompute(normalize, x, norm.weight, norm.bias) : normalize(x, norm.weight, norm.bias);
 }

@@ -19,7 +19,8 @@ struct MultiHeadAttentionOptions {
   double dropout = 0;   ///< of the weights, while training
 };
 /// (N, L, features) -> the same: every place attends to all places, or to those of a context (N, S, context). Keeps the
-/// input, its projections and the heads' result, and not the weights (see scaled_dot_product_attention).
+/// input, under autocast in the half type, its projections and the heads' result, and not the weights (see
+/// scaled_dot_product_attention).
 struct MultiHeadAttention : Module<MultiHeadAttention> {
   MultiHeadAttentionOptions options;
   Linear query, key, value, out;

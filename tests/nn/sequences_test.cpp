@@ -217,3 +217,18 @@ TEST_CASE("a transformer's block keeps sixteen arrays per place, in place ten, w
     CHECK(kept(Device::open("cpu")) == place * features * 2 * c.halves + 4 * place * 4);
   }
 }
+
+TEST_CASE("attention under autocast keeps one half copy of its input for three projections") {
+  const Device device = Device::open("virtual:cpu");
+  const DeviceScope scope(device);
+  nn::MultiHeadAttention attention({.features = 64, .heads = 4});
+  const Tensor x = randn({4, 32, 64}, {.requires_grad = true}) * 1.0, context = randn({4, 16, 64});
+  const AutocastScope autocast(DType::bfloat16);
+  const memory::Bytes places = 4 * 32 * 64 * 2, seen = places / 2;
+  {
+    const Tensor y = attention(x);
+    CHECK(saved(device) == 5 * places);  // the copy, queries, keys, values, what the heads found
+  }
+  const Tensor y = attention(x, context, Tensor());
+  CHECK(saved(device) == 3 * places + 3 * seen);
+}
