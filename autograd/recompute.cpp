@@ -7,6 +7,7 @@
 #include <mnemo/autograd/normalized.h>
 #include <mnemo/autograd/record.h>
 #include <mnemo/autograd/region.h>
+#include <mnemo/memory/tag.h>
 
 namespace mnemo {
 
@@ -18,6 +19,7 @@ Recomputed::Recomputed(TensorFunction fn, std::span<const Tensor> inputs, const 
 
 StorageRef Recomputed::restore() {
   if (result_) return result_;
+  const memory::OpScope op("recompute");
   const RecomputingScope recomputing;
   const NoGradScope no_grad;
   const RegionScope outside(nullptr);
