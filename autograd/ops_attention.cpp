@@ -76,9 +76,9 @@ Array mask_of(const Array& mask, const Part& part) {
               0, part.keys);
 }
 
-/// What is added to the score of a key that is left out: it outweighs every score, and is no infinity, of which a row
-/// without keys would be NaN.
-double exclusion(DType dtype) { return dtype == DType::float16 ? 32768 : 1e30; }
+/// What scores of keys that count are cut off at; those of keys that are left out at minus this. It outweighs every
+/// score, and is no infinity, of which a row without keys would be NaN.
+double bound(DType dtype) { return dtype == DType::float16 ? 65504 : 1e30; }
 
 /// The weights of a part: (matrices, rows, keys). `scaled`: the queries times the scale.
 Array weights_of(const Attention& attention, const Part& part, const Array& scaled, const Array& k, const Array& mask) {
@@ -93,8 +93,8 @@ Array weights_of(const Attention& attention, const Part& part, const Array& scal
     map_into(BinaryOp::add, target, numbers, target);
     return softmaxed();
   }
-  const double most = exclusion(scores.dtype());
-  map_into(BinaryOp::add, target, map(UnaryOp::affine, numbers, {.a = most, .b = -most}), target);
+  const double most = bound(scores.dtype());
+  map_into(BinaryOp::minimum, target, map(UnaryOp::affine, numbers, {.a = 2 * most, .b = -most}), target);
   const Array weights = softmaxed(), by_part = weights.reshape(sizes);
   map_into(BinaryOp::multiply, by_part, numbers, by_part);  // a row without keys has no weights
   return weights;

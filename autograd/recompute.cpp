@@ -1,11 +1,13 @@
 #include <mnemo/autograd/recompute.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include <mnemo/autograd/grad_mode.h>
 #include <mnemo/autograd/normalized.h>
 #include <mnemo/autograd/record.h>
 #include <mnemo/autograd/region.h>
+#include <mnemo/memory/tag.h>
 
 namespace mnemo {
 
@@ -17,6 +19,8 @@ Recomputed::Recomputed(TensorFunction fn, std::span<const Tensor> inputs, const 
 
 StorageRef Recomputed::restore() {
   if (result_) return result_;
+  const memory::OpScope op("recompute");
+  const RecomputingScope recomputing;
   const NoGradScope no_grad;
   const RegionScope outside(nullptr);
   std::vector<Tensor> inputs;
@@ -40,14 +44,19 @@ int Recomputed::depth() const {
 }
 
 Tensor recompute(TensorFunction fn, std::vector<Tensor> inputs) {
+  const auto version = [](const Tensor& x) { return x.defined() ? x.array().storage()->version() : 0; };
+  std::vector<std::uint32_t> versions;
+  std::transform(inputs.begin(), inputs.end(), std::back_inserter(versions), version);
   const Surroundings then;
   Tensor y = fn(inputs);
   const bool recorded = std::any_of(inputs.begin(), inputs.end(), [](const Tensor& x) { return needs_grad(x); });
   const Region* region = Region::current();
   if (!recorded || (region != nullptr && !region->is_finished()) || !y.defined()) return y;
   const StorageRef& storage = y.array().storage();
-  for (const Tensor& input : inputs) {
-    if (input.defined() && input.array().storage() == storage) return y;
+  if (storage->is_held_for_backward()) return y;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    if (inputs[i].defined() && inputs[i].array().storage() == storage) return y;
+    if (version(inputs[i]) != versions[i]) return y;  // what it was made from is gone
   }
   const RegionScope outside(nullptr);  // a region that runs again does not count this, as it did not the first time
   auto made = std::make_shared<Recomputed>(std::move(fn), inputs, then, y.array());

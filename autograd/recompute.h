@@ -23,11 +23,12 @@ namespace mnemo {
 using TensorFunction = std::function<Tensor(std::span<const Tensor>)>;
 
 /// `fn` of the inputs, recorded as ever. When backward first reads the result, `fn` runs again, without recording, on
-/// the inputs and with the random numbers, device and modes of the first time; what it makes is there until the
-/// gradient of the result is complete. Everything on which `fn` depends and that may change until then belongs to the
-/// inputs (which may be undefined): a change in place is found out and is a GradError. The result is kept after all
-/// where it is an input or a view of one, where `fn`'s last operation keeps it for its own gradient, inside a
-/// checkpointed region, and behind a chain of more than kMostDepth such results.
+/// the inputs and with the random numbers, device, policies and autocast of the first time; batch normalization does
+/// not count that as another batch. What it makes is there until the gradient of the result is complete. Everything
+/// else on which `fn` depends and that may change until then (whether a layer trains, say, must not) belongs to the
+/// inputs, which may be undefined: a change in place is found out and is a GradError. The result is kept after all
+/// where it is an input or a view of one, where `fn` changes an input in place, where its last operation keeps the
+/// result for its own gradient, inside a checkpointed region, and behind a chain of more than kMostDepth such results.
 Tensor recompute(TensorFunction fn, std::vector<Tensor> inputs);
 
 /// The same of a function that takes its tensors one by one.

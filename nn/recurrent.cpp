@@ -36,11 +36,11 @@ LSTM::Result LSTM::forward(const Tensor& x, const State& before) const {
   std::vector<Tensor> outputs;
   for (std::int64_t place = 0; place < x.size(1); ++place) {
     Tensor gates = linear(squeeze(slice(x, 1, place, place + 1), 1), weight_ih, bias_ih);
-    // A state of zeros takes part with its bias alone.
+    // A state of zeros takes part with its bias alone: in the dtype in which the product would be.
     if (h.defined())
       gates = gates + linear(h, weight_hh, bias_hh);
     else if (bias_hh.defined())
-      gates = gates + bias_hh;
+      gates = gates + mnemo::to(bias_hh, gates.dtype());
     const std::vector<Tensor> parts = chunk(gates, 1, 4);
     // One after the other: what is allocated must not depend on the compiler's order of operands.
     const Tensor i = sigmoid(parts[0]), g = tanh(parts[2]), added = i * g;

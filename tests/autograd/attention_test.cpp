@@ -166,6 +166,30 @@ TEST_CASE("op rows: scaled_dot_product_attention with a mask") {
   check(rows);
 }
 
+// In float16 a key that was left out won over a much lower score, and a query without keys had NaN.
+TEST_CASE("attention: a boolean mask outweighs any score of any type") {
+  const auto attend = [](DType dtype, const std::vector<double>& keys, const std::vector<double>& counted) {
+    const auto typed = [dtype](const std::vector<double>& values, const Shape& shape) {
+      return to(tensor(values, shape), dtype).detach().set_requires_grad(true);
+    };
+    const Tensor q = typed({200}, {1, 1}), k = typed(keys, {3, 1}), v = typed({1, 2, 3}, {3, 1});
+    const Tensor y = scaled_dot_product_attention(q, k, v, to(tensor(counted, {1, 3}), DType::boolean), {.scale = 1});
+    y.backward();
+    std::vector<double> result{y.item(), q.grad().item()};
+    for (const double value : v.grad().values<double>()) result.push_back(value);
+    return result;
+  };
+  using Values = std::vector<double>;
+  for (const DType dtype : {DType::float16, DType::bfloat16, DType::float32, DType::float64}) {
+    CAPTURE(std::string(name(dtype)));
+    // Scores of -40000, 40000 and -36000; the gradients are those of what wins.
+    CHECK(attend(dtype, {-200, 200, -180}, {1, 0, 0}) == Values{1, 0, 1, 0, 0});
+    CHECK(attend(dtype, {-200, 200, -180}, {1, 0, 1}) == Values{3, 0, 0, 0, 1});
+    for (const double sign : {-1.0, 1.0})
+      CHECK(attend(dtype, {sign * 200, sign * 220, sign * 240}, {0, 0, 0}) == Values{0, 0, 0, 0, 0});
+  }
+}
+
 TEST_CASE("attention in parts: samples, heads and rows, as the operations that it is composed of") {
   const auto attention = [](bool causal) {
     return [causal](const Tensor& q, const Tensor& k, const Tensor& v) {

@@ -6,6 +6,7 @@
 
 #include <mnemo/autograd/autocast.h>
 #include <mnemo/autograd/checkpoint.h>
+#include <mnemo/autograd/recompute.h>
 
 namespace programs {
 
@@ -99,7 +100,11 @@ Tensor Program::group() {
     return pool_.back();
   };
   const std::vector<Tensor> inputs = pool_;
-  Tensor y = options_.checkpointed ? checkpoint(CheckpointOptions(), body, inputs) : body(inputs);
+  const bool inner = (options_.seed + static_cast<std::uint64_t>(at_.depth)) % 2 == 0;
+  const bool checkpointed = options_.checkpointed && (!options_.recomputed || inner);
+  Tensor y = checkpointed          ? checkpoint(CheckpointOptions(), body, inputs)
+             : options_.recomputed ? recompute(body, inputs)
+                                   : body(inputs);
   end_.depth = at_.depth;
   at_ = end_;
   return y;

@@ -19,6 +19,7 @@ struct Options {
   bool smooth = false;        ///< only operations whose derivatives have no jumps
   int grouped = 0;            ///< of 100 operations, how many are a group of others
   bool checkpointed = false;  ///< groups keep their inputs alone
+  bool recomputed = false;    ///< groups do not keep their result; with `checkpointed` those around others or in them
   bool autocast = false;      ///< to float16, or to bfloat16 where the seed is odd
 };
 

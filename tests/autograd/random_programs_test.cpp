@@ -96,13 +96,14 @@ TEST_CASE("random programs: the virtual device has the bytes of the CPU after ev
       Options options{.seed = seed, .dtype = dtype};
       options.grouped = seed % 2 == 0 ? 0 : 25;
       options.checkpointed = seed % 4 == 3;
+      options.recomputed = seed % 8 >= 5;
       options.autocast = dtype == DType::float32 && seed % 3 == 0;
       CHECK(train(options, "cpu").bytes == train(options, "virtual:cpu").bytes);
     }
   }
 }
 
-TEST_CASE("random programs: checkpointed, offloaded or both, losses and gradients are the same bits") {
+TEST_CASE("random programs: checkpointed, recomputed, offloaded or all of it, losses and gradients are the same bits") {
   for (std::uint64_t seed = 200; seed < 350; ++seed) {
     for (const bool autocast : {false, true}) {
       CAPTURE(seed);
@@ -112,9 +113,14 @@ TEST_CASE("random programs: checkpointed, offloaded or both, losses and gradient
       options.grouped = 25;
       const auto plain = train(options, "cpu").numbers;
       CHECK(same(train(options, "cpu", true).numbers, plain));
-      options.checkpointed = true;
-      CHECK(same(train(options, "cpu").numbers, plain));
-      CHECK(same(train(options, "cpu", true).numbers, plain));
+      for (const bool recomputed : {false, true}) {
+        for (const bool checkpointed : {false, true}) {
+          if (!recomputed && !checkpointed) continue;
+          options.recomputed = recomputed, options.checkpointed = checkpointed;
+          CHECK(same(train(options, "cpu").numbers, plain));
+          CHECK(same(train(options, "cpu", true).numbers, plain));
+        }
+      }
     }
   }
 }

@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <functional>
+#include <string>
 #include <vector>
 
 #include <mnemo/autograd/autocast.h>
@@ -102,7 +103,9 @@ TEST_CASE("recompute: a change of an input in place is found out; so is none of 
   const auto f = [](const Tensor& y, const Tensor& g) { return gelu(y * g); };
   const Tensor y = matmul(recompute(f, x, gain), w);
   add_(gain, 1.0);
-  CHECK(mentions(refusal([&] { sum(y).backward(); }), "changed in place"));
+  const std::string text = refusal([&] { sum(y).backward(); });
+  CHECK(mentions(text, "changed in place"));
+  CHECK(mentions(text, "[recompute] a value float32 (4)"));  // not the product's, which reads what it is for
 
   Tensor z = recompute([](const Tensor& v) { return gelu(v); }, x * 1.0);
   mul_(z, 2.0);  // before anybody keeps it: then what is kept is what it is now
@@ -136,5 +139,46 @@ TEST_CASE("recompute: an identity's result is its input, and is kept as such") {
   const Tensor y = recompute([](const Tensor& v) { return dropout(v, 0.5, false); }, x);
   CHECK(y.array().storage() == x.array().storage());
   sum(matmul(y, w)).backward();
+  CHECK(w.grad().defined());
+}
+
+// It ran again on what it had left behind.
+TEST_CASE("recompute: a function that changes its input in place has the gradients of the plain one") {
+  const auto f = [](const Tensor& x) {
+    Tensor y = x;
+    return gelu(mul_(y, 2.0));
+  };
+  Values found[2];
+  for (const bool again : {false, true}) {
+    manual_seed(3);
+    const Tensor x = randn({5, 8}, {.requires_grad = true}), w = randn({8, 8}, {.requires_grad = true});
+    const Tensor h = x * 1.0;
+    sum(matmul(again ? recompute(f, h) : f(h), w)).backward();
+    found[again ? 1 : 0] = {x.grad().values<double>(), w.grad().values<double>()};
+  }
+  CHECK(found[0] == found[1]);
+}
+
+// Each batch was counted twice.
+TEST_CASE("recompute: batch normalization counts a batch once") {
+  const Tensor x = tensor<double>({1, 3, 5, 7}, {4, 1}, {}, true), w = tensor<double>({1}, {1, 1}, {}, true);
+  const Tensor mean = zeros({1}, {.dtype = DType::float64}), variance = ones({1}, {.dtype = DType::float64});
+  const auto f = [&](const Tensor& y) {
+    return batch_norm(y, {}, {}, mean, variance, {.training = true, .momentum = 0.5}) * 2.0;
+  };
+  sum(matmul(recompute(f, x), w)).backward();
+  CHECK(mean.item() == 2);  // half of the batch's 4
+}
+
+// It was there twice in backward.
+TEST_CASE("recompute: a result that its last operation keeps is not computed again") {
+  int runs = 0;
+  const auto f = [&runs](const Tensor& x) {
+    ++runs;
+    return sigmoid(x * 2.0);
+  };
+  const Tensor x = randn({5, 8}, {.requires_grad = true}), w = randn({8, 8}, {.requires_grad = true});
+  sum(matmul(recompute(f, x), w)).backward();
+  CHECK(runs == 1);
   CHECK(w.grad().defined());
 }

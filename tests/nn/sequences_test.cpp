@@ -165,6 +165,22 @@ TEST_CASE("what an LSTM and attention keep, by their docs") {
   }
 }
 
+// With biases all of it was float32, from the bias of the first place on.
+TEST_CASE("an LSTM under autocast computes in the half type, from zeros as from no state") {
+  for (const bool bias : {false, true}) {
+    CAPTURE(bias);
+    manual_seed(4);
+    nn::LSTM lstm({.in = 3, .hidden = 4, .bias = bias});
+    const Tensor x = randn({2, 5, 3}), none = zeros({2, 4}, {.dtype = DType::bfloat16});
+    const AutocastScope autocast(DType::bfloat16);
+    const nn::LSTM::Result plain = lstm(x, nn::LSTM::State{}), zero = lstm(x, nn::LSTM::State{none, none});
+    for (const Tensor& part : {plain.outputs, plain.state.h, plain.state.c}) CHECK(part.dtype() == DType::bfloat16);
+    CHECK(plain.outputs.values<double>() == zero.outputs.values<double>());
+    sum(plain.outputs).backward();
+    for (const Tensor& parameter : lstm.parameters()) CHECK(parameter.grad().dtype() == DType::float32);
+  }
+}
+
 TEST_CASE("a checkpointed block with dropout has the gradients of the plain one, bit for bit") {
   manual_seed(3);
   nn::TransformerBlock block({.features = 16, .heads = 4, .causal = true, .dropout = 0.2});

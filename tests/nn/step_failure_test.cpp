@@ -11,8 +11,10 @@
 #include <mnemo/autograd/checkpoint.h>
 #include <mnemo/core/random.h>
 #include <mnemo/memory/allocator.h>
+#include <mnemo/nn/attention.h>
 #include <mnemo/nn/functions.h>
 #include <mnemo/nn/layers.h>
+#include <mnemo/nn/norms.h>
 #include <mnemo/nn/sequential.h>
 #include <mnemo/nn/transaction.h>
 #include <mnemo/optim/optimizer.h>
@@ -141,6 +143,14 @@ Sequential volumes() {
                     MaxPool3d({.kernel = 2}), Flatten(), Linear({.in = 3 * 2 * 2 * 2, .out = 4}));
 }
 
+/// Results that backward computes again, with dropout in what does.
+Sequential sequences() {
+  Sequential net(TransformerBlock({.features = 6, .heads = 2, .causal = true, .dropout = 0.2}),
+                 GroupNorm({.groups = 1, .channels = 3}), SiLU(), Flatten(), Linear({.in = 3 * 6, .out = 4}));
+  net.work_in_place();
+  return net;
+}
+
 /// A shortcut around the first layer.
 Tensor with_skip(Sequential& net, const Tensor& x) {
   return net(x + checkpoint([&](const Tensor& y) { return tanh(y); }, x));
@@ -157,6 +167,7 @@ const Program::Kind kinds[] = {
      2},
     {"signals, plain", signals, {3, 2, 8}, plain},
     {"volumes, Adam", volumes, {2, 1, 4, 4, 4}, with_adam},
+    {"sequences in place, Adam", sequences, {2, 3, 6}, with_adam},
     {"skips, momentum",
      [] {
        return Sequential(Linear({.in = 6, .out = 8}), Linear({.in = 8, .out = 8}), ReLU(), Linear({.in = 8, .out = 4}));
