@@ -155,9 +155,8 @@ void give_gradients(const Attention& attention, const Kept& kept, Backward& back
     const Array dscores = softmax_gradient(dropped(matmul(dy, keys_of(v, part).transpose(1, 2))), weights, 2, false);
     if (dk) dk->add(part, dscores.transpose(1, 2), scaled);
     if (!dq.defined()) continue;
-    const Array to = queries_of(dq, part);
-    matmul_into(dscores, keys_of(k, part), to);
-    map_into(UnaryOp::affine, to, to, {.a = attention.scale});
+    // The scale goes to the smaller factor before the product, where a half type has most room.
+    matmul_into(dscores, map(UnaryOp::affine, keys_of(k, part), {.a = attention.scale}), queries_of(dq, part));
   }
   if (dq.defined()) back.give(0, std::move(dq));
   if (dk) back.give(1, std::move(*dk).result());

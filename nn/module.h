@@ -93,7 +93,8 @@ struct Module : ModuleState {
   Derived& eval() { return train(false); }
   /// From now on activations of the whole model overwrite their inputs where nothing needs those, normalizations with a
   /// relu are one operation, relus before pooling keep bits, and what GELU, SiLU, LayerNorm and GroupNorm make is
-  /// computed again in backward. Values and gradients stay the same, bit for bit.
+  /// computed again in backward: until then their parameters must not change, which would be a GradError. Values and
+  /// gradients stay the same, bit for bit.
   Derived& work_in_place(bool mode = true);
   /// Moves (or casts the floating-point) parameters and buffers; what is shared stays so. Gradients are dropped: do it
   /// before making the optimizer.

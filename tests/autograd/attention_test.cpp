@@ -298,3 +298,14 @@ TEST_CASE("attention refuses a mask whose gradient is wanted, and takes it where
   const NoGradScope no_grad;
   CHECK(scaled_dot_product_attention(q, q, q, mask).shape() == Shape{3, 4});
 }
+
+TEST_CASE("attention's gradient of queries is scaled before it is rounded to float16") {
+  // Two keys of the same weight, whose values are 1 and -1: the scores' gradients are 15000 and -15000, and their
+  // product with keys of 4 and -4 is 120,000, more than float16 has; an eighth of it is not.
+  const auto constant = [](double value, const Shape& shape) { return full(shape, value, {.dtype = DType::float16}); };
+  const Tensor q = constant(0, {1, 64}).set_requires_grad(true);
+  const Tensor k = concat({constant(4, {1, 64}), constant(-4, {1, 64})}, 0);
+  const Tensor v = concat({constant(1, {1, 1}), constant(-1, {1, 1})}, 0);
+  scaled_dot_product_attention(q, k, v).backward(constant(30000, {1, 1}));
+  CHECK(q.grad().values<double>() == std::vector<double>(64, 15000));
+}
