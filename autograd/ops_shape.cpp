@@ -103,7 +103,7 @@ Tensor concat(std::span<const Tensor> parts, int axis) {
     part.check_current("concat");
     sizes.push_back(part.size(along));
     dtypes.push_back(part.dtype());
-    nodes.push_back(part.node());
+    nodes.push_back(part.edge());
   }
   auto closure = [along, sizes = std::move(sizes), dtypes = std::move(dtypes)](Backward& back) {
     std::int64_t at = 0;

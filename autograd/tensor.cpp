@@ -47,15 +47,16 @@ Tensor& Tensor::set_requires_grad(bool requires_grad) {
     fail<DTypeError>("requires_grad", fmt::format("{} {} cannot have a gradient; only floating-point tensors can",
                                                   name(dtype()), shape().text()));
   }
-  node_ = requires_grad ? std::make_shared<Node>() : nullptr;
+  if (!node_) node_ = std::make_shared<Node>();
+  node_->frozen = !requires_grad;
   array_.storage()->set_holds_leaf(requires_grad);
   return *this;
 }
 
-Tensor Tensor::grad() const { return node_ && node_->grad.defined() ? Tensor(node_->grad) : Tensor(); }
+Tensor Tensor::grad() const { return requires_grad() && node_->grad.defined() ? Tensor(node_->grad) : Tensor(); }
 
 void Tensor::set_grad(const Tensor& grad) {
-  if (!node_) fail<GradError>("set_grad", "this tensor does not require a gradient");
+  if (!requires_grad()) fail<GradError>("set_grad", "this tensor does not require a gradient");
   if (grad.defined() && !(grad.shape() == shape())) {
     fail<ShapeError>("set_grad", fmt::format("gradient {} for a tensor {}", grad.shape().text(), shape().text()));
   }
@@ -71,7 +72,7 @@ void Tensor::set_grad(const Tensor& grad) {
 }
 
 void Tensor::retain_grad() {
-  if (!node_) fail<GradError>("retain_grad", "this tensor does not require a gradient");
+  if (!requires_grad()) fail<GradError>("retain_grad", "this tensor does not require a gradient");
   node_->keeps_grad = true;
 }
 
@@ -84,7 +85,7 @@ void Tensor::zero_grad(bool set_to_none) {
 }
 
 void Tensor::register_hook(GradHook hook) {
-  if (!node_) fail<GradError>("register_hook", "this tensor does not require a gradient");
+  if (!requires_grad()) fail<GradError>("register_hook", "this tensor does not require a gradient");
   node_->hooks.push_back(std::move(hook));
 }
 
@@ -136,7 +137,7 @@ NodeList recorded_inputs(std::initializer_list<const Tensor*> inputs) {
   for (const Tensor* input : inputs) {
     if (input->requires_grad()) input->check_current(memory::current_tag().op);
     if (region != nullptr && input->defined()) region->note_read(input->array());
-    nodes.push_back(input->node());
+    nodes.push_back(input->edge());
   }
   return nodes;
 }

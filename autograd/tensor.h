@@ -39,8 +39,11 @@ class Tensor {
   DType dtype() const { return given().dtype(); }
   const Device& device() const { return given().device(); }
 
-  bool requires_grad() const { return node_ != nullptr; }
-  /// Makes a leaf record gradients or not; throws GradError for the result of an op, DTypeError for integers.
+  bool requires_grad() const { return node_ != nullptr && !node_->frozen; }
+  /// Makes a leaf record gradients or not, for every handle to it, so that a model is frozen by
+  /// `for (Tensor& p : net.parameters()) p.set_requires_grad(false)`. Its gradient is not there while it is frozen. A
+  /// tensor that never required one begins a leaf of its own, which earlier copies of the handle do not share. Throws
+  /// GradError for the result of an op, DTypeError for integers.
   Tensor& set_requires_grad(bool requires_grad);
   bool is_leaf() const { return node_ == nullptr || node_->is_leaf(); }
   /// The accumulated gradient of a leaf (or after retain_grad); undefined before the first backward.
@@ -69,6 +72,8 @@ class Tensor {
   }
 
   const NodeRef& node() const { return node_; }
+  /// The node, for what an operation records of this input: null where it takes no part.
+  NodeRef edge() const { return requires_grad() ? node_ : nullptr; }
   /// For operations that change the value in place: the handle now stands for another node.
   void rebind(Array array, NodeRef node);
   /// Throws GradError when the value was changed in place through another handle since this one was recorded.
