@@ -95,7 +95,7 @@ class Tensor {
 Tensor empty(const Shape& shape, const TensorOptions& options = {});
 Tensor zeros(const Shape& shape, const TensorOptions& options = {});
 Tensor ones(const Shape& shape, const TensorOptions& options = {});
-Tensor full(const Shape& shape, double value, const TensorOptions& options);
+Tensor full(const Shape& shape, double value, const TensorOptions& options = {});
 /// With `{}`, which core's full of an Array (core/families.h) would take for the first dtype: the default options.
 Tensor full(const Shape& shape, double value, std::initializer_list<std::nullptr_t> none);
 /// Uniform in [0, 1), standard normal, integers in [low, high): the next numbers of the program's stream.

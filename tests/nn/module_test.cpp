@@ -270,4 +270,6 @@ TEST_CASE("full with options that say nothing is a tensor of float32") {
   CHECK(x.dtype() == DType::float32);
   CHECK(x.values<double>() == std::vector<double>{7, 7});
   CHECK(full({2}, 7, {.dtype = DType::int64}).dtype() == DType::int64);
+  const Tensor y = full({2}, 0.5);
+  CHECK(y.values<double>() == std::vector<double>{0.5, 0.5});
 }

@@ -136,7 +136,7 @@ TEST_CASE("a parameter that is part of a larger array is loaded without touching
   const TemporaryFolder folder;
   One saved(tensor<float>({1, 2, 3, 4}, {2, 2}));
   nn::save(saved, folder / "x");
-  const Array whole = full({2, 4}, 7);
+  const Array whole = full({2, 4}, 7, DType::float32);
   One part{Tensor(whole.slice(1, 1, 3))};
   nn::load(part, folder / "x");
   CHECK(whole.values<float>() == std::vector<float>{7, 1, 2, 7, 7, 3, 4, 7});
