@@ -61,11 +61,11 @@ void Tensor::set_grad(const Tensor& grad) {
     fail<ShapeError>("set_grad", fmt::format("gradient {} for a tensor {}", grad.shape().text(), shape().text()));
   }
   if (grad.defined() && grad.dtype() != dtype()) {
-    fail<DTypeError>("set_grad", fmt::format("gradient {} has dtype {}, the tensor {}; cast it with to(DType::{})",
+    fail<DTypeError>("set_grad", fmt::format("gradient {} has dtype {}, the tensor {}; cast it with to(x, DType::{})",
                                              grad.shape().text(), name(grad.dtype()), name(dtype()), name(dtype())));
   }
   if (grad.defined() && !(grad.device() == device())) {
-    fail<DeviceError>("set_grad", fmt::format("gradient {} lies on {}, the tensor on {}; move it with to(device)",
+    fail<DeviceError>("set_grad", fmt::format("gradient {} lies on {}, the tensor on {}; move it with to(x, device)",
                                               grad.shape().text(), grad.device().name(), device().name()));
   }
   node_->grad = grad.array();
@@ -105,7 +105,7 @@ void Tensor::backward(const Tensor& gradient, bool retain_graph) const {
   }
   if (gradient.defined() && !(gradient.device() == device())) {
     fail<DeviceError>("backward",
-                      fmt::format("gradient {} lies on {}, the tensor {} on {}; move it with to(device)",
+                      fmt::format("gradient {} lies on {}, the tensor {} on {}; move it with to(x, device)",
                                   gradient.shape().text(), gradient.device().name(), shape().text(), device().name()));
   }
   if (gradient.defined() && !(gradient.shape() == shape())) {

@@ -344,7 +344,7 @@ TEST_CASE("wrong dtypes") {
       {"kl_div", [] { (void)kl_div(of({2}), counts({2})); }, {"int64"}},
       {"gather", [] { (void)gather(of({2}), 0, of({2})); }, {"float32", "int64"}},
       {"index_select", [] { (void)index_select(of({2}), 0, of({2})); }, {"float32", "int64"}},
-      {"embedding", [] { (void)embedding(of({2, 3}), of({2})); }, {"float32", "int64"}},
+      {"embedding", [] { (void)embedding(of({2, 3}), of({2, 2})); }, {"(2, 2)", "float32", "to(x, DType::int64)"}},
       {"scaled_dot_product_attention", [] { (void)scaled_dot_product_attention(counts({2, 3}), counts({2, 3}), counts({2, 3})); }, {"int64"}},
       {"scaled_dot_product_attention", [] { (void)scaled_dot_product_attention(of({2, 3}), of({2, 3}, DType::float64), of({2, 3})); }, {"keys (2, 3)", "float64"}},
       {"scaled_dot_product_attention", [] { (void)scaled_dot_product_attention(of({2, 3}), of({2, 3}), of({2, 3}), counts({2, 2})); }, {"int64"}},
