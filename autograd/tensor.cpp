@@ -1,5 +1,7 @@
 #include <mnemo/autograd/tensor.h>
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include <mnemo/autograd/engine.h>
@@ -151,6 +153,17 @@ Tensor full(const Shape& shape, double value, const TensorOptions& options) {
 }
 Tensor full(const Shape& shape, double value, std::initializer_list<std::nullptr_t>) {
   return full(shape, value, TensorOptions());
+}
+Tensor arange(std::int64_t count, const Device& device) {
+  const memory::OpScope op("arange");
+  const Array x = full({count}, 0, DType::int64, device);
+  // What is there already, once more behind itself and larger by its length: nothing comes from the host.
+  for (std::int64_t done = 1; done < count; done *= 2) {
+    const std::int64_t more = std::min(done, count - done);
+    const Array by = full({}, static_cast<double>(done), DType::int64, device);
+    map_into(BinaryOp::add, x.slice(0, 0, more), by, x.slice(0, done, done + more));
+  }
+  return Tensor(x);
 }
 Tensor zeros(const Shape& shape, const TensorOptions& options) { return full(shape, 0, options); }
 Tensor ones(const Shape& shape, const TensorOptions& options) { return full(shape, 1, options); }
