@@ -18,13 +18,13 @@ void check_channels(const char* op, const char* what, const Tensor& values, cons
                                      values.shape().text(), x.size(1), x.shape().text()));
   }
   if (!(values.device() == x.device())) {
-    fail<DeviceError>(
-        op, fmt::format("{} {} lies on {}, the input {} on {}; move one with to(device)", what, values.shape().text(),
-                        values.device().name(), x.shape().text(), x.device().name()));
+    fail<DeviceError>(op,
+                      fmt::format("{} {} lies on {}, the input {} on {}; move one with to(x, device)", what,
+                                  values.shape().text(), values.device().name(), x.shape().text(), x.device().name()));
   }
   if (!is_floating(values.dtype())) {
     fail<DTypeError>(
-        op, fmt::format("{} {} has dtype {}; a floating-point one is needed, cast it with to(DType::float32)", what,
+        op, fmt::format("{} {} has dtype {}; a floating-point one is needed, cast it with to(x, DType::float32)", what,
                         values.shape().text(), name(values.dtype())));
   }
 }

@@ -83,6 +83,7 @@ class Node {
   std::function<void()> consumer;
   Array grad;               ///< of a leaf, or of a node whose gradient was asked for
   bool keeps_grad = false;  ///< a node that is no leaf keeps its gradient too
+  bool frozen = false;      ///< a leaf that takes no part for now (Tensor::set_requires_grad)
   std::int64_t slot = -1;   ///< the engine's place for it while a backward runs
 
  private:

@@ -118,6 +118,8 @@ Tensor flatten(const Tensor& x, int first_axis = 1);
 Tensor permute(const Tensor& x, const Dims& order);
 Tensor transpose(const Tensor& x, int a, int b);
 Tensor slice(const Tensor& x, int axis, std::int64_t begin, std::int64_t end, std::int64_t step = 1);
+/// What is at one place of an axis, without it: (N, L, C) -> (N, C) at the last of L with `select(x, 1, -1)`.
+Tensor select(const Tensor& x, int axis, std::int64_t index);
 Tensor expand(const Tensor& x, const Shape& shape);
 Tensor squeeze(const Tensor& x, int axis);
 Tensor unsqueeze(const Tensor& x, int axis);

@@ -136,6 +136,7 @@ Tensor index_select(const Tensor& x, int axis, const Tensor& index) {
 Tensor embedding(const Tensor& weight, const Tensor& indices) {
   check_defined("embedding", weight.array());
   check_defined("embedding", indices.array());
+  check_dtype("embedding", "the index", indices.array(), DType::int64);
   if (weight.rank() != 2)
     fail<ShapeError>("embedding", fmt::format("weight {} must be (count, features)", weight.shape().text()));
   Dims sizes = indices.shape();

@@ -55,6 +55,18 @@ Tensor slice(const Tensor& x, int axis, std::int64_t begin, std::int64_t end, st
       [part = Slice{x.shape(), axis, begin, end, step}](Backward& back) { back.give(0, back.take_grad(), part); });
 }
 
+Tensor select(const Tensor& x, int axis, std::int64_t index) {
+  check_defined("select", x.array());
+  axis = normalize_axis(axis, x.rank(), "select");
+  const std::int64_t size = x.size(axis);
+  if (index < -size || index >= size) {
+    fail<ShapeError>("select", fmt::format("index {} is out of range for axis {} of {} (allowed: {} to {})", index,
+                                           axis, x.shape().text(), -size, size - 1));
+  }
+  const std::int64_t place = index < 0 ? index + size : index;
+  return squeeze(slice(x, axis, place, place + 1), axis);
+}
+
 Tensor expand(const Tensor& x, const Shape& shape) {
   const Operation operation("expand");
   check_defined("expand", x.array());
@@ -100,7 +112,7 @@ Tensor concat(std::span<const Tensor> parts, int axis) {
     part.check_current("concat");
     sizes.push_back(part.size(along));
     dtypes.push_back(part.dtype());
-    nodes.push_back(part.node());
+    nodes.push_back(part.edge());
   }
   auto closure = [along, sizes = std::move(sizes), dtypes = std::move(dtypes)](Backward& back) {
     std::int64_t at = 0;

@@ -63,7 +63,7 @@ Tensor joined(const std::vector<Tensor>& outputs) {
   const Operation operation("joined");
   NodeList nodes;
   std::vector<Kind> kinds;
-  for (const Tensor& output : outputs) nodes.push_back(output.node()), kinds.push_back(kind_of(output));
+  for (const Tensor& output : outputs) nodes.push_back(output.edge()), kinds.push_back(kind_of(output));
   Array scalar(Shape{}, outputs.front().dtype(), outputs.front().device());
   auto closure = [kinds, device = scalar.device()](Backward& back) {
     for (std::size_t i = 0; i < kinds.size(); ++i) {

@@ -60,7 +60,7 @@ StepGraph::Entry& StepGraph::entry_for(std::span<const Tensor> inputs) {
   for (const Tensor& input : inputs) {
     if (input.device() == stream_.device()) continue;
     fail<DeviceError>("StepGraph",
-                      fmt::format("the input {} lies on {}, and the graph is one of {}; move it with to(device)",
+                      fmt::format("the input {} lies on {}, and the graph is one of {}; move it with to(x, device)",
                                   input.shape().text(), input.device().name(), stream_.device().name()));
   }
   std::unique_ptr<Entry>& entry = entries_[key_of(inputs)];

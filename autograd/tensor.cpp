@@ -1,5 +1,7 @@
 #include <mnemo/autograd/tensor.h>
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include <mnemo/autograd/engine.h>
@@ -47,31 +49,32 @@ Tensor& Tensor::set_requires_grad(bool requires_grad) {
     fail<DTypeError>("requires_grad", fmt::format("{} {} cannot have a gradient; only floating-point tensors can",
                                                   name(dtype()), shape().text()));
   }
-  node_ = requires_grad ? std::make_shared<Node>() : nullptr;
+  if (!node_) node_ = std::make_shared<Node>();
+  node_->frozen = !requires_grad;
   array_.storage()->set_holds_leaf(requires_grad);
   return *this;
 }
 
-Tensor Tensor::grad() const { return node_ && node_->grad.defined() ? Tensor(node_->grad) : Tensor(); }
+Tensor Tensor::grad() const { return requires_grad() && node_->grad.defined() ? Tensor(node_->grad) : Tensor(); }
 
 void Tensor::set_grad(const Tensor& grad) {
-  if (!node_) fail<GradError>("set_grad", "this tensor does not require a gradient");
+  if (!requires_grad()) fail<GradError>("set_grad", "this tensor does not require a gradient");
   if (grad.defined() && !(grad.shape() == shape())) {
     fail<ShapeError>("set_grad", fmt::format("gradient {} for a tensor {}", grad.shape().text(), shape().text()));
   }
   if (grad.defined() && grad.dtype() != dtype()) {
-    fail<DTypeError>("set_grad", fmt::format("gradient {} has dtype {}, the tensor {}; cast it with to(DType::{})",
+    fail<DTypeError>("set_grad", fmt::format("gradient {} has dtype {}, the tensor {}; cast it with to(x, DType::{})",
                                              grad.shape().text(), name(grad.dtype()), name(dtype()), name(dtype())));
   }
   if (grad.defined() && !(grad.device() == device())) {
-    fail<DeviceError>("set_grad", fmt::format("gradient {} lies on {}, the tensor on {}; move it with to(device)",
+    fail<DeviceError>("set_grad", fmt::format("gradient {} lies on {}, the tensor on {}; move it with to(x, device)",
                                               grad.shape().text(), grad.device().name(), device().name()));
   }
   node_->grad = grad.array();
 }
 
 void Tensor::retain_grad() {
-  if (!node_) fail<GradError>("retain_grad", "this tensor does not require a gradient");
+  if (!requires_grad()) fail<GradError>("retain_grad", "this tensor does not require a gradient");
   node_->keeps_grad = true;
 }
 
@@ -84,7 +87,7 @@ void Tensor::zero_grad(bool set_to_none) {
 }
 
 void Tensor::register_hook(GradHook hook) {
-  if (!node_) fail<GradError>("register_hook", "this tensor does not require a gradient");
+  if (!requires_grad()) fail<GradError>("register_hook", "this tensor does not require a gradient");
   node_->hooks.push_back(std::move(hook));
 }
 
@@ -104,7 +107,7 @@ void Tensor::backward(const Tensor& gradient, bool retain_graph) const {
   }
   if (gradient.defined() && !(gradient.device() == device())) {
     fail<DeviceError>("backward",
-                      fmt::format("gradient {} lies on {}, the tensor {} on {}; move it with to(device)",
+                      fmt::format("gradient {} lies on {}, the tensor {} on {}; move it with to(x, device)",
                                   gradient.shape().text(), gradient.device().name(), shape().text(), device().name()));
   }
   if (gradient.defined() && !(gradient.shape() == shape())) {
@@ -136,7 +139,7 @@ NodeList recorded_inputs(std::initializer_list<const Tensor*> inputs) {
   for (const Tensor* input : inputs) {
     if (input->requires_grad()) input->check_current(memory::current_tag().op);
     if (region != nullptr && input->defined()) region->note_read(input->array());
-    nodes.push_back(input->node());
+    nodes.push_back(input->edge());
   }
   return nodes;
 }
@@ -150,6 +153,17 @@ Tensor full(const Shape& shape, double value, const TensorOptions& options) {
 }
 Tensor full(const Shape& shape, double value, std::initializer_list<std::nullptr_t>) {
   return full(shape, value, TensorOptions());
+}
+Tensor arange(std::int64_t count, const Device& device) {
+  const memory::OpScope op("arange");
+  const Array x = full({count}, 0, DType::int64, device);
+  // What is there already, once more behind itself and larger by its length: nothing comes from the host.
+  for (std::int64_t done = 1; done < count; done *= 2) {
+    const std::int64_t more = std::min(done, count - done);
+    const Array by = full({}, static_cast<double>(done), DType::int64, device);
+    map_into(BinaryOp::add, x.slice(0, 0, more), by, x.slice(0, done, done + more));
+  }
+  return Tensor(x);
 }
 Tensor zeros(const Shape& shape, const TensorOptions& options) { return full(shape, 0, options); }
 Tensor ones(const Shape& shape, const TensorOptions& options) { return full(shape, 1, options); }

@@ -39,8 +39,11 @@ class Tensor {
   DType dtype() const { return given().dtype(); }
   const Device& device() const { return given().device(); }
 
-  bool requires_grad() const { return node_ != nullptr; }
-  /// Makes a leaf record gradients or not; throws GradError for the result of an op, DTypeError for integers.
+  bool requires_grad() const { return node_ != nullptr && !node_->frozen; }
+  /// Makes a leaf record gradients or not, for every handle to it, so that a model is frozen by
+  /// `for (Tensor& p : net.parameters()) p.set_requires_grad(false)`. Its gradient is not there while it is frozen. A
+  /// tensor that never required one begins a leaf of its own, which earlier copies of the handle do not share. Throws
+  /// GradError for the result of an op, DTypeError for integers.
   Tensor& set_requires_grad(bool requires_grad);
   bool is_leaf() const { return node_ == nullptr || node_->is_leaf(); }
   /// The accumulated gradient of a leaf (or after retain_grad); undefined before the first backward.
@@ -69,6 +72,8 @@ class Tensor {
   }
 
   const NodeRef& node() const { return node_; }
+  /// The node, for what an operation records of this input: null where it takes no part.
+  NodeRef edge() const { return requires_grad() ? node_ : nullptr; }
   /// For operations that change the value in place: the handle now stands for another node.
   void rebind(Array array, NodeRef node);
   /// Throws GradError when the value was changed in place through another handle since this one was recorded.
@@ -90,7 +95,7 @@ class Tensor {
 Tensor empty(const Shape& shape, const TensorOptions& options = {});
 Tensor zeros(const Shape& shape, const TensorOptions& options = {});
 Tensor ones(const Shape& shape, const TensorOptions& options = {});
-Tensor full(const Shape& shape, double value, const TensorOptions& options);
+Tensor full(const Shape& shape, double value, const TensorOptions& options = {});
 /// With `{}`, which core's full of an Array (core/families.h) would take for the first dtype: the default options.
 Tensor full(const Shape& shape, double value, std::initializer_list<std::nullptr_t> none);
 /// Uniform in [0, 1), standard normal, integers in [low, high): the next numbers of the program's stream.
@@ -98,6 +103,11 @@ Tensor rand(const Shape& shape, const TensorOptions& options = {});
 Tensor randn(const Shape& shape, const TensorOptions& options = {});
 Tensor randint(std::int64_t low, std::int64_t high, const Shape& shape,
                TensorOptions options = {.dtype = DType::int64});
+/// 0, 1, ..., count - 1 as int64, made on the device. With it, positions are an embedding's indices, the mask of causal
+/// attention is `greater_equal(unsqueeze(arange(n), 1), arange(n))`, that of places within a length
+/// `less(arange(n), unsqueeze(lengths, 1))`, and classes are ones among zeros by `equal(unsqueeze(labels, -1),
+/// arange(classes))`.
+Tensor arange(std::int64_t count, const Device& device = {});
 /// From values in row-major order, with the dtype of T.
 template <class T>
 Tensor tensor(const std::vector<T>& values, const Shape& shape, const Device& device = {}, bool requires_grad = false) {

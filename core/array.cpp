@@ -1,6 +1,8 @@
 #include <mnemo/core/array.h>
 
 #include <algorithm>
+#include <cstdint>
+#include <type_traits>
 
 #include <fmt/format.h>
 
@@ -42,7 +44,13 @@ Array Array::from(const std::vector<T>& values, const Shape& shape, const Device
                                          shape.text(), shape.numel()));
   }
   Array result(shape, dtype_of<T>(), device);
-  if (!values.empty()) device.backend().write(values.data(), result);
+  if (values.empty()) return result;
+  if constexpr (std::is_same_v<T, bool>) {
+    const std::vector<std::uint8_t> bytes(values.begin(), values.end());  // a vector of bool has its elements in bits
+    device.backend().write(bytes.data(), result);
+  } else {
+    device.backend().write(values.data(), result);
+  }
   return result;
 }
 
@@ -139,8 +147,8 @@ std::vector<T> Array::values() const {
 
 void Array::record_stream(const Stream& stream) const {
   if (!(stream.device() == device())) {
-    fail<DeviceError>("record_stream", fmt::format("the array {} lies on {}, and the stream is one of {}", shape().text(),
-                                                   device().name(), stream.device().name()));
+    fail<DeviceError>("record_stream", fmt::format("the array {} lies on {}, and the stream is one of {}",
+                                                   shape().text(), device().name(), stream.device().name()));
   }
   storage_->record_stream(stream.id());
 }
@@ -168,6 +176,7 @@ MNEMO_INSTANTIATE(bfloat16)
 MNEMO_INSTANTIATE(std::int64_t)
 MNEMO_INSTANTIATE(std::int32_t)
 MNEMO_INSTANTIATE(std::uint8_t)
+MNEMO_INSTANTIATE(bool)
 #undef MNEMO_INSTANTIATE
 
 }  // namespace mnemo

@@ -32,7 +32,7 @@ void map_into(BinaryOp op, const Array& a, const Array& b, const Array& out);
 void copy_into(const Array& from, const Array& to);  ///< `from` broadcasts and is cast
 void fill(const Array& out, double value);
 
-Array full(const Shape& shape, double value, DType dtype = DType::float32, const Device& device = {});
+Array full(const Shape& shape, double value, DType dtype, const Device& device = {});
 /// The next numbers of the program's random stream (core/random.h).
 Array random(RandomCall call, const Shape& shape, DType dtype = DType::float32, const Device& device = {});
 Array dropout(const DropoutCall& call, const Array& x);

@@ -178,7 +178,8 @@ Explanation explain(const Recording& recording) {
 }
 
 std::string paragraph(const Explanation& e) {
-  if (e.peak.allocated == 0) return "Nothing was allocated.";
+  const char* lacks = e.whole ? "" : " The recording is not whole: it lacks its oldest events or its end.";
+  if (e.peak.allocated == 0) return std::string("Nothing was allocated.") + lacks;
   std::vector<std::pair<Bytes, Category>> parts;
   for (std::size_t i = 0; i < e.peak.categories.size(); ++i) {
     if (e.peak.categories[i] > 0) parts.emplace_back(e.peak.categories[i], static_cast<Category>(i));
@@ -209,8 +210,7 @@ std::string paragraph(const Explanation& e) {
     text += fmt::format("; what context and libraries take is unknown and counted as 0.");
   }
   if (e.held_steps.bytes > 0) text += ' ' + e.held_steps.text() + '.';
-  if (!e.whole) text += " The recording is not whole: it lacks its oldest events or its end.";
-  return text;
+  return text + lacks;
 }
 
 }  // namespace mnemo::memory

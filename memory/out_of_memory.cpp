@@ -45,6 +45,11 @@ std::string room_text(const OutOfMemory::Details& d) {
   return taken.empty() ? room : fmt::format("{} (capacity {}{})", room, format_bytes(d.capacity), taken);
 }
 
+/// A request that is neither small nor has a segment of its own.
+bool is_large(const OutOfMemory::Details& d) {
+  return d.requested > memory::kSmallLimit && d.requested <= memory::kOwnSegment - memory::kMinBlock;
+}
+
 /// The request would fit, but not the segment from which it is taken; or nothing.
 std::string segment_fix(const OutOfMemory::Details& d) {
   if (d.requested > d.free || d.segment <= d.free) return {};
@@ -52,8 +57,8 @@ std::string segment_fix(const OutOfMemory::Details& d) {
                                  format_bytes(d.free), format_bytes(d.segment));
   // The least that the option allows; other segments are not larger than they must be.
   constexpr Bytes kLeastLarge = 11 * memory::MiB;
-  const bool large = d.requested > memory::kSmallLimit && d.requested <= memory::kOwnSegment - memory::kMinBlock;
-  if (large && d.free >= kLeastLarge) text += ": large_segment_size_mb:11 makes such segments smaller";
+  if (is_large(d) && d.free >= kLeastLarge)
+    text += ": large_segment_size_mb:11 in MNEMO_ALLOC_CONF makes such segments smaller";
   return text;
 }
 
@@ -91,14 +96,22 @@ std::string likely_fix(const OutOfMemory::Details& d) {
   if (limited && d.requested > room_of(d))
     return fmt::format("this request alone is larger than the {}: {}", room_text(d), smaller);
   if (limited && d.segment > room_of(d)) {
-    return fmt::format("this request would fit into the {}, but not the segment of {} for it: give the device more",
-                       room_text(d), format_bytes(d.segment));
+    std::string text =
+        fmt::format("this request would fit into the {}, but not the segment of {} for it: give the device more",
+                    room_text(d), format_bytes(d.segment));
+    if (is_large(d)) {
+      text += fmt::format(", or {}: up to {} come from segments of {}", smaller, format_bytes(memory::kSmallLimit),
+                          format_bytes(memory::kSmallSegment));
+    }
+    return text;
   }
   if (std::string fix = segment_fix(d); limited && !fix.empty()) return fix + "; else: " + holders_fix(d);
   const Bytes cached = d.reserved - d.allocated;
   if (cached >= d.segment / 4 && cached + d.free >= d.segment) {
-    return fmt::format("{} are cached, but in pieces: expandable_segments:True or max_split_size_mb keep them together",
-                       format_bytes(cached));
+    return fmt::format(
+        "{} are cached, but in pieces: expandable_segments:True or max_split_size_mb in MNEMO_ALLOC_CONF keep "
+        "them together",
+        format_bytes(cached));
   }
   // Where there is no room for the request even without all that backward waits for, sparing some of that is no way.
   const Bytes others = d.allocated - d.categories[static_cast<std::size_t>(Category::saved_activation)];

@@ -34,12 +34,12 @@ Tensor normal_parameter(const Shape& shape, double deviation) {
 
 Tensor constant_parameter(const Shape& shape, double value) {
   const SetupScope scope(memory::Category::parameter);
-  return Tensor(full(shape, value), true);
+  return Tensor(full(shape, value, DType::float32), true);
 }
 
 Tensor constant_buffer(const Shape& shape, double value) {
   const SetupScope scope(memory::Category::other);
-  return Tensor(full(shape, value));
+  return Tensor(full(shape, value, DType::float32));
 }
 
 double kaiming_bound(std::int64_t fan_in) {

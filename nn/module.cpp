@@ -71,7 +71,8 @@ const Tensor* Replacer::replaced(const Tensor& tensor) const {
 void Replacer::replace(Tensor& tensor, Array array) {
   if (array.storage() == tensor.array().storage()) return;
   array.storage()->set_category(tensor.array().storage()->category());
-  Tensor after(std::move(array), tensor.requires_grad());
+  Tensor after(std::move(array), tensor.node() != nullptr);
+  after.set_requires_grad(tensor.requires_grad());  // a frozen one stays so, and can be thawed
   if (shared_.contains(&*tensor.array().storage())) replacements_.push_back({tensor, after});
   tensor = std::move(after);
 }

@@ -7,6 +7,12 @@
 //     Tensor forward(const Tensor& x) { return head(flatten(relu(conv(x)))); }
 //     void visit(nn::Visitor& v) { v.child("conv", conv), v.child("head", head); }
 //   };
+//
+// What visit forgets is not trained, moved or saved. `Net other = net` shares the parameters of net, as copies of
+// tensors do: nn::copy (state.h) copies the values. In a model's own functions `to(x, dtype)` is written
+// `mnemo::to(x, dtype)`, since `to` is its own. C++ keeps what is made in a statement until its end: of
+// `y = b(relu(a(x)))` three results are there at once, also where no gradient needs them. Statements of their own,
+// `y = a(x); y = relu(y); y = b(y);`, and a Sequential let each go as soon as the next one is there.
 #pragma once
 
 #include <set>

@@ -7,6 +7,7 @@
 #include <fmt/ranges.h>
 
 #include <mnemo/core/error.h>
+#include <mnemo/core/families.h>
 #include <mnemo/core/staged_values.h>
 #include <mnemo/core/tensor_file.h>
 
@@ -103,6 +104,36 @@ LoadResult load_state(std::span<const NamedTensor> state, const std::string& pat
   }
   staged.write();
   return result;
+}
+
+void copy_state(std::span<const NamedTensor> from, std::span<const NamedTensor> to) {
+  std::unordered_map<std::string_view, const Array*> unused;
+  for (const auto& [name, tensor] : from) unused[name] = &tensor.array();
+  std::vector<std::string> faults;
+  std::vector<Array> values;
+  for (const auto& [name, tensor] : to) {
+    const auto at = unused.find(name);
+    const Array& array = tensor.array();
+    if (at == unused.end()) {
+      faults.push_back(fmt::format("there is none: {}, {}", name, described(array)));
+      continue;
+    }
+    const Array& given = *at->second;
+    const bool cast = given.dtype() == array.dtype() || (is_floating(given.dtype()) && is_floating(array.dtype()));
+    if (!(given.shape() == array.shape()) || !cast)
+      faults.push_back(fmt::format("{} is {}, and {} where it is to go", name, described(given), described(array)));
+    values.push_back(given);
+    unused.erase(at);
+  }
+  for (const auto& [name, tensor] : from) {
+    if (unused.contains(name)) faults.push_back(fmt::format("has no place: {}, {}", name, described(tensor.array())));
+  }
+  if (!faults.empty()) {
+    fail<ShapeError>("copy_state", fmt::format("the models differ, and the second one is as it was:\n  {}",
+                                               fmt::join(faults, "\n  ")));
+  }
+  for (std::size_t i = 0; i < to.size(); ++i) values[i] = values[i].to(to[i].tensor.device());
+  for (std::size_t i = 0; i < to.size(); ++i) copy_into(values[i], to[i].tensor.array());
 }
 
 }  // namespace mnemo::nn

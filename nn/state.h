@@ -3,6 +3,7 @@
 //
 //   nn::save(net, "net.safetensors");
 //   nn::load(net, "net.safetensors");
+//   nn::copy(net, best);
 #pragma once
 
 #include <map>
@@ -53,6 +54,17 @@ LoadResult load_state(std::span<const NamedTensor> state, const std::string& pat
 template <class Model>
 LoadResult load(Model& model, const std::string& path, const LoadOptions& options = {}) {
   return load_state(state(model), path, options);
+}
+
+/// Gives every tensor of `to` the values of the one of that name in `from`, in place, whatever their strides, floating
+/// dtypes and devices: from another device by as much memory for a moment. Throws ShapeError that names everything that
+/// does not fit; an error changes nothing.
+void copy_state(std::span<const NamedTensor> from, std::span<const NamedTensor> to);
+/// The parameters and buffers of a model into another one of its kind: a target network, what an average of the weights
+/// begins with, the best ones so far. `Net other = net` would share them instead.
+template <class From, class To>
+void copy(From& from, To& to) {
+  copy_state(state(from), state(to));
 }
 
 }  // namespace mnemo::nn

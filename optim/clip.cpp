@@ -28,7 +28,7 @@ std::vector<Array> gradients_of(const char* op, std::span<const Tensor> paramete
 }
 
 Array norm_of(const std::vector<Array>& gradients, double norm_type) {
-  if (gradients.empty()) return full(Shape{}, 0);
+  if (gradients.empty()) return full(Shape{}, 0, DType::float32);
   const Array out(Shape{}, DType::float32, gradients.front().device());
   std::vector<Array> dense = gradients;
   for (Array& gradient : dense) {

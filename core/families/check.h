@@ -18,7 +18,7 @@ inline void check_same_device(const char* op, const Array& a, const Array& b) {
   check_defined(op, b);
   if (!(a.device() == b.device())) {
     fail<DeviceError>(op,
-                      fmt::format("operands {} and {} lie on different devices, {} and {}; move one with to(device)",
+                      fmt::format("operands {} and {} lie on different devices, {} and {}; move one with to(x, device)",
                                   a.shape().text(), b.shape().text(), a.device().name(), b.device().name()));
   }
 }
@@ -27,14 +27,14 @@ inline void check_floating(const char* op, const Array& x) {
   check_defined(op, x);
   if (!is_floating(x.dtype())) {
     fail<DTypeError>(
-        op, fmt::format("operand {} has dtype {}; a floating-point one is needed, cast it with to(DType::float32)",
+        op, fmt::format("operand {} has dtype {}; a floating-point one is needed, cast it with to(x, DType::float32)",
                         x.shape().text(), name(x.dtype())));
   }
 }
 
 inline void check_dtype(const char* op, const char* what, const Array& x, DType expected) {
   if (x.dtype() != expected) {
-    fail<DTypeError>(op, fmt::format("{} {} has dtype {}, expected {}; cast it with to(DType::{})", what,
+    fail<DTypeError>(op, fmt::format("{} {} has dtype {}, expected {}; cast it with to(x, DType::{})", what,
                                      x.shape().text(), name(x.dtype()), name(expected), name(expected)));
   }
 }

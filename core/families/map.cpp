@@ -116,7 +116,7 @@ void map_into(UnaryOp op, const Array& x, const Array& out, const Scalars& scala
   check_same_device(caller, x, out);
   check_target(caller, x.shape(), out);
   if (promote(x.dtype(), out.dtype()) != out.dtype()) {
-    fail<DTypeError>(caller, fmt::format("{} {} does not fit in place into {}; cast it with to(DType::{})",
+    fail<DTypeError>(caller, fmt::format("{} {} does not fit in place into {}; cast it with to(x, DType::{})",
                                          name(x.dtype()), x.shape().text(), name(out.dtype()), name(out.dtype())));
   }
   count_operations(out.numel());
@@ -131,7 +131,7 @@ void map_into(BinaryOp op, const Array& a, const Array& b, const Array& out) {
   check_target(caller, broadcast(a.shape(), b.shape(), caller), out);
   if (promote(promote(a.dtype(), b.dtype()), out.dtype()) != out.dtype()) {
     fail<DTypeError>(
-        caller, fmt::format("{} {} with {} {} does not fit in place into {}; cast the operand with to(DType::{})",
+        caller, fmt::format("{} {} with {} {} does not fit in place into {}; cast the operand with to(x, DType::{})",
                             name(a.dtype()), a.shape().text(), name(b.dtype()), b.shape().text(), name(out.dtype()),
                             name(out.dtype())));
   }

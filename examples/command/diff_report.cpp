@@ -102,8 +102,10 @@ Json to_json(const memory::Difference& d) {
 
 std::string text(const memory::Difference& d, const Subject& a, const Subject& b) {
   const auto line = [](const char* side, const Subject& subject) {
-    return fmt::format("{}: {} on {}\n", side, memory::printable(subject.name),
-                       memory::printable(subject.recording.header().device));
+    const bool whole = subject.recording.dropped() == 0 && !subject.recording.truncated();
+    return fmt::format("{}: {} on {}{}\n", side, memory::printable(subject.name),
+                       memory::printable(subject.recording.header().device),
+                       whole ? "" : "; this recording is not whole: it lacks its oldest events or its end");
   };
   std::string text = fmt::format("{}\n\n{}{}\n{}", d.answer, line("A", a), line("B", b), metric_table(d));
   if (d.device_use.causes.empty()) return text;

@@ -132,6 +132,34 @@ TEST_CASE("no_grad, detach and inputs without a gradient record nothing") {
   CHECK_FALSE((x * 2.0).requires_grad());
 }
 
+// A model frozen through the handles that parameters() gives was trained on.
+TEST_CASE("a leaf is frozen and thawed through any handle, and its gradient is there again afterwards") {
+  const Tensor x = leaf({2, 3}), w = leaf({5, 7});
+  Tensor other = x;
+  sum(x * w).backward();
+  other.set_requires_grad(false);
+  CHECK_FALSE(x.requires_grad());
+  CHECK(x.is_leaf());
+  CHECK_FALSE(x.grad().defined());
+  CHECK_FALSE(other.grad().defined());
+  CHECK_FALSE((x * 2).requires_grad());
+  CHECK_THROWS_AS(sum(x).backward(), GradError);
+  CHECK_THROWS_AS(other.set_grad(ones({2}, {.dtype = DType::float64})), GradError);
+  CHECK_THROWS_AS(other.retain_grad(), GradError);
+  CHECK_THROWS_AS(other.register_hook([](const Array&) { return Array(); }), GradError);
+  sum(x * w).backward();
+  sum(concat({x, w}, 0)).backward();
+  CHECK(grad(w) == Values{5, 7});  // 2 + 2 + 1, 3 + 3 + 1
+  add_(other, 1);
+  CHECK(x.values<double>() == Values{3, 4});
+  other.set_requires_grad(true);
+  CHECK(grad(x) == Values{5, 7});
+  sum(x * w).backward();
+  CHECK(grad(x) == Values{10, 14});
+  CHECK(grad(w) == Values{8, 11});
+  CHECK_THROWS_AS(add_(other, 1), GradError);
+}
+
 TEST_CASE("backward from a tensor that is not a scalar takes the gradient to start from") {
   const Tensor x = leaf({1, 2});
   const Tensor y = x * x;

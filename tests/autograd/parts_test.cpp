@@ -2,6 +2,7 @@
 
 #include <numeric>
 
+#include <mnemo/core/error.h>
 #include <mnemo/memory/allocator.h>
 
 #include "autograd/op_rows.h"
@@ -135,6 +136,26 @@ TEST_CASE("op rows: pad") {
   check(rows);
   CHECK(pad(tensor<std::int64_t>({1, 2}, {2}), {{1, 1}}, 7).values<std::int64_t>() ==
         std::vector<std::int64_t>{7, 1, 2, 7});
+}
+
+TEST_CASE("arange counts from 0 on, with nothing from the host, and leaves one block") {
+  for (const std::int64_t count : {0, 1, 2, 3, 7, 8, 9, 1000}) {
+    std::vector<std::int64_t> expected(static_cast<std::size_t>(count));
+    std::iota(expected.begin(), expected.end(), 0);
+    CHECK(arange(count).values<std::int64_t>() == expected);
+  }
+  CHECK_THROWS_AS(arange(-1), ShapeError);
+  const Tensor n = arange(3);
+  CHECK(greater_equal(unsqueeze(n, 1), n).values<bool>() ==
+        std::vector<bool>{true, false, false, true, true, false, true, true, true});
+  for (const char* name : {"cpu", "virtual:cpu"}) {
+    const Device device = Device::open(name);
+    const Tensor x = arange(1000, device);
+    CHECK(x.dtype() == DType::int64);
+    CHECK(device.allocator().allocated() == 8192);  // 8000 bytes, rounded to 512
+    // While the last 488 are made of the first ones: the number to be added, and a copy of what is read.
+    CHECK(device.allocator().peak().allocated == 8192 + 512 + 4096);
+  }
 }
 
 TEST_CASE("op rows: index_select and embedding") {

@@ -198,6 +198,23 @@ TEST_CASE("op rows: slice, concat and gather") {
   check(rows);
 }
 
+TEST_CASE("op rows: select") {
+  const auto select_row = [](Shape shape, int axis, std::int64_t index, std::size_t along, std::int64_t place) {
+    return row(
+        "select " + Dims{axis, index}.text(), shape, [=](const Tensor& x) { return select(x, axis, index); },
+        [=](const Plain& x) {
+          Index sizes = x.sizes;
+          sizes.erase(sizes.begin() + static_cast<std::ptrdiff_t>(along));
+          return filled(sizes, [&](Index at) {
+            at.insert(at.begin() + static_cast<std::ptrdiff_t>(along), place);
+            return x.at(at);
+          });
+        });
+  };
+  check({select_row({2, 3, 4}, 1, 2, 1, 2), select_row({2, 3, 4}, -1, -1, 2, 3), select_row({2, 3}, 0, -2, 0, 0),
+         select_row({5}, 0, 4, 0, 4), select_row({0, 2}, 1, 1, 1, 1)});
+}
+
 TEST_CASE("slice: a step that is larger than the axis, up to the largest number") {
   const Tensor x = tensor<double>({1, 2, 3, 4}, {2, 2}, "cpu", true);
   constexpr std::int64_t huge = std::numeric_limits<std::int64_t>::max();

@@ -124,6 +124,17 @@ TEST_CASE("array: reading values in row-major order allocates nothing on the dev
   }
 }
 
+// A vector of bool has its elements in bits; programs that gave one did not link.
+TEST_CASE("array: booleans from the host") {
+  const std::vector<bool> values{true, false, false, true, true, false};
+  const Array x = Array::from(values, {2, 3});
+  CHECK(x.dtype() == DType::boolean);
+  CHECK(x.values<bool>() == values);
+  CHECK(x.values<std::int64_t>() == std::vector<std::int64_t>{1, 0, 0, 1, 1, 0});
+  CHECK(Array::from(values, {6}, Device::open("virtual:cpu")).values<bool>() == std::vector<bool>(6));
+  CHECK_THROWS_AS(Array::from(values, {5}), ShapeError);
+}
+
 TEST_CASE("array: undefined ones are errors, not crashes") {
   const Array none;
   CHECK_FALSE(none.defined());

@@ -247,7 +247,7 @@ TEST_CASE("places that are not just the buffer are refused") {
 
 TEST_CASE("arrays whose names or values cannot be written are refused, and the file that was there stays") {
   const File file("before");
-  const Array one = full({1}, 1);
+  const Array one = full({1}, 1, DType::float32);
   const auto refused = [&](const std::vector<NamedArray>& arrays) {
     CHECK_THROWS_AS(write_tensors(file.path(), arrays), Error);
     CHECK(file.read() == "before");
@@ -266,7 +266,7 @@ TEST_CASE("arrays whose names or values cannot be written are refused, and the f
 
 TEST_CASE("a file that is cut short after it was opened is noticed") {
   const File file;
-  write_tensors(file.path(), std::vector<NamedArray>{{"a", full({1000}, 1)}});
+  write_tensors(file.path(), std::vector<NamedArray>{{"a", full({1000}, 1, DType::float32)}});
   TensorFile reader(file.path());
   fs::resize_file(file.path(), 2000);
   CHECK_THROWS_AS(reader.read(reader.entries().front()), FileError);

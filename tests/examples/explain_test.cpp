@@ -198,6 +198,22 @@ TEST_CASE("explain and diff as text say the sentence first, and out of memory is
   CHECK(full.out.find("= device use") != std::string::npos);
 }
 
+// Of a short run that an exception ended, which nobody caught, explain and diff said that it had held nothing.
+TEST_CASE("explain and diff say that a recording was cut off") {
+  using namespace mnemo;
+  const TemporaryFile file("");
+  const Device device = Device::open("virtual:cpu");
+  const memory::Recorder recorder = memory::record(device.allocator(), file.path(), {.device = "virtual:cpu"});
+  const Tensor x = zeros({1000}, {.device = device});
+  const Answer explained = mnemo_command("explain " + file.path());
+  CHECK(explained.code == 0);
+  CHECK(explained.out.find("The recording is not whole") != std::string::npos);
+  const Answer compared = mnemo_command("diff mlp " + file.path());
+  CHECK(compared.code == 0);
+  CHECK(compared.out.find("B: " + file.path() + " on virtual:cpu; this recording is not whole") != std::string::npos);
+  CHECK(compared.out.find("not whole") == compared.out.rfind("not whole"));
+}
+
 TEST_CASE("explain and diff refuse what they do not understand") {
   for (const auto& wrong :
        std::vector<std::pair<std::string, std::string>>{{"explain", "FILE|MODEL"},

@@ -256,7 +256,7 @@ TEST_CASE("devices lists the cards, and why cuda is absent") {
 
 TEST_CASE("models lists the zoo") {
   const json object = object_of("models");
-  CHECK(object["models"].size() == 14);
+  CHECK(object["models"].size() == 16);
   for (const json& model : object["models"])
     CHECK(keys(model) == std::set<std::string>{"name", "description", "parameters", "batch", "size", "sizes", "input"});
 }

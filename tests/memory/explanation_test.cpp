@@ -6,6 +6,7 @@
 
 #include "memory/recorded_workload.h"
 #include "memory/virtual_device.h"
+#include "temporary_folder.h"
 
 using namespace mnemo::memory;
 
@@ -146,6 +147,21 @@ TEST_CASE("an explanation on paper") {
   REQUIRE(half);
   CHECK(half->bytes == 6 * MiB + 512);
   CHECK(paragraph(e).find("Allocated memory peaks at 36.00 MiB in step 1, forward: conv2d of a.conv") == 0);
+}
+
+// A program that an exception ends which nobody catches leaves what was written until then. It said "Nothing was
+// allocated." and no more.
+TEST_CASE("an explanation says that its recording was cut off, also where nothing is left of it") {
+  const TemporaryFolder folder;
+  VirtualDevice device;
+  Recorder recorder = record(device.allocator, folder / "run.mnemo");
+  Block* block = device.malloc(MiB);
+  const auto text = [&] { return paragraph(explain(Recording::read(folder / "run.mnemo"))); };
+  CHECK(text() == "Nothing was allocated. The recording is not whole: it lacks its oldest events or its end.");
+  recorder.stop();
+  CHECK(text().find("peaks at 1.00 MiB") != std::string::npos);
+  CHECK(text().find("not whole") == std::string::npos);
+  device.free(block);
 }
 
 TEST_CASE("a checkpoint is worth nothing where backward makes the peak") {

@@ -122,6 +122,7 @@ TEST_CASE("a request that fits where its segment does not is not called too larg
   CachingAllocator small(std::make_unique<VirtualSource>(10 * MiB));
   const OutOfMemory none = failure(small, 5 * MiB);
   CHECK(contains(none, "this request would fit into the 10.00 MiB that may be used, but not the segment of 20.00 MiB"));
+  CHECK(contains(none, "or make its shapes smaller or work in pieces: up to 1.00 MiB come from segments of 2.00 MiB"));
   CHECK_FALSE(contains(none, "alone"));
 
   CachingAllocator full(std::make_unique<VirtualSource>(100 * MiB));
@@ -130,15 +131,18 @@ TEST_CASE("a request that fits where its segment does not is not called too larg
     full.malloc(86 * MiB);
   }
   const OutOfMemory late = failure(full, 5 * MiB);
-  CHECK(contains(late,
-                 "the 14.00 MiB that are free would hold this request, but not the segment of 20.00 MiB for it: "
-                 "large_segment_size_mb:11 makes such segments smaller; else: saved activations hold most"));
+  CHECK(contains(
+      late,
+      "the 14.00 MiB that are free would hold this request, but not the segment of 20.00 MiB for it: "
+      "large_segment_size_mb:11 in MNEMO_ALLOC_CONF makes such segments smaller; else: saved activations hold most"));
   full.configure(AllocatorConfig::parse("large_segment_size_mb:11"));
-  full.malloc(5 * MiB);  // which is true
+  full.malloc(5 * MiB);                                // which is true
+  for (int i = 0; i < 10; ++i) small.malloc(1 * MiB);  // and this
   // Segments of their own are only rounded to 2 MiB.
   CachingAllocator odd(std::make_unique<VirtualSource>(15 * MiB));
-  CHECK(
-      contains(failure(odd, 15 * MiB), "would fit into the 15.00 MiB that may be used, but not the segment of 16.00"));
+  const OutOfMemory own = failure(odd, 15 * MiB);
+  CHECK(contains(own, "would fit into the 15.00 MiB that may be used, but not the segment of 16.00 MiB for it: give"));
+  CHECK_FALSE(contains(own, "or make"));
 }
 
 TEST_CASE("what the context takes cannot be used") {

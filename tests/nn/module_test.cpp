@@ -207,7 +207,7 @@ TEST_CASE("an optimizer takes the parameters that are not frozen, and says so wh
   nn::Sequential net(nn::Linear({.in = 3, .out = 4}), nn::ReLU(), nn::Linear({.in = 4, .out = 2}));
   const std::vector<Tensor> all = net.parameters();
   CHECK(net.trainable_parameters().size() == 4);
-  // As one does it: through the model's own handles.
+  // Through the model's own handles, by name.
   struct Freezer final : nn::Visitor {
     void on_parameter(const std::string& path, Tensor& tensor) override {
       if (path.rfind("0.", 0) == 0) tensor.set_requires_grad(false);
@@ -234,10 +234,42 @@ TEST_CASE("an optimizer takes the parameters that are not frozen, and says so wh
   CHECK(all[3].values<float>() == std::vector<float>{bias[0] - 500, bias[1] - 500});
 }
 
+// As PyTorch's users do it, and a GAN in every step: nothing was frozen, or the optimizer found no gradient any more.
+TEST_CASE("a model is frozen and thawed through parameters(), and its optimizer goes on") {
+  nn::Sequential net(nn::Linear({.in = 3, .out = 4}), nn::ReLU(), nn::Linear({.in = 4, .out = 2}));
+  net.add(nn::BatchNorm1d({.channels = 2}));
+  optim::SGD optimizer(net.parameters(), {.lr = 1});
+  const auto freeze = [&](bool frozen) {
+    for (Tensor& parameter : net.parameters()) parameter.set_requires_grad(!frozen);
+  };
+  freeze(true);
+  CHECK(net.parameters().size() == 6);
+  CHECK(net.trainable_parameters().empty());
+  Tensor x = ones({3, 3});
+  x.set_requires_grad(true);
+  sum(net(x)).backward();
+  CHECK(x.grad().defined());
+  for (const Tensor& parameter : net.parameters()) CHECK_FALSE(parameter.grad().defined());
+  freeze(false);
+  CHECK(net.trainable_parameters().size() == 6);
+  sum(net(x)).backward();
+  optimizer.step();
+  CHECK(net.parameters()[5].values<float>() == std::vector<float>{-3, -3});  // the bias was 0, its gradient is 3
+  freeze(true);
+  net.to(DType::float64);
+  CHECK(net.trainable_parameters().empty());
+  CHECK(net.named_buffers().size() == 2);
+  freeze(false);
+  CHECK(net.trainable_parameters().size() == 6);
+  CHECK_FALSE(net.named_buffers()[0].tensor.requires_grad());
+}
+
 // It was an Array of float64, the first dtype.
 TEST_CASE("full with options that say nothing is a tensor of float32") {
   const Tensor x = full({2}, 7, {});
   CHECK(x.dtype() == DType::float32);
   CHECK(x.values<double>() == std::vector<double>{7, 7});
   CHECK(full({2}, 7, {.dtype = DType::int64}).dtype() == DType::int64);
+  const Tensor y = full({2}, 0.5);
+  CHECK(y.values<double>() == std::vector<double>{0.5, 0.5});
 }

@@ -136,7 +136,7 @@ TEST_CASE("a parameter that is part of a larger array is loaded without touching
   const TemporaryFolder folder;
   One saved(tensor<float>({1, 2, 3, 4}, {2, 2}));
   nn::save(saved, folder / "x");
-  const Array whole = full({2, 4}, 7);
+  const Array whole = full({2, 4}, 7, DType::float32);
   One part{Tensor(whole.slice(1, 1, 3))};
   nn::load(part, folder / "x");
   CHECK(whole.values<float>() == std::vector<float>{7, 1, 2, 7, 7, 3, 4, 7});
@@ -250,4 +250,49 @@ TEST_CASE("loading takes no memory of the device beside the model's own") {
   device.allocator().reset_peak();
   nn::load(net, folder / "net");
   CHECK(device.allocator().peak().allocated == allocated);
+}
+
+// `Net other = net` shares the tensors of net.
+TEST_CASE("the values of a model are copied into another one, whatever its strides, dtype and device") {
+  const Device elsewhere = Device::open("cpu");
+  Net net, other, far;
+  net.norm.running_mean = Tensor(Array::from<float>({1, 2, 3}, {3}));
+  other.conv.weight = Tensor(other.conv.weight.array().channels_last(), true);
+  far.to(DType::float64).to(elsewhere);
+  const Tensor weight = other.rest.parameters()[0];
+  const Net shared = net;
+  nn::copy(net, other);
+  nn::copy(net, far);
+  CHECK(values(other) == values(net));
+  CHECK(values(far) == values(net));
+  CHECK(far.conv.weight.dtype() == DType::float64);
+  CHECK(far.conv.weight.device() == elsewhere);
+  CHECK(weight.values<float>() == net.rest.parameters()[0].values<float>());
+  CHECK(weight.requires_grad());
+  const auto before = values(other);
+  {
+    const NoGradScope no_grad;
+    fill_(net.conv.bias, 7);
+  }
+  CHECK(values(other) == before);
+  CHECK(shared.conv.bias.values<float>() == std::vector<float>{7, 7, 7});
+}
+
+TEST_CASE("models that differ are named in one error, and nothing is copied") {
+  struct Other : nn::Module<Other> {
+    nn::Conv2d conv{{.in = 2, .out = 3, .kernel = 1}};
+    nn::Linear more{{.in = 1, .out = 1, .bias = false}};
+    void visit(nn::Visitor& v) { v.child("conv", conv), v.child("more", more); }
+  } other;
+  Net net;
+  const auto before = values(net);
+  const std::string text = refusal([&] { nn::copy(other, net); });
+  for (const char* part : {"[copy_state]", "conv.weight is F32 (3, 2, 1, 1), and F32 (3, 2, 2, 2) where it is to go",
+                           "there is none: norm.weight, F32 (3)", "there is none: rest.0.bias, F32 (4)",
+                           "has no place: more.weight, F32 (1, 1)"}) {
+    CAPTURE(part);
+    CHECK(text.find(part) != std::string::npos);
+  }
+  CHECK(text.find("conv.bias") == std::string::npos);
+  CHECK(values(net) == before);
 }
