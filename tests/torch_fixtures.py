@@ -1,5 +1,13 @@
-"""A header with numbers from PyTorch: what the make.py of each folder of fixtures ends with."""
+"""What the make.py of every folder of fixtures needs: inputs by an exact rule, and a header with PyTorch's numbers."""
 import math
+
+import torch
+
+
+def numbers(seed, *shape):
+    """The rule by which both sides make inputs."""
+    count = math.prod(shape)
+    return torch.tensor([(i * 37 + seed * 11) % 101 / 50.0 - 1.0 for i in range(count)]).reshape(shape)
 
 
 def write(what, variable, lists):
