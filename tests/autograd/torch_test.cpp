@@ -1,41 +1,27 @@
 // Values and gradients against those that PyTorch computes (fixtures/make.py).
 #include <doctest/doctest.h>
 
-#include <cmath>
-
 #include <mnemo/autograd/ops.h>
 
 #include "autograd/fixtures/torch_values.h"
+#include "torch_numbers.h"
 
 using namespace mnemo;
 
 namespace {
 
-/// The rule by which both sides make inputs.
-Tensor numbers(std::int64_t seed, const Shape& shape, bool requires_grad = false) {
-  std::vector<double> values(static_cast<std::size_t>(shape.numel()));
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    values[i] = static_cast<double>((static_cast<std::int64_t>(i) * 37 + seed * 11) % 101) / 50.0 - 1.0;
-  }
-  return tensor<double>(values, shape, "cpu", requires_grad);
-}
-
 void compare(const std::string& name, const Tensor& x) {
   CAPTURE(name);
-  const std::vector<double>& expected = kTorch.at(name);
-  const std::vector<double> values = x.values<double>();
-  REQUIRE(values.size() == expected.size());
-  for (std::size_t i = 0; i < values.size(); ++i)
-    CHECK(std::abs(values[i] - expected[i]) <= 1e-10 * std::abs(expected[i]) + 1e-14);
+  check_as_torch(x.values<double>(), kTorch.at(name));
 }
 
 template <class Op>
 void check(const std::string& name, const Op& op, const std::vector<Shape>& shapes) {
   std::vector<Tensor> leaves;
   for (std::size_t i = 0; i < shapes.size(); ++i)
-    leaves.push_back(numbers(static_cast<std::int64_t>(i), shapes[i], true));
+    leaves.push_back(torch_numbers(static_cast<std::int64_t>(i), shapes[i], true));
   const Tensor y = op(leaves);
-  y.backward(numbers(99, y.shape()));
+  y.backward(torch_numbers(99, y.shape()));
   compare(name, y);
   for (std::size_t i = 0; i < leaves.size(); ++i) compare(name + ".grad" + std::to_string(i), leaves[i].grad());
 }
@@ -59,7 +45,7 @@ TEST_CASE("PyTorch agrees: convolutions") {
 }
 
 TEST_CASE("PyTorch agrees: batch_norm in training, with its running statistics") {
-  const Tensor mean = numbers(7, {2}), variance = numbers(8, {2}) + 2.0;
+  const Tensor mean = torch_numbers(7, {2}), variance = torch_numbers(8, {2}) + 2.0;
   check(
       "batch_norm",
       [&](const Leaves& x) { return batch_norm(x[0], x[1], x[2], mean, variance, {.momentum = 0.3, .epsilon = 1e-4}); },

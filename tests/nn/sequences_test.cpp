@@ -1,7 +1,6 @@
 // Layers of sequences: attention, transformer blocks, LSTM. Against PyTorch (fixtures/make.py), and in bytes.
 #include <doctest/doctest.h>
 
-#include <cmath>
 #include <string>
 
 #include <mnemo/autograd/autocast.h>
@@ -14,47 +13,39 @@
 
 #include "nn/fixtures/torch_sequences.h"
 #include "nn/visit_completeness.h"
+#include "torch_numbers.h"
 
 using namespace mnemo;
 
 namespace {
 
-/// The rule by which both sides make inputs and parameters.
-Tensor numbers(std::int64_t seed, const Shape& shape, bool requires_grad = true) {
-  std::vector<double> values(static_cast<std::size_t>(shape.numel()));
-  for (std::size_t i = 0; i < values.size(); ++i)
-    values[i] = static_cast<double>((static_cast<std::int64_t>(i) * 37 + seed * 11) % 101) / 50.0 - 1.0;
-  return tensor<double>(values, shape, "cpu", requires_grad);
-}
+/// A leaf of a layer: its gradient is compared too.
+Tensor leaf(std::int64_t seed, const Shape& shape) { return torch_numbers(seed, shape, true); }
 
-/// Every parameter of a model becomes numbers(its place among them).
+/// Every parameter of a model becomes torch_numbers(its place among them).
 template <class M>
 void number(M& model) {
   model.to(DType::float64);
   const NoGradScope no_grad;
   std::int64_t seed = 0;
-  for (Tensor& parameter : model.parameters()) copy_(parameter, numbers(seed++, parameter.shape(), false));
+  for (Tensor& parameter : model.parameters()) copy_(parameter, torch_numbers(seed++, parameter.shape()));
 }
 
 void compare(const std::string& name, const Tensor& x) {
   CAPTURE(name);
-  const std::vector<double>& expected = kTorchSequences.at(name);
-  const std::vector<double> values = x.values<double>();
-  REQUIRE(values.size() == expected.size());
-  for (std::size_t i = 0; i < values.size(); ++i)
-    CHECK(std::abs(values[i] - expected[i]) <= 1e-10 * std::abs(expected[i]) + 1e-13);
+  check_as_torch(x.values<double>(), kTorchSequences.at(name));
 }
 
 /// The first output takes the upstream gradient.
 void compare(const std::string& name, const std::vector<Tensor>& outputs, const std::vector<Tensor>& leaves) {
-  outputs[0].backward(numbers(99, outputs[0].shape(), false));
+  outputs[0].backward(torch_numbers(99, outputs[0].shape()));
   for (std::size_t i = 0; i < outputs.size(); ++i) compare(name + "." + std::to_string(i), outputs[i]);
   for (std::size_t i = 0; i < leaves.size(); ++i) compare(name + ".grad" + std::to_string(i), leaves[i].grad());
 }
 
 void attention(const std::string& name, const std::vector<Shape>& shapes, const Tensor& mask = {},
                const AttentionOptions& options = {}) {
-  const std::vector<Tensor> x{numbers(0, shapes[0]), numbers(1, shapes[1]), numbers(2, shapes[2])};
+  const std::vector<Tensor> x{leaf(0, shapes[0]), leaf(1, shapes[1]), leaf(2, shapes[2])};
   compare(name, {scaled_dot_product_attention(x[0], x[1], x[2], mask, options)}, x);
 }
 
@@ -69,21 +60,21 @@ TEST_CASE("PyTorch agrees: scaled_dot_product_attention") {
   attention("attention", shapes);
   attention("attention_causal", {{2, 4, 3}, {2, 4, 3}, {2, 4, 2}}, {}, {.causal = true});
   attention("attention_causal_longer", {{3, 3}, {5, 3}, {5, 2}}, {}, {.causal = true, .scale = 0.7});
-  attention("attention_masked", shapes, greater(numbers(7, {2, 1, 1, 5}, false), 0.0));
-  attention("attention_added", shapes, numbers(7, {2, 3, 5}, false));
+  attention("attention_masked", shapes, greater(torch_numbers(7, {2, 1, 1, 5}), 0.0));
+  attention("attention_added", shapes, torch_numbers(7, {2, 3, 5}));
 }
 
 TEST_CASE("PyTorch agrees: LSTM, from a state and from zeros") {
   nn::LSTM lstm({.in = 3, .hidden = 4});
   number(lstm);
-  const Tensor x = numbers(20, {2, 5, 3}), h = numbers(21, {2, 4}), c = numbers(22, {2, 4});
+  const Tensor x = leaf(20, {2, 5, 3}), h = leaf(21, {2, 4}), c = leaf(22, {2, 4});
   std::vector<Tensor> leaves = lstm.parameters();
   leaves.insert(leaves.end(), {x, h, c});
   const nn::LSTM::Result result = lstm(x, nn::LSTM::State{h, c});
   compare("lstm", {result.outputs, result.state.h, result.state.c}, leaves);
   nn::LSTM again({.in = 3, .hidden = 4});
   number(again);
-  const Tensor y = numbers(20, {2, 5, 3});
+  const Tensor y = leaf(20, {2, 5, 3});
   leaves = again.parameters();
   leaves.push_back(y);
   compare("lstm_from_zeros", {again(y)}, leaves);
@@ -92,10 +83,10 @@ TEST_CASE("PyTorch agrees: LSTM, from a state and from zeros") {
 TEST_CASE("PyTorch agrees: a transformer's block") {
   nn::TransformerBlock block({.features = 4, .heads = 2, .hidden = 6});
   number(block);
-  const Tensor x = numbers(20, {2, 3, 4});
+  const Tensor x = leaf(20, {2, 3, 4});
   const std::vector<Tensor> p = block.parameters();
   const Tensor y = block(x);
-  y.backward(numbers(99, y.shape(), false));
+  y.backward(torch_numbers(99, y.shape()));
   compare("block.0", y);
   compare("block.grad0", x.grad());
   // PyTorch has the three projections in one parameter.

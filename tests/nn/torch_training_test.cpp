@@ -1,7 +1,6 @@
 // Five steps of training against those of PyTorch (tests/autograd/fixtures/make.py).
 #include <doctest/doctest.h>
 
-#include <cmath>
 #include <functional>
 #include <memory>
 
@@ -9,19 +8,11 @@
 #include <mnemo/optim/optimizer.h>
 
 #include "autograd/fixtures/torch_values.h"
+#include "torch_numbers.h"
 
 using namespace mnemo;
 
 namespace {
-
-std::vector<double> numbers(std::int64_t seed, std::int64_t count) {
-  std::vector<double> values(static_cast<std::size_t>(count));
-  for (std::int64_t i = 0; i < count; ++i)
-    values[static_cast<std::size_t>(i)] = static_cast<double>((i * 37 + seed * 11) % 101) / 50.0 - 1.0;
-  return values;
-}
-
-Tensor input(std::int64_t seed, const Shape& shape) { return tensor<double>(numbers(seed, shape.numel()), shape); }
 
 struct Net : nn::Module<Net> {
   nn::Linear first{{.in = 3, .out = 4}}, second{{.in = 4, .out = 2}};
@@ -29,12 +20,6 @@ struct Net : nn::Module<Net> {
   Tensor forward(const Tensor& x) { return second(tanh(first(x))); }
   void visit(nn::Visitor& v) { v.child("first", first), v.child("second", second); }
 };
-
-void compare(const std::vector<double>& values, const std::vector<double>& expected) {
-  REQUIRE(values.size() == expected.size());
-  for (std::size_t i = 0; i < values.size(); ++i)
-    CHECK(std::abs(values[i] - expected[i]) <= 1e-10 * std::abs(expected[i]) + 1e-14);
-}
 
 using MakeOptimizer = std::function<std::unique_ptr<optim::Optimizer>(std::vector<Tensor>)>;
 
@@ -45,10 +30,10 @@ void train(const std::string& name, const MakeOptimizer& make) {
   std::vector<Tensor> parameters = net.parameters();
   no_grad([&] {
     for (std::size_t i = 0; i < parameters.size(); ++i)
-      copy_(parameters[i], input(static_cast<std::int64_t>(i), parameters[i].shape()));
+      copy_(parameters[i], torch_numbers(static_cast<std::int64_t>(i), parameters[i].shape()));
   });
   const auto optimizer = make(parameters);
-  const Tensor x = input(20, {5, 3}), target = input(21, {5, 2});
+  const Tensor x = torch_numbers(20, {5, 3}), target = torch_numbers(21, {5, 2});
   std::vector<double> losses;
   for (int step = 0; step < 5; ++step) {
     optimizer->zero_grad();
@@ -61,8 +46,8 @@ void train(const std::string& name, const MakeOptimizer& make) {
   for (const Tensor& parameter : net.parameters()) {
     for (const double value : parameter.values<double>()) values.push_back(value);
   }
-  compare(losses, kTorch.at(name + ".losses"));
-  compare(values, kTorch.at(name + ".parameters"));
+  check_as_torch(losses, kTorch.at(name + ".losses"));
+  check_as_torch(values, kTorch.at(name + ".parameters"));
 }
 
 template <class Kind, class Options>
