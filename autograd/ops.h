@@ -173,8 +173,9 @@ struct AttentionOptions {
 /// softmax(q k' scale + mask) v (Vaswani et al., Attention Is All You Need, 2017): q (..., L, E), k (..., S, E),
 /// v (..., S, V) -> (..., L, V), where `...` is nothing, (N) or (N, heads). The mask broadcasts to (..., L, S), and may
 /// be undefined: boolean, whether a key counts for a query (a query without keys gets 0), or numbers that are added to
-/// the scores. Keeps q, k, v and the mask: the weights (..., L, S) are there in parts of 2^22 elements, or one row, and
-/// backward computes them once more. A mask has no gradient. (ops_attention.cpp)
+/// the scores. Keeps q, k, v and the mask: the weights (..., L, S) are there in parts of 2^22 elements, or one row,
+/// with two or three more arrays of that size, and backward computes them once more. A mask has no gradient.
+/// (ops_attention.cpp)
 Tensor scaled_dot_product_attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask = {},
                                     const AttentionOptions& options = {});
 
