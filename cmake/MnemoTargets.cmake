@@ -22,6 +22,8 @@ function(mnemo_compile_options target)
     # GCC sees these in library code that it has inlined, where they cannot happen; the sanitizers find those that can.
     list(APPEND options -Wno-array-bounds -Wno-stringop-overflow -Wno-restrict -Wno-maybe-uninitialized)
   endif()
+  # Nobody asks for the floating-point flags or for errno after a function: loops with conditions and roots are vectorized.
+  list(APPEND options -fno-trapping-math -fno-math-errno)
   if(MNEMO_WERROR)
     list(APPEND options -Werror)
   endif()

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include <mnemo/core/elementary.h>
 #include <mnemo/core/host_device.h>
 
 namespace mnemo {
@@ -71,7 +72,7 @@ struct Abs {
 
 struct Exp {
   static constexpr Saves saves = Saves::output;
-  template <class T> MNEMO_HOST_DEVICE static T forward(T x, const Scalars&) { return std::exp(x); }
+  template <class T> MNEMO_HOST_DEVICE static T forward(T x, const Scalars&) { return elementary::exp(x); }
   template <class T> MNEMO_HOST_DEVICE static T gradient(T g, T y, const Scalars&) { return g * y; }
 };
 
@@ -120,13 +121,15 @@ struct LeakyRelu {
 /// 1 / (1 + exp(-x))
 struct Sigmoid {
   static constexpr Saves saves = Saves::output;
-  template <class T> MNEMO_HOST_DEVICE static T forward(T x, const Scalars&) { return T{1} / (T{1} + std::exp(-x)); }
+  template <class T> MNEMO_HOST_DEVICE static T forward(T x, const Scalars&) {
+    return T{1} / (T{1} + elementary::exp(-x));
+  }
   template <class T> MNEMO_HOST_DEVICE static T gradient(T g, T y, const Scalars&) { return g * y * (T{1} - y); }
 };
 
 struct Tanh {
   static constexpr Saves saves = Saves::output;
-  template <class T> MNEMO_HOST_DEVICE static T forward(T x, const Scalars&) { return std::tanh(x); }
+  template <class T> MNEMO_HOST_DEVICE static T forward(T x, const Scalars&) { return elementary::tanh(x); }
   template <class T> MNEMO_HOST_DEVICE static T gradient(T g, T y, const Scalars&) { return g * (T{1} - y * y); }
 };
 
@@ -136,11 +139,11 @@ struct Gelu {
   static constexpr double kSqrtHalf = 0.70710678118654752440;
   static constexpr double kDensityAtZero = 0.39894228040143267794;  // 1 / sqrt(2 pi)
   template <class T> MNEMO_HOST_DEVICE static T cumulative(T x) {
-    return T{0.5} * (T{1} + std::erf(x * static_cast<T>(kSqrtHalf)));
+    return T{0.5} * (T{1} + elementary::erf(x * static_cast<T>(kSqrtHalf)));
   }
   template <class T> MNEMO_HOST_DEVICE static T forward(T x, const Scalars&) { return x * cumulative(x); }
   template <class T> MNEMO_HOST_DEVICE static T gradient(T g, T x, const Scalars&) {
-    const T density = static_cast<T>(kDensityAtZero) * std::exp(T{-0.5} * x * x);
+    const T density = static_cast<T>(kDensityAtZero) * elementary::exp(T{-0.5} * x * x);
     return g * (cumulative(x) + x * density);
   }
 };
@@ -148,9 +151,11 @@ struct Gelu {
 /// x * sigmoid(x)
 struct Silu {
   static constexpr Saves saves = Saves::input;
-  template <class T> MNEMO_HOST_DEVICE static T forward(T x, const Scalars&) { return x / (T{1} + std::exp(-x)); }
+  template <class T> MNEMO_HOST_DEVICE static T forward(T x, const Scalars&) {
+    return x / (T{1} + elementary::exp(-x));
+  }
   template <class T> MNEMO_HOST_DEVICE static T gradient(T g, T x, const Scalars&) {
-    const T sigmoid = T{1} / (T{1} + std::exp(-x));
+    const T sigmoid = T{1} / (T{1} + elementary::exp(-x));
     return g * sigmoid * (T{1} + x * (T{1} - sigmoid));
   }
 };

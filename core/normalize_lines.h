@@ -3,12 +3,12 @@
 #pragma once
 
 #include <bit>
-#include <cmath>
 #include <cstdint>
 #include <limits>
 #include <type_traits>
 
 #include <mnemo/core/dtype.h>
+#include <mnemo/core/elementary.h>
 #include <mnemo/core/host_device.h>
 
 namespace mnemo {
@@ -18,13 +18,7 @@ template <class T>
 struct NormalizeLine {
   T mean, scale, shift;
 
-  MNEMO_HOST_DEVICE T operator()(T x) const {
-#if defined(__CUDA_ARCH__) || defined(__FMA__)  // left to itself a compiler may fuse it here and not there
-    return std::fma(x - mean, scale, shift);
-#else
-    return (x - mean) * scale + shift;
-#endif
-  }
+  MNEMO_HOST_DEVICE T operator()(T x) const { return elementary::multiply_add(x - mean, scale, shift); }
 };
 
 /// The largest value that is 0 when it is rounded to an element.

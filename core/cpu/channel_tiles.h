@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 
 #include <mnemo/core/cpu/floating.h>
 #include <mnemo/core/threads.h>
@@ -31,18 +32,19 @@ struct ChannelTile {
       for (std::int64_t lane = 0; i + lane < length; ++lane) body(lane, begin + i + lane);
     }
   }
-  /// For each channel the sum of its lanes: sums[c] of channel first + c.
-  void fold(double (&lanes)[kLanes], double (&sums)[kLanes]) const {
+  /// For each channel its lanes joined, which is their sum unless told otherwise: sums[c] of channel first + c.
+  template <class T, class Join = std::plus<T>>
+  void fold(T (&lanes)[kLanes], T (&sums)[kLanes], const Join& join = {}) const {
     if (width == 1) {  // in halves: one after the other would wait for each addition
       for (std::int64_t half = kLanes / 2; half > 0; half /= 2) {
-        for (std::int64_t lane = 0; lane < half; ++lane) lanes[lane] += lanes[lane + half];
+        for (std::int64_t lane = 0; lane < half; ++lane) lanes[lane] = join(lanes[lane], lanes[lane + half]);
       }
       sums[0] = lanes[0];
       return;
     }
     std::copy(lanes, lanes + width, sums);
     for (std::int64_t begin = width; begin < kLanes; begin += width) {
-      for (std::int64_t c = 0; c < width && begin + c < kLanes; ++c) sums[c] += lanes[begin + c];
+      for (std::int64_t c = 0; c < width && begin + c < kLanes; ++c) sums[c] = join(sums[c], lanes[begin + c]);
     }
   }
   /// What the channels have in values[0], ..., for every lane.

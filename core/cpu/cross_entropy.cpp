@@ -1,63 +1,85 @@
 #include <cassert>
 #include <cmath>
-#include <limits>
 
 #include <mnemo/core/cpu/backend.h>
-#include <mnemo/core/cpu/floating.h>
-#include <mnemo/core/threads.h>
+#include <mnemo/core/cpu/line_tiles.h>
 
 namespace mnemo::cpu {
 
 namespace {
 
-/// Calls body(index of the loss, offset of its first logit).
-template <class Body>
-void for_each_loss(const CrossEntropyCall& call, const Body& body) {
-  const std::int64_t grain = std::max<std::int64_t>(1, 4096 / std::max<std::int64_t>(1, call.classes));
-  parallel_for(call.outer * call.inner, grain, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) body(i, i / call.inner * call.classes * call.inner + i % call.inner);
-  });
-}
+/// Of the lines of a tile: the largest logit, the sum of exponentials relative to it, and where the target's logit is.
+template <class E>
+struct Lines {
+  using T = compute_type<E>;
+  const CrossEntropyCall& call;
+  const ChannelTile& tile;
+  const E* logits;
+  const std::int64_t* targets;  ///< of the tile's lines
+  T tops[kLanes];
+  double sums[kLanes];
 
-/// The largest logit and the sum of exponentials relative to it.
-template <class T>
-struct Normalizer {
-  T top = -std::numeric_limits<T>::infinity();
-  double sum = 0;
+  Lines(const CrossEntropyCall& of, const ChannelTile& lines, const Array& from, const Array& indices)
+      : call(of), tile(lines), logits(from.data<E>()), targets(indices.data<std::int64_t>() + lines.first) {
+    find_tops(tile, logits, tops);
+    sum_lines(tile, sums, [&](std::int64_t lane, std::int64_t i) { return elementary::exp(relative(lane, i)); });
+  }
 
-  template <class E>
-  Normalizer(const CrossEntropyCall& call, const E* logits) {
-    for (std::int64_t c = 0; c < call.classes; ++c) top = std::max(top, cast<T>(logits[c * call.inner]));
-    for (std::int64_t c = 0; c < call.classes; ++c)
-      sum += static_cast<double>(std::exp(cast<T>(logits[c * call.inner]) - top));
+  T relative(std::int64_t lane, std::int64_t i) const { return static_cast<T>(cast<T>(logits[i]) - tops[lane]); }
+  bool ignored(std::int64_t line) const { return targets[line] == call.ignore_index; }
+  /// The target's element. REQUIRES: not ignored.
+  std::int64_t expected(std::int64_t line) const {
+    assert(targets[line] >= 0 && targets[line] < call.classes);
+    return tile.start + line + targets[line] * call.inner;
   }
 };
 
 template <class E>
-double loss_of(const CrossEntropyCall& call, const E* logits, std::int64_t target) {
-  using T = compute_type<E>;
-  assert(target >= 0 && target < call.classes);
-  const Normalizer<T> n(call, logits);
-  auto relative = [&](std::int64_t c) { return static_cast<double>(cast<T>(logits[c * call.inner]) - n.top); };
-  const double log_sum = std::log(n.sum);
-  if (call.label_smoothing == 0) return log_sum - relative(target);  // an infinite logit elsewhere must not matter
-  double all = 0;
-  for (std::int64_t c = 0; c < call.classes; ++c) all += log_sum - relative(c);
-  return (1 - call.label_smoothing) * (log_sum - relative(target)) +
-         call.label_smoothing / static_cast<double>(call.classes) * all;
+void losses_of(const Lines<E>& lines, compute_type<E>* losses) {
+  const CrossEntropyCall& call = lines.call;
+  double all[kLanes] = {};  // logits, relative to the largest; an infinite one must not matter unless it is asked for
+  if (call.label_smoothing != 0) {
+    sum_lines(lines.tile, all, [&](std::int64_t lane, std::int64_t i) { return lines.relative(lane, i); });
+  }
+  for (std::int64_t l = 0; l < lines.tile.width; ++l) {
+    double loss = 0;
+    if (!lines.ignored(l)) {
+      const double log_sum = std::log(lines.sums[l]);
+      loss = log_sum - static_cast<double>(lines.relative(l, lines.expected(l)));
+      if (call.label_smoothing != 0) {
+        loss = (1 - call.label_smoothing) * loss +
+               call.label_smoothing * (log_sum - all[l] / static_cast<double>(call.classes));
+      }
+    }
+    losses[lines.tile.first + l] = static_cast<compute_type<E>>(loss);
+  }
 }
 
+/// `grad`: of all losses, or of each.
 template <class E>
-void gradient_of(const CrossEntropyCall& call, const E* logits, std::int64_t target, compute_type<E> grad, E* dlogits) {
+void gradients_of(const Lines<E>& lines, const compute_type<E>* grad, bool one_grad, E* dlogits) {
   using T = compute_type<E>;
-  assert(target >= 0 && target < call.classes);
-  const Normalizer<T> n(call, logits);
-  const T scale = static_cast<T>(1 / n.sum);
+  const CrossEntropyCall& call = lines.call;
+  const ChannelTile& tile = lines.tile;
+  T scales[kLanes], grads[kLanes];
+  for (std::int64_t l = 0; l < tile.width; ++l) {
+    scales[l] = static_cast<T>(1 / lines.sums[l]);
+    grads[l] = grad[one_grad ? 0 : tile.first + l] * static_cast<T>(call.scale);
+  }
+  tile.spread(scales), tile.spread(grads);
   const T smooth = static_cast<T>(call.label_smoothing / static_cast<double>(call.classes));
-  for (std::int64_t c = 0; c < call.classes; ++c) {
-    const T expected = (c == target ? static_cast<T>(1 - call.label_smoothing) : T{0}) + smooth;
-    const T probability = std::exp(cast<T>(logits[c * call.inner]) - n.top) * scale;
-    dlogits[c * call.inner] = cast<E>(static_cast<T>(grad * (probability - expected)));
+  const auto gradient = [&](std::int64_t lane, std::int64_t i, T expected) {
+    const T probability = elementary::exp(lines.relative(lane, i)) * scales[lane];
+    return cast<E>(static_cast<T>(grads[lane] * (probability - expected)));
+  };
+  tile.visit([&](std::int64_t lane, std::int64_t i) { dlogits[i] = gradient(lane, i, smooth); });
+  for (std::int64_t l = 0; l < tile.width; ++l) {
+    if (lines.ignored(l)) {
+      for (std::int64_t c = 0; c < call.classes; ++c) dlogits[tile.start + l + c * call.inner] = cast<E>(0.0F);
+    } else {
+      const std::int64_t i = lines.expected(l);
+      dlogits[i] = gradient(l, i, static_cast<T>(1 - call.label_smoothing) + smooth);
+    }
   }
 }
 
@@ -65,32 +87,21 @@ void gradient_of(const CrossEntropyCall& call, const E* logits, std::int64_t tar
 
 void CpuBackend::cross_entropy(const CrossEntropyCall& call, const Array& logits, const Array& targets,
                                const Array& losses) {
-  const std::int64_t* target = targets.data<std::int64_t>();
   visit_floating(logits.dtype(), [&](auto zero) {
     using E = decltype(zero);
-    using T = compute_type<E>;
-    for_each_loss(call, [&](std::int64_t i, std::int64_t at) {
-      const bool ignored = target[i] == call.ignore_index;
-      losses.data<T>()[i] = ignored ? T{0} : static_cast<T>(loss_of(call, logits.data<E>() + at, target[i]));
+    for_each_line_tile(call.outer, call.classes, call.inner, [&](const ChannelTile& tile) {
+      losses_of(Lines<E>(call, tile, logits, targets), losses.data<compute_type<E>>());
     });
   });
 }
 
 void CpuBackend::cross_entropy_gradient(const CrossEntropyCall& call, const Array& grad, const Array& logits,
                                         const Array& targets, const Array& dlogits) {
-  const std::int64_t* target = targets.data<std::int64_t>();
-  const bool one_grad = grad.numel() == 1;
   visit_floating(logits.dtype(), [&](auto zero) {
     using E = decltype(zero);
-    using T = compute_type<E>;
-    for_each_loss(call, [&](std::int64_t i, std::int64_t at) {
-      E* to = dlogits.data<E>() + at;
-      if (target[i] == call.ignore_index) {
-        for (std::int64_t c = 0; c < call.classes; ++c) to[c * call.inner] = cast<E>(0.0F);
-      } else {
-        const T own = grad.data<T>()[one_grad ? 0 : i] * static_cast<T>(call.scale);
-        gradient_of(call, logits.data<E>() + at, target[i], own, to);
-      }
+    for_each_line_tile(call.outer, call.classes, call.inner, [&](const ChannelTile& tile) {
+      gradients_of(Lines<E>(call, tile, logits, targets), grad.data<compute_type<E>>(), grad.numel() == 1,
+                   dlogits.data<E>());
     });
   });
 }

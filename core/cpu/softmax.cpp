@@ -1,69 +1,67 @@
 #include <cmath>
-#include <limits>
 
 #include <mnemo/core/cpu/backend.h>
-#include <mnemo/core/cpu/floating.h>
-#include <mnemo/core/threads.h>
+#include <mnemo/core/cpu/line_tiles.h>
 
 namespace mnemo::cpu {
 
 namespace {
 
-/// Calls body(offset of the first element, number of the line) for every line of (outer, size, inner).
-template <class Body>
-void for_each_line(const SoftmaxCall& call, const Body& body) {
-  const std::int64_t grain = std::max<std::int64_t>(1, 4096 / std::max<std::int64_t>(1, call.size));
-  parallel_for(call.outer * call.inner, grain, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t line = begin; line < end; ++line) {
-      body(line / call.inner * call.size * call.inner + line % call.inner, line);
-    }
-  });
-}
-
-/// `size`: how many elements of the line count.
 template <class E>
-void softmax_line(const SoftmaxCall& call, std::int64_t size, const E* x, E* y) {
+void softmax_tile(const SoftmaxCall& call, const ChannelTile& tile, const E* x, E* y) {
   using T = compute_type<E>;
-  for (std::int64_t i = size; i < call.size; ++i) y[i * call.inner] = cast<E>(T{0});
-  T top = -std::numeric_limits<T>::infinity();
-  for (std::int64_t i = 0; i < size; ++i) top = std::max(top, cast<T>(x[i * call.inner]));
-  double sum = 0;
-  for (std::int64_t i = 0; i < size; ++i) {
-    const T value = std::exp(cast<T>(x[i * call.inner]) - top);
-    sum += static_cast<double>(value);
-    // A half would round twice: there the exponential is computed again.
-    if constexpr (std::is_same_v<E, T>) {
-      if (!call.logarithm) y[i * call.inner] = value;
-    }
+  constexpr bool whole = std::is_same_v<E, T>;  // a half would round twice: its exponential is computed again
+  T tops[kLanes];
+  find_tops(tile, x, tops);
+  const auto exponential = [&](std::int64_t lane, std::int64_t i) {
+    return elementary::exp(static_cast<T>(cast<T>(x[i]) - tops[lane]));
+  };
+  double sums[kLanes];
+  if (whole && !call.logarithm) {
+    sum_lines(tile, sums, [&](std::int64_t lane, std::int64_t i) {
+      const T value = exponential(lane, i);
+      y[i] = cast<E>(value);
+      return value;
+    });
+  } else {
+    sum_lines(tile, sums, exponential);
   }
+  T numbers[kLanes];  // what is taken off a logarithm, or the factor of an exponential
+  for (std::int64_t c = 0; c < tile.width; ++c) {
+    numbers[c] = static_cast<T>(call.logarithm ? std::log(sums[c]) : 1 / sums[c]);
+  }
+  tile.spread(numbers);
   if (call.logarithm) {
-    const T shift = static_cast<T>(std::log(sum));
-    for (std::int64_t i = 0; i < size; ++i)
-      y[i * call.inner] = cast<E>(static_cast<T>(cast<T>(x[i * call.inner]) - top - shift));
-    return;
-  }
-  const T scale = static_cast<T>(1 / sum);
-  for (std::int64_t i = 0; i < size; ++i) {
-    if constexpr (std::is_same_v<E, T>) {
-      y[i * call.inner] *= scale;
-    } else {
-      y[i * call.inner] = cast<E>(std::exp(cast<T>(x[i * call.inner]) - top) * scale);
-    }
+    tile.visit([&](std::int64_t lane, std::int64_t i) {
+      y[i] = cast<E>(static_cast<T>(cast<T>(x[i]) - tops[lane] - numbers[lane]));
+    });
+  } else if constexpr (whole) {
+    tile.visit([&](std::int64_t lane, std::int64_t i) { y[i] *= numbers[lane]; });
+  } else {
+    tile.visit([&](std::int64_t lane, std::int64_t i) { y[i] = cast<E>(exponential(lane, i) * numbers[lane]); });
   }
 }
 
 template <class E>
-void softmax_gradient_line(const SoftmaxCall& call, const E* grad, const E* y, E* dx) {
+void softmax_gradient_tile(const SoftmaxCall& call, const ChannelTile& tile, const E* grad, const E* y, E* dx) {
   using T = compute_type<E>;
-  double sum = 0;
-  for (std::int64_t i = 0; i < call.size; ++i) {
-    const auto g = static_cast<double>(cast<T>(grad[i * call.inner]));
-    sum += call.logarithm ? g : g * static_cast<double>(cast<T>(y[i * call.inner]));
-  }
-  const T total = static_cast<T>(sum);
-  for (std::int64_t i = 0; i < call.size; ++i) {
-    const T g = cast<T>(grad[i * call.inner]), value = cast<T>(y[i * call.inner]);
-    dx[i * call.inner] = cast<E>(call.logarithm ? g - std::exp(value) * total : value * (g - total));
+  double sums[kLanes];
+  T totals[kLanes];
+  const auto finish = [&](const auto& term, const auto& gradient) {
+    sum_lines(tile, sums, [&](std::int64_t, std::int64_t i) {
+      return term(static_cast<double>(cast<T>(grad[i])), static_cast<double>(cast<T>(y[i])));
+    });
+    for (std::int64_t c = 0; c < tile.width; ++c) totals[c] = static_cast<T>(sums[c]);
+    tile.spread(totals);
+    tile.visit([&](std::int64_t lane, std::int64_t i) {
+      dx[i] = cast<E>(static_cast<T>(gradient(cast<T>(grad[i]), cast<T>(y[i]), totals[lane])));
+    });
+  };
+  if (call.logarithm) {
+    finish([](double g, double) { return g; },
+           [](T g, T value, T total) { return g - elementary::exp(value) * total; });
+  } else {
+    finish([](double g, double value) { return g * value; }, [](T g, T value, T total) { return value * (g - total); });
   }
 }
 
@@ -72,8 +70,13 @@ void softmax_gradient_line(const SoftmaxCall& call, const E* grad, const E* y, E
 void CpuBackend::softmax(const SoftmaxCall& call, const Array& x, const Array& y) {
   visit_floating(x.dtype(), [&](auto zero) {
     using E = decltype(zero);
-    for_each_line(call, [&](std::int64_t at, std::int64_t line) {
-      softmax_line(call, call.counted(line), x.data<E>() + at, y.data<E>() + at);
+    for_each_line_tile(call.outer, call.size, call.inner, [&](ChannelTile tile) {
+      if (call.rows > 0) {  // which is one line
+        E* line = y.data<E>() + tile.start;
+        tile.length = call.counted(tile.first);
+        std::fill(line + tile.length, line + call.size, cast<E>(0.0F));
+      }
+      softmax_tile(call, tile, x.data<E>(), y.data<E>());
     });
   });
 }
@@ -81,8 +84,8 @@ void CpuBackend::softmax(const SoftmaxCall& call, const Array& x, const Array& y
 void CpuBackend::softmax_gradient(const SoftmaxCall& call, const Array& grad, const Array& y, const Array& dx) {
   visit_floating(y.dtype(), [&](auto zero) {
     using E = decltype(zero);
-    for_each_line(call, [&](std::int64_t at, std::int64_t) {
-      softmax_gradient_line(call, grad.data<E>() + at, y.data<E>() + at, dx.data<E>() + at);
+    for_each_line_tile(call.outer, call.size, call.inner, [&](const ChannelTile& tile) {
+      softmax_gradient_tile(call, tile, grad.data<E>(), y.data<E>(), dx.data<E>());
     });
   });
 }
