@@ -78,7 +78,7 @@ NormalizeCall batch_norm_call(const char* op, const Tensor& x, const Tensor& wei
 
 void keep_statistics(NormalizeCall& call) {
   if (call.training) return;  // then it does so anyway
-  const DType dtype = call.x.dtype() == DType::float64 ? DType::float64 : DType::float32;
+  const DType dtype = compute_dtype(call.x.dtype());
   call.mean = Array(Shape{call.channels}, dtype, call.x.device());
   call.inverse_deviation = Array(Shape{call.channels}, dtype, call.x.device());
 }

@@ -11,108 +11,76 @@ namespace mnemo {
 
 namespace {
 
-/// The same row-major elements in two ways: as rows, each of which is brought to mean 0 and variance 1, and as
-/// (batch, channels, inner), of which each channel has a weight and a bias.
+/// The sizes of rows and channels, and how many samples there are of these.
 struct RowNorm {
-  std::int64_t rows, features;
-  std::int64_t batch, channels, inner;
+  RowNormSizes sizes;
+  std::int64_t batch;
   double epsilon;
 
-  Dims by_rows() const { return {rows, features}; }
-  Dims by_channels() const { return {batch, channels, inner}; }
-  /// A number per channel as it broadcasts against those.
-  Array per_channel(const Array& x, DType dtype) const { return x.to(dtype).reshape({channels, 1}); }
+  Dims by_channels() const { return {batch, sizes.channels, sizes.inner}; }
 };
 
-/// Normalizes rows of x; with `mean` and `inverse_deviation` once more by those, else it fills them.
-Array normalized(const RowNorm& norm, const Array& x, Array& mean, Array& inverse_deviation) {
+/// The gradients of weight and bias, which are wanted unless undefined: batch normalization's for a channel of mean 0
+/// and deviation 1, given the normalized values.
+void give_channel_gradients(const RowNorm& norm, const Array& normalized, const Array& grad, const Array& dweight,
+                            const Array& dbias) {
+  NormalizeGradientCall call;
+  call.batch = norm.batch;
+  call.channels = norm.sizes.channels;
+  call.inner = norm.sizes.inner;
+  call.training = false;
+  call.x = normalized.reshape(norm.by_channels());
+  call.grad = grad.reshape(norm.by_channels());
+  const DType dtype = compute_dtype(normalized.dtype());
+  call.mean = full(Shape{norm.sizes.channels}, 0, dtype, grad.device());
+  call.inverse_deviation = full(Shape{norm.sizes.channels}, 1, dtype, grad.device());
+  call.dweight = dweight;
+  call.dbias = dbias;
+  normalize_gradient(call);
+}
+
+/// x with each row normalized by what is known of it.
+Array normalized_again(const RowNorm& norm, const Array& x, const Array& mean, const Array& inverse_deviation) {
   NormalizeCall call;
-  call.channels = norm.rows;
-  call.inner = norm.features;
-  call.epsilon = norm.epsilon;
-  call.given = mean.defined();
-  call.x = x.contiguous().reshape(norm.by_rows());
+  call.channels = norm.sizes.rows;
+  call.inner = norm.sizes.features;
+  call.given = true;
+  call.x = x.contiguous().reshape({norm.sizes.rows, norm.sizes.features});
   call.mean = mean;
   call.inverse_deviation = inverse_deviation;
-  normalize(call);
-  mean = call.mean;
-  inverse_deviation = call.inverse_deviation;
-  return call.y;
-}
-
-/// What takes a number per channel for its statistics does the rest, too: those of mean 0 and deviation 1.
-template <class Call>
-Call per_channel_call(const RowNorm& norm, const Array& x) {
-  const DType dtype = x.dtype() == DType::float64 ? DType::float64 : DType::float32;
-  Call call;
-  call.batch = norm.batch;
-  call.channels = norm.channels;
-  call.inner = norm.inner;
-  call.training = false;
-  call.x = x.reshape(norm.by_channels());
-  call.mean = full(Shape{norm.channels}, 0, dtype, x.device());
-  call.inverse_deviation = full(Shape{norm.channels}, 1, dtype, x.device());
-  return call;
-}
-
-/// y * weight + bias: in the memory of y, unless its dtype is narrower than theirs.
-Array affine(const RowNorm& norm, Array y, const Array& weight, const Array& bias) {
-  const bool in_place =
-      (!weight.defined() || weight.dtype() == y.dtype()) && (!bias.defined() || bias.dtype() == y.dtype());
-  if (in_place) {
-    const Array values = y.reshape(norm.by_channels());
-    if (weight.defined()) map_into(BinaryOp::multiply, values, norm.per_channel(weight, y.dtype()), values);
-    if (bias.defined()) map_into(BinaryOp::add, values, norm.per_channel(bias, y.dtype()), values);
-    return y;
-  }
-  auto call = per_channel_call<NormalizeCall>(norm, y);
-  call.given = true;
-  call.weight = weight.defined() ? weight.reshape({norm.channels}) : weight;
-  call.bias = bias.defined() ? bias.reshape({norm.channels}) : bias;
   normalize(call);
   return call.y;
 }
 
 Tensor row_norm(const RowNorm& norm, const Tensor& x, const Tensor& weight, const Tensor& bias) {
-  Array mean, inverse_deviation;
-  Array y = normalized(norm, x.array(), mean, inverse_deviation);
-  y = affine(norm, std::move(y), weight.array(), bias.array()).reshape(x.shape());
+  RowNormCall call{norm.sizes, norm.epsilon, x.array(), weight.array(), bias.array(), {}, {}, {}};
+  row_norm(call);
   const bool wanted = needs_grad(x) || needs_grad(weight);
   return record(
-      {&x, &weight, &bias}, std::move(y),
+      {&x, &weight, &bias}, std::move(call.y),
       [norm, weight_like = weight.array().layout().shape, weight_dtype = weight.array().dtype(),
        bias_like = bias.array().layout().shape, bias_dtype = bias.array().dtype(), x = save_if(wanted, x.array()),
-       weight = save_if(needs_grad(x), weight.array()), mean = save_if(wanted, mean),
-       inverse_deviation = save_if(wanted, inverse_deviation)](Backward& back) {
+       weight = save_if(needs_grad(x), weight.array()), mean = save_if(wanted, call.mean),
+       inverse_deviation = save_if(wanted, call.inverse_deviation)](Backward& back) {
         Array g = back.take_grad().contiguous();
+        const Shape per_channel{norm.sizes.channels};
         if (back.needs(1)) {
+          const Array dweight(per_channel, weight_dtype, g.device());
+          const Array dbias = back.needs(2) ? Array(per_channel, bias_dtype, g.device()) : Array();
           // The normalized values were not kept: they are computed again.
-          Array means = mean.get(), deviations = inverse_deviation.get();
-          auto call = per_channel_call<NormalizeGradientCall>(norm, normalized(norm, x.get(), means, deviations));
-          call.grad = g.reshape(norm.by_channels());
-          call.dweight = Array(Shape{norm.channels}, weight_dtype, g.device());
-          if (back.needs(2)) call.dbias = Array(Shape{norm.channels}, bias_dtype, g.device());
-          normalize_gradient(call);
-          back.give(1, call.dweight.reshape(weight_like));
-          if (back.needs(2)) back.give(2, call.dbias.reshape(bias_like));
+          give_channel_gradients(norm, normalized_again(norm, x.get(), mean.get(), inverse_deviation.get()), g, dweight,
+                                 dbias);
+          back.give(1, dweight.reshape(weight_like));
+          if (back.needs(2)) back.give(2, dbias.reshape(bias_like));
         } else if (back.needs(2)) {
           const Array sums = reduce(ReduceOp::sum, g.reshape(norm.by_channels()), 0b101u, false);
           back.give(2, sums.reshape(bias_like).to(bias_dtype));
         }
         if (!back.needs(0)) return;
-        if (weight.defined())
-          g = map(BinaryOp::multiply, g.reshape(norm.by_channels()), norm.per_channel(weight.get(), g.dtype()));
-        NormalizeGradientCall call;
-        call.channels = norm.rows;
-        call.inner = norm.features;
-        call.x = x.get().contiguous().reshape(norm.by_rows());
-        call.grad = g.reshape(norm.by_rows());
-        call.mean = mean.get();
-        call.inverse_deviation = inverse_deviation.get();
-        call.dx = Array(call.x.shape(), call.x.dtype(), call.x.device());
-        g = Array();
-        normalize_gradient(call);
-        back.give(0, call.dx.reshape(x.get().shape()));
+        RowNormGradientCall gradient{norm.sizes, std::move(g), x.get(), {}, mean.get(), inverse_deviation.get(), {}};
+        if (weight.defined()) gradient.weight = weight.get();
+        row_norm_gradient(gradient);
+        back.give(0, std::move(gradient.dx));
       });
 }
 
@@ -148,7 +116,8 @@ Tensor layer_norm(const Tensor& x, const Shape& shape, const Tensor& weight, con
   check_numbers(op, "bias", bias, shape, x);
   std::int64_t rows = 1;
   for (int axis = 0; axis < first; ++axis) rows *= x.size(axis);
-  return row_norm({rows, shape.numel(), rows, shape.numel(), 1, epsilon}, x, weight, bias);
+  const RowNormSizes sizes{.rows = rows, .features = shape.numel(), .channels = shape.numel(), .inner = 1};
+  return row_norm({sizes, rows, epsilon}, x, weight, bias);
 }
 
 Tensor group_norm(const Tensor& x, std::int64_t groups, const Tensor& weight, const Tensor& bias, double epsilon) {
@@ -166,7 +135,9 @@ Tensor group_norm(const Tensor& x, std::int64_t groups, const Tensor& weight, co
   check_numbers(op, "bias", bias, Shape{channels}, x);
   std::int64_t inner = 1;
   for (int axis = 2; axis < x.rank(); ++axis) inner *= x.size(axis);
-  return row_norm({batch * groups, channels / groups * inner, batch, channels, inner, epsilon}, x, weight, bias);
+  const RowNormSizes sizes{
+      .rows = batch * groups, .features = channels / groups * inner, .channels = channels, .inner = inner};
+  return row_norm({sizes, batch, epsilon}, x, weight, bias);
 }
 
 }  // namespace mnemo

@@ -101,6 +101,35 @@ struct NormalizeGradientCall {
   Array dresidual = {};  ///< grad where it counts, and maybe the memory of grad. Defined where y is.
 };
 
+/// Row-major elements as rows, each of which is brought to mean 0 and variance 1, and as (batch, channels, inner), of
+/// which each channel has a weight and a bias. A row is whole channels, or all rows begin with channel 0.
+struct RowNormSizes {
+  std::int64_t rows = 1, features = 1;
+  std::int64_t channels = 1, inner = 1;
+
+  /// The channel of a row's first element.
+  MNEMO_HOST_DEVICE std::int64_t first_channel(std::int64_t row) const {
+    return features == channels * inner ? 0 : row * (features / inner) % channels;
+  }
+};
+/// Weight and bias may be undefined; otherwise both are of x's dtype, or both of the one that it is computed in.
+struct RowNormCall {
+  RowNormSizes sizes;
+  double epsilon = 1e-5;
+  Array x, weight, bias;
+  Array y, mean, inverse_deviation;  ///< the last two of each row, as the gradient needs them
+
+  DType numbers_dtype() const { return weight.defined() ? weight.dtype() : bias.defined() ? bias.dtype() : x.dtype(); }
+};
+/// The gradient with respect to x: dx may be the memory of `grad`. Weight as in RowNormCall.
+struct RowNormGradientCall {
+  RowNormSizes sizes;
+  Array grad, x, weight, mean, inverse_deviation;
+  Array dx;
+
+  DType numbers_dtype() const { return weight.defined() ? weight.dtype() : x.dtype(); }
+};
+
 /// Softmax over the middle of (outer, size, inner), or its logarithm.
 struct SoftmaxCall {
   std::int64_t outer = 1, size = 1, inner = 1;
@@ -234,6 +263,8 @@ class Backend {
   virtual void pool_gradient(const PoolProblem& problem, const Array& grad, const Array& offsets, const Array& dx) = 0;
   virtual void normalize(const NormalizeCall& call) = 0;
   virtual void normalize_gradient(const NormalizeGradientCall& call) = 0;
+  virtual void row_norm(const RowNormCall& call) = 0;
+  virtual void row_norm_gradient(const RowNormGradientCall& call) = 0;
   virtual void softmax(const SoftmaxCall& call, const Array& x, const Array& y) = 0;
   virtual void softmax_gradient(const SoftmaxCall& call, const Array& grad, const Array& y, const Array& dx) = 0;
   /// losses: (outer, inner), float64 for float64 logits and float32 otherwise.

@@ -90,6 +90,8 @@ constexpr DType dtype_of() {
 /// The type in which arithmetic on T happens: float for the half types, T otherwise.
 template <class T>
 using compute_type = std::conditional_t<std::is_same_v<T, float16> || std::is_same_v<T, bfloat16>, float, T>;
+/// The same of a floating dtype: also that of statistics and losses of such elements.
+constexpr DType compute_dtype(DType dtype) { return dtype == DType::float64 ? DType::float64 : DType::float32; }
 
 /// The dtype that both operands are cast to: the wider category (bool < integer < floating), then the wider type;
 /// float16 with bfloat16 gives float32.

@@ -86,6 +86,12 @@ void normalize(NormalizeCall& call);
 /// With `y` it also makes dresidual where that is undefined: in the memory of `grad` where nobody else holds it.
 void normalize_gradient(NormalizeGradientCall& call);
 
+/// Fills call.y, in the shape of call.x, call.mean and call.inverse_deviation. REQUIRES: checked arrays in `call`;
+/// sizes that fit x.
+void row_norm(RowNormCall& call);
+/// Fills call.dx: in the memory of `grad` where nobody else holds it.
+void row_norm_gradient(RowNormGradientCall& call);
+
 Array softmax(const Array& x, int axis, bool logarithm);
 Array softmax_gradient(const Array& grad, const Array& y, int axis, bool logarithm);
 /// softmax of x (..., rows, size) along its last axis where row r counts its first `first + r + 1` elements alone; the

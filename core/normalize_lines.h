@@ -57,6 +57,16 @@ struct NormalizeResult {
   }
 };
 
+/// What normalizing a row makes of an element whose channel has a weight and a bias.
+template <class T>
+struct RowNormLine {
+  T mean, inverse_deviation;
+
+  MNEMO_HOST_DEVICE T operator()(T x, T weight, T bias) const {
+    return elementary::multiply_add((x - mean) * inverse_deviation, weight, bias);
+  }
+};
+
 /// dx = scale * (g - mean of g - distance of x from its mean * slope).
 template <class T>
 struct NormalizeGradientLine {

@@ -37,6 +37,8 @@ class VirtualBackend final : public Backend {
   void pool_gradient(const PoolProblem&, const Array&, const Array&, const Array&) override {}
   void normalize(const NormalizeCall&) override {}
   void normalize_gradient(const NormalizeGradientCall&) override {}
+  void row_norm(const RowNormCall&) override {}
+  void row_norm_gradient(const RowNormGradientCall&) override {}
   void softmax(const SoftmaxCall&, const Array&, const Array&) override {}
   void softmax_gradient(const SoftmaxCall&, const Array&, const Array&, const Array&) override {}
   void cross_entropy(const CrossEntropyCall&, const Array&, const Array&, const Array&) override {}

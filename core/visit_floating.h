@@ -24,4 +24,15 @@ MNEMO_HOST_DEVICE void visit_floating(DType dtype, F&& f) {
   }
 }
 
+/// f(zero of `dtype`, zero of `other`), where `other` is `dtype` or the one that its elements are computed in.
+template <class F>
+void visit_floating(DType dtype, DType other, const F& f) {
+  visit_floating(dtype, [&](auto zero) {
+    if (other == dtype)
+      f(zero, zero);
+    else
+      f(zero, compute_type<decltype(zero)>{});
+  });
+}
+
 }  // namespace mnemo

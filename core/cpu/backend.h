@@ -33,6 +33,8 @@ class CpuBackend final : public Backend {
   void pool_gradient(const PoolProblem& problem, const Array& grad, const Array& offsets, const Array& dx) override;
   void normalize(const NormalizeCall& call) override;
   void normalize_gradient(const NormalizeGradientCall& call) override;
+  void row_norm(const RowNormCall& call) override;
+  void row_norm_gradient(const RowNormGradientCall& call) override;
   void softmax(const SoftmaxCall& call, const Array& x, const Array& y) override;
   void softmax_gradient(const SoftmaxCall& call, const Array& grad, const Array& y, const Array& dx) override;
   void cross_entropy(const CrossEntropyCall& call, const Array& logits, const Array& targets,

@@ -10,8 +10,6 @@ namespace mnemo {
 
 namespace {
 
-DType statistics_dtype(const Array& x) { return x.dtype() == DType::float64 ? DType::float64 : DType::float32; }
-
 // REQUIRES: x dense.
 SoftmaxCall softmax_call(const Array& x, int axis, bool logarithm) {
   SoftmaxCall call{1, x.size(axis), 1, logarithm};
@@ -56,8 +54,8 @@ void normalize(NormalizeCall& call) {
   call.y = Array::like(call.x);
   count_points(call, call.x);
   if (call.training && !call.given) {
-    call.mean = Array(Shape{call.channels}, statistics_dtype(call.x), call.x.device());
-    call.inverse_deviation = Array(Shape{call.channels}, statistics_dtype(call.x), call.x.device());
+    call.mean = Array(Shape{call.channels}, compute_dtype(call.x.dtype()), call.x.device());
+    call.inverse_deviation = Array(Shape{call.channels}, compute_dtype(call.x.dtype()), call.x.device());
   }
   count_operations(call.x.numel());
   call.x.device().backend().normalize(call);
@@ -163,7 +161,7 @@ Array ordered(const CrossEntropyCall& call, const Array& logits) {
 
 Array cross_entropy(const CrossEntropyCall& call, const Array& logits, const Array& targets) {
   const Array rows = ordered(call, logits), indices = targets.contiguous();
-  const Array losses(targets.shape(), statistics_dtype(logits), logits.device());
+  const Array losses(targets.shape(), compute_dtype(logits.dtype()), logits.device());
   count_operations(logits.numel());
   logits.device().backend().cross_entropy(call, rows, indices, losses);
   return losses;

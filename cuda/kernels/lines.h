@@ -91,10 +91,10 @@ class Share {
   __device__ void visit(const Body& body) {
     each<kUnroll>([&](T(&values)[V], std::int64_t, bool stays) { body(values, stays); });
   }
-  /// body(the values of a pack, those of the same pack of another line)
+  /// body(the values of a pack, those of the same pack of another line, number of the first)
   template <class Body>
   __device__ void visit(Share& other, const Body& body) {
-    each(other, [&](T(&values)[V], T(&others)[V], std::int64_t) { body(values, others); });
+    each(other, [&](T(&values)[V], T(&others)[V], std::int64_t k) { body(values, others, first_ + k * kStep); });
   }
   /// Writes what body(values, number of the first, whether they stayed) makes of them to the same places of the line at
   /// `to`.
@@ -105,12 +105,11 @@ class Share {
       put(values, to, k);
     });
   }
-  /// The same for value(an element, the same element of another line).
-  template <class Value>
-  __device__ void write(Share& other, E* to, const Value& value) {
+  /// The same for body(values, those of the same pack of another line, number of the first).
+  template <class Body>
+  __device__ void write(Share& other, E* to, const Body& body) {
     each(other, [&](T(&values)[V], T(&others)[V], std::int64_t k) {
-#pragma unroll
-      for (int j = 0; j < V; ++j) values[j] = value(values[j], others[j]);
+      body(values, others, first_ + k * kStep);
       put(values, to, k);
     });
   }

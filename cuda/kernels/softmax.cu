@@ -37,7 +37,7 @@ __global__ void __launch_bounds__(kThreads, 2)  // two blocks at once: one compu
   for_each_line<kGroup>(lines, [&](std::int64_t, std::int64_t begin, int member) {
     Share<E, kGroup, V> grads(lines, grad + begin, member), results(lines, y + begin, member);
     double sum = 0;
-    grads.visit(results, [&](const T(&gs)[V], const T(&values)[V]) {
+    grads.visit(results, [&](const T(&gs)[V], const T(&values)[V], std::int64_t) {
       std::conditional_t<sizeof(E) == 2, float, double> few = 0;  // conversions to double are slow
 #pragma unroll
       for (int j = 0; j < V; ++j) {
@@ -47,8 +47,11 @@ __global__ void __launch_bounds__(kThreads, 2)  // two blocks at once: one compu
       sum += static_cast<double>(few);
     });
     const T total = static_cast<T>(group_join<kGroup, Plus>(sum, 0.0));
-    grads.write(results, dx + begin,
-                [&](T g, T value) { return logarithm ? g - exponential<E>(value) * total : value * (g - total); });
+    grads.write(results, dx + begin, [&](T(&gs)[V], const T(&values)[V], std::int64_t) {
+#pragma unroll
+      for (int j = 0; j < V; ++j)
+        gs[j] = logarithm ? gs[j] - exponential<E>(values[j]) * total : values[j] * (gs[j] - total);
+    });
   });
 }
 

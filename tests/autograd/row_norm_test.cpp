@@ -133,6 +133,15 @@ TEST_CASE("layer_norm and group_norm keep x and two numbers per row, and not wha
     CHECK(saved(device) == 0);
   }
   {
+    const Tensor x = randn({512, 128}, {.requires_grad = true});
+    const Tensor y = layer_norm(x, {128});
+    const memory::Bytes before = device.allocator().allocated();
+    device.allocator().reset_peak();
+    sum(y).backward();  // x's gradient takes the memory of y's
+    CHECK(device.allocator().allocated() == before + bytes - 2 * 512 * 4);
+    CHECK(device.allocator().statistics().allocated_bytes.all.peak <= before + bytes + 512);
+  }
+  {
     const NoGradScope no_grad;
     const Tensor x = randn({512, 128});
     const memory::Bytes before = device.allocator().allocated();

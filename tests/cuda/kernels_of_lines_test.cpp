@@ -278,6 +278,48 @@ TEST_CASE("cuda: softmax, cross entropy and their gradients, lines of any length
   }
 }
 
+TEST_CASE("cuda: row_norm and its gradient, rows of any length, numbers of channels side by side or apart") {
+  if (!cuda_device()) return;
+  Generator random(7);
+  Backend &host = Device("cpu").backend(), &device = cuda_device()->backend();
+  for (int i = 0; i < 60; ++i) {
+    RowNormSizes sizes;
+    sizes.inner = i % 2 == 0 ? 1 : random.integer(1, i % 6 == 1 ? 300 : 20);
+    const std::int64_t groups = random.integer(1, 3);
+    sizes.channels = groups * random.integer(1, 12) * (i % 4 == 2 ? 8 : 1) * (i % 20 == 4 ? 300 : 1);
+    sizes.features = sizes.channels / groups * sizes.inner;
+    sizes.rows = random.integer(0, 6) * groups;
+    CAPTURE(sizes.rows);
+    CAPTURE(sizes.features);
+    CAPTURE(sizes.channels);
+    CAPTURE(sizes.inner);
+    const DType dtype = random.one_of(kFloating), wide = statistics_dtype(dtype);
+    const DType parameters = i % 3 == 0 ? wide : dtype;
+    CAPTURE(std::string(name(dtype)));
+    const Shape shape{sizes.rows, sizes.features}, per_channel{sizes.channels}, per_row{sizes.rows};
+    const double center = i % 5 == 0 ? 30 : 0.5, slack = 64 * rounding(wide) * (1 + center);
+    const Array x = random.array(shape, dtype, center - 1, center + 1), grad = random.array(shape, dtype);
+    Array weight, bias;
+    if (i % 7 != 3) weight = random.array(per_channel, parameters);
+    if (i % 7 > 3) bias = random.array(per_channel, parameters);
+    const auto both = [](const Shape& of, DType type) {
+      return std::pair(unwritten(of, type), there(unwritten(of, type)));
+    };
+    const auto [y, y_there] = both(shape, dtype);
+    const auto [mean, mean_there] = both(per_row, wide);
+    const auto [inverse, inverse_there] = both(per_row, wide);
+    host.row_norm({sizes, 1e-3, x, weight, bias, y, mean, inverse});
+    device.row_norm({sizes, 1e-3, there(x), there(weight), there(bias), y_there, mean_there, inverse_there});
+    CHECK(distance(mean_there, mean, slack) <= 1);
+    CHECK(distance(inverse_there, inverse, 30 * slack) <= 1);
+    CHECK(distance(y_there, y, 30 * slack) <= 1);
+    const Array dx = unwritten(shape, dtype), dx_there = there(grad);  // in the gradient's memory
+    host.row_norm_gradient({sizes, grad, x, weight, mean, inverse, dx});
+    device.row_norm_gradient({sizes, dx_there, there(x), there(weight), there(mean), there(inverse), dx_there});
+    CHECK(distance(dx_there, dx, 1000 * slack) <= 1);
+  }
+}
+
 TEST_CASE("cuda: the loss of a target that is no class, which a recorded step may meet, is NaN") {
   if (!cuda_device()) return;
   Generator random(6);
