@@ -102,6 +102,7 @@ constexpr std::string_view kFloat32[] = {"binary_cross_entropy_with_logits",
                                          "reciprocal",
                                          "smooth_l1_loss",
                                          "softmax",
+                                         "softplus",
                                          "sum",
                                          "variance"};
 

@@ -71,8 +71,16 @@ Tensor leaky_relu(const Tensor& x, double slope = 0.01);
 Tensor sigmoid(const Tensor& x);
 Tensor tanh(const Tensor& x);
 Tensor gelu(const Tensor& x);
+/// gelu by a tanh in place of the normal distribution function, as GPT-2 has it; they differ by less than 0.0005.
+Tensor gelu_tanh(const Tensor& x);
 Tensor silu(const Tensor& x);
+/// x, or alpha (exp(x) - 1) below 0, alpha not being negative.
+Tensor elu(const Tensor& x, double alpha = 1);
+/// log(1 + exp(beta x)) / beta with beta above 0, finite for every x.
+Tensor softplus(const Tensor& x, double beta = 1);
 Tensor clamp(const Tensor& x, double low, double high);
+/// -1, 0 or 1; its gradient is 0.
+Tensor sign(const Tensor& x);
 
 // In place (ops_inplace.cpp): x keeps its memory. A GradError for a leaf that requires a gradient, while recording;
 // backward notices values that it needed and that are gone.

@@ -38,9 +38,24 @@ struct Sigmoid : Stateless<Sigmoid> {
 struct Tanh : Stateless<Tanh> {
   Tensor forward(const Tensor& x) const { return tanh(x); }
 };
+struct ELU : Stateless<ELU> {
+  double alpha;
+  explicit ELU(double below_zero = 1) : alpha(below_zero) {}
+  Tensor forward(const Tensor& x) const { return elu(x, alpha); }
+};
+struct Softplus : Stateless<Softplus> {
+  double beta;
+  explicit Softplus(double sharpness = 1) : beta(sharpness) {}
+  Tensor forward(const Tensor& x) const { return softplus(x, beta); }
+};
+struct GELUOptions {
+  bool by_tanh = false;  ///< gelu_tanh: PyTorch's approximate="tanh"
+};
 /// GELU and SiLU keep their input. While the model works in place, their result is computed again from it rather than
 /// kept (recompute).
 struct GELU : Stateless<GELU> {
+  GELUOptions options;
+  explicit GELU(GELUOptions layer_options = {}) : options(layer_options) {}
   Tensor forward(const Tensor& x) const;
 };
 struct SiLU : Stateless<SiLU> {

@@ -76,6 +76,8 @@ TEST_CASE("visit names every parameter and buffer of every layer") {
   check_visit_is_complete("Sigmoid", [] { return Sigmoid(); });
   check_visit_is_complete("Tanh", [] { return nn::Tanh(); });
   check_visit_is_complete("GELU", [] { return GELU(); });
+  check_visit_is_complete("ELU", [] { return ELU(0.5); });
+  check_visit_is_complete("Softplus", [] { return Softplus(2); });
   check_visit_is_complete("SiLU", [] { return SiLU(); });
   check_visit_is_complete("Softmax", [] { return Softmax(1); });
   check_visit_is_complete("Flatten", [] { return Flatten(); });
@@ -148,6 +150,9 @@ TEST_CASE("layers compute what their op computes with their options") {
                                              {Sigmoid()(x), sigmoid(x)},
                                              {nn::Tanh()(x), tanh(x)},
                                              {GELU()(x), gelu(x)},
+                                             {GELU({.by_tanh = true})(x), gelu_tanh(x)},
+                                             {ELU(0.5)(x), elu(x, 0.5)},
+                                             {Softplus(2)(x), softplus(x, 2)},
                                              {SiLU()(x), silu(x)}};
   for (const auto& [one, other] : pairs) CHECK(one.values<float>() == other.values<float>());
   CHECK(MaxPool1d({.kernel = 2})(randn({2, 3, 8})).shape() == Shape{2, 3, 4});
