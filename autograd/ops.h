@@ -295,21 +295,32 @@ struct CrossEntropyOptions {
   Reduction reduction = Reduction::mean;
   double label_smoothing = 0;
   std::optional<std::int64_t> ignore_index = {};  ///< targets of this value count for nothing, not in the mean either
+  /// (classes): how much each counts, or undefined. The mean is divided by the sum of the targets' weights, smoothed or
+  /// not. It has no gradient.
+  Tensor weight = {};
 };
 /// Negative log likelihood of softmax(logits (N, classes, ...)) at targets (N, ...) int64. Keeps the logits and the
-/// targets.
+/// targets, and the weight.
 Tensor cross_entropy(const Tensor& logits, const Tensor& targets, const CrossEntropyOptions& options = {});
 struct NllLossOptions {
   Reduction reduction = Reduction::mean;
   std::optional<std::int64_t> ignore_index = {};  ///< as for cross_entropy
+  Tensor weight = {};                             ///< as for cross_entropy
 };
 /// The same of logarithms that are probabilities already, as log_softmax makes them: minus those at the targets. Keeps
-/// the targets.
+/// the targets, and with a weight one number for each.
 Tensor nll_loss(const Tensor& log_probabilities, const Tensor& targets, const NllLossOptions& options = {});
+struct BinaryCrossEntropyOptions {
+  Reduction reduction = Reduction::mean;
+  // Broadcast to the logits' shape, or are undefined, and have no gradient. The mean is one over all losses, whatever
+  // their weights.
+  Tensor weight = {};      ///< of each loss
+  Tensor pos_weight = {};  ///< of t log p: above 1 it makes up for few positive targets
+};
 /// -(t log p + (1 - t) log(1 - p)) with p = sigmoid(logits), for targets t from 0 to 1 of the same shape, computed from
-/// the logits so that it is finite for each of them. Keeps both.
+/// the logits so that it is finite for each of them. Keeps both, and the weights.
 Tensor binary_cross_entropy_with_logits(const Tensor& logits, const Tensor& targets,
-                                        Reduction reduction = Reduction::mean);
+                                        const BinaryCrossEntropyOptions& options = {});
 /// t (log t - log_prediction), which is Kullback and Leibler's divergence when it is summed over the probabilities t;
 /// the mean is one over all elements. Nothing where t is 0. Keeps t, and a byte for each element where t needs a
 /// gradient.

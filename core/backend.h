@@ -125,6 +125,13 @@ struct CrossEntropyCall {
   double label_smoothing = 0;
   std::int64_t ignore_index = -100;
   double scale = 1;  ///< what the gradient of every loss is multiplied by
+  /// (classes), row-major and of the losses' dtype: how much each class counts, wherever its logarithm does; or
+  /// undefined: each counts 1.
+  Array weight = {};
+  /// Forward, with a weight, or undefined: like the losses; gets the weight of every target, 0 where it is ignored.
+  Array target_weights = {};
+  /// Gradient, with a weight and label smoothing: of the losses' dtype, one element, the sum of the weights.
+  Array weight_sum = {};
 };
 
 /// One optimizer step over many parameters in one pass without temporaries. Moments have the parameter's shape;

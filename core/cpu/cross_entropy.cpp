@@ -33,18 +33,31 @@ struct Normalizer {
   }
 };
 
+/// How much each class counts.
+template <class T>
+struct Weights {
+  const T* values = nullptr;
+
+  explicit Weights(const CrossEntropyCall& call) {
+    if (call.weight.defined()) values = call.weight.data<T>();
+  }
+  T operator[](std::int64_t c) const { return values == nullptr ? T{1} : values[c]; }
+};
+
 template <class E>
 double loss_of(const CrossEntropyCall& call, const E* logits, std::int64_t target) {
   using T = compute_type<E>;
   assert(target >= 0 && target < call.classes);
   const Normalizer<T> n(call, logits);
-  auto relative = [&](std::int64_t c) { return static_cast<double>(cast<T>(logits[c * call.inner]) - n.top); };
+  const Weights<T> weights(call);
   const double log_sum = std::log(n.sum);
-  if (call.label_smoothing == 0) return log_sum - relative(target);  // an infinite logit elsewhere must not matter
+  auto part = [&](std::int64_t c) {
+    return static_cast<double>(weights[c]) * (log_sum - static_cast<double>(cast<T>(logits[c * call.inner]) - n.top));
+  };
+  if (call.label_smoothing == 0) return part(target);  // an infinite logit elsewhere must not matter
   double all = 0;
-  for (std::int64_t c = 0; c < call.classes; ++c) all += log_sum - relative(c);
-  return (1 - call.label_smoothing) * (log_sum - relative(target)) +
-         call.label_smoothing / static_cast<double>(call.classes) * all;
+  for (std::int64_t c = 0; c < call.classes; ++c) all += part(c);
+  return (1 - call.label_smoothing) * part(target) + call.label_smoothing / static_cast<double>(call.classes) * all;
 }
 
 template <class E>
@@ -52,12 +65,17 @@ void gradient_of(const CrossEntropyCall& call, const E* logits, std::int64_t tar
   using T = compute_type<E>;
   assert(target >= 0 && target < call.classes);
   const Normalizer<T> n(call, logits);
-  const T scale = static_cast<T>(1 / n.sum);
+  const Weights<T> weights(call);
   const T smooth = static_cast<T>(call.label_smoothing / static_cast<double>(call.classes));
+  const T sharp = static_cast<T>(1 - call.label_smoothing);
+  T scale = static_cast<T>(1 / n.sum);
+  if (weights.values != nullptr) {  // all that is expected of the classes, which is 1 without weights
+    scale *= sharp * weights[target] + (call.label_smoothing == 0 ? T{0} : smooth * *call.weight_sum.data<T>());
+  }
   for (std::int64_t c = 0; c < call.classes; ++c) {
-    const T expected = (c == target ? static_cast<T>(1 - call.label_smoothing) : T{0}) + smooth;
-    const T probability = std::exp(cast<T>(logits[c * call.inner]) - n.top) * scale;
-    dlogits[c * call.inner] = cast<E>(static_cast<T>(grad * (probability - expected)));
+    const T expected = ((c == target ? sharp : T{0}) + smooth) * weights[c];
+    const T share = std::exp(cast<T>(logits[c * call.inner]) - n.top) * scale;
+    dlogits[c * call.inner] = cast<E>(static_cast<T>(grad * (share - expected)));
   }
 }
 
@@ -71,6 +89,8 @@ void CpuBackend::cross_entropy(const CrossEntropyCall& call, const Array& logits
     using T = compute_type<E>;
     for_each_loss(call, [&](std::int64_t i, std::int64_t at) {
       const bool ignored = target[i] == call.ignore_index;
+      if (call.target_weights.defined())
+        call.target_weights.data<T>()[i] = ignored ? T{0} : Weights<T>(call)[target[i]];
       losses.data<T>()[i] = ignored ? T{0} : static_cast<T>(loss_of(call, logits.data<E>() + at, target[i]));
     });
   });
