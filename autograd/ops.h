@@ -162,8 +162,20 @@ Tensor pad(const Tensor& x, std::span<const Pad> pads, double value = 0);
 Tensor pad(const Tensor& x, std::initializer_list<Pad> pads, double value = 0);
 /// Slices of x at `index` (n) int64 along an axis, which has size n then. Keeps the index.
 Tensor index_select(const Tensor& x, int axis, const Tensor& index);
-/// Rows of weight (count, features) at indices (...) int64: (..., features). Keeps the indices.
-Tensor embedding(const Tensor& weight, const Tensor& indices);
+/// Rows of weight (count, features) at indices (...) int64: (..., features). Keeps the indices. The row `padding`
+/// (negative: from the end) gets no gradient.
+Tensor embedding(const Tensor& weight, const Tensor& indices, std::optional<std::int64_t> padding = {});
+
+// By place (ops_triangle.cpp): x (..., M, N), or a mask of that size.
+/// x up to the diagonal, or from it on, and 0 elsewhere. `diagonal` says how far above the main one it is. Keeps
+/// booleans (M, N).
+Tensor tril(const Tensor& x, std::int64_t diagonal = 0);
+Tensor triu(const Tensor& x, std::int64_t diagonal = 0);
+/// Booleans (queries, keys): query i is given keys 0 to i alone, as in AttentionOptions::causal, which needs no mask.
+Tensor causal_mask(std::int64_t queries, std::int64_t keys, const Device& device = {});
+/// indices (...) int64 from 0 to classes - 1 -> (..., classes): 1 at the index, 0 elsewhere. Never recorded.
+/// (ops_compare.cpp)
+Tensor one_hot(const Tensor& indices, std::int64_t classes, DType dtype = DType::int64);
 
 // Products (ops_matmul.cpp). Keep both operands.
 /// (..., M, K) x (..., K, N) -> (..., M, N), leading dimensions broadcast; a vector is a row on the left, a column on

@@ -238,3 +238,16 @@ TEST_CASE("gradients of slices are added up in one array, whatever else is added
   CHECK(x.grad().values<double>() == std::vector<double>{15, 15, 13, 27, 21, 25});
   CHECK(y.grad().values<double>() == std::vector<double>{2, 4, 6, 8, 10, 12});
 }
+
+TEST_CASE("an embedding whose padding gets no gradient") {
+  const Tensor weight = tensor<double>({1, 2, 3, 4, 5, 6}, {3, 2}, "cpu", true);
+  const Tensor index = tensor<std::int64_t>({2, 0, 2, 1}, {2, 2});
+  for (const std::int64_t padding : {2, -1}) {
+    const Tensor y = embedding(weight, index, padding);
+    CHECK(y.values<double>() == std::vector<double>{5, 6, 1, 2, 5, 6, 3, 4});
+    Tensor(weight).zero_grad();
+    sum(y).backward();
+    CHECK(weight.grad().values<double>() == std::vector<double>{1, 1, 1, 1, 0, 0});
+  }
+  CHECK_THROWS_WITH_AS((void)embedding(weight, index, 3), doctest::Contains("allowed: -3 to 2"), ShapeError);
+}

@@ -67,6 +67,8 @@ TEST_CASE("visit names every parameter and buffer of every layer") {
   check_visit_is_complete("GroupNorm without affine",
                           [] { return GroupNorm({.groups = 2, .channels = 4, .affine = false}); });
   check_visit_is_complete("Embedding", [] { return Embedding({.count = 10, .features = 4}); });
+  check_visit_is_complete("Embedding with padding",
+                          [] { return Embedding({.count = 10, .features = 4, .padding = 0}); });
   check_visit_is_complete("Identity", [] { return Identity(); });
   check_visit_is_complete("GlobalAvgPool", [] { return GlobalAvgPool(); });
   check_visit_is_complete("Upsample", [] { return Upsample(2); });
@@ -171,6 +173,17 @@ TEST_CASE("an embedding begins standard normal, and gives its rows") {
   CHECK(y.shape() == Shape{2, 2, 40});
   CHECK(y.values<double>()[40] == values[0]);
   CHECK(y.values<double>()[0] == values[499 * 40]);
+}
+
+TEST_CASE("an embedding's padding begins with zeros and stays as it is") {
+  for (const std::int64_t padding : {2, -1}) {
+    Embedding words({.count = 3, .features = 2, .padding = padding});
+    CHECK(select(words.weight, 0, 2).values<float>() == std::vector<float>{0, 0});
+    sum(words(tensor<std::int64_t>({2, 1}, {2}))).backward();
+    CHECK(words.weight.grad().values<float>() == std::vector<float>{0, 0, 1, 1, 0, 0});
+  }
+  CHECK_THROWS_WITH_AS(Embedding({.count = 3, .features = 2, .padding = 3}),
+                       doctest::Contains("[Embedding] padding 3 is none of 3 vectors (allowed: -3 to 2)"), ShapeError);
 }
 
 TEST_CASE("transposed convolutions, norms, pooling and upsampling compute what their op computes with their options") {
