@@ -89,6 +89,7 @@ constexpr std::string_view kHalf[] = {"conv1d",           "conv2d",           "c
                                       "linear",           "matmul",           "scaled_dot_product_attention"};
 constexpr std::string_view kFloat32[] = {"binary_cross_entropy_with_logits",
                                          "cross_entropy",
+                                         "cumsum",
                                          "exp",
                                          "huber_loss",
                                          "kl_div",

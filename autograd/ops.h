@@ -104,6 +104,8 @@ Tensor mean(const Tensor& x, std::initializer_list<int> axes, bool keep = false)
 /// Largest (smallest) along an axis; equal ones share the gradient. Keeps x and the result.
 Tensor max(const Tensor& x, int axis, bool keep = false);
 Tensor min(const Tensor& x, int axis, bool keep = false);
+/// The sum along an axis up to every element: 1, 2, 3 -> 1, 3, 6. Of integers int64. Keeps nothing. (ops_cumsum.cpp)
+Tensor cumsum(const Tensor& x, int axis);
 /// Mean of the squared deviations from the mean; the divisor is the number of elements less `correction` (0: of the
 /// elements themselves; 1: an unbiased estimate of that of what they were drawn from). Keeps x. Half types are computed
 /// in float32.

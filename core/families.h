@@ -47,6 +47,9 @@ Array sum_to(const Array& x, const Shape& shape);
 /// Index of the first largest element along an axis, which is removed; int64.
 Array arg_max(const Array& x, int axis);
 
+/// The sum along an axis up to every element, or from it to the end where `reverse`. Of narrow integers int64.
+Array cumsum(const Array& x, int axis, bool reverse = false);
+
 /// (..., M, K) x (..., K, N): leading dimensions broadcast; vectors are rows or columns as usual.
 Array matmul(const Array& a, const Array& b);
 /// out (B, M, N) = a (B, M, K) x (B, K, N), or added to it; `out` may be a view whose rows have no gaps.
