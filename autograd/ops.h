@@ -101,9 +101,14 @@ Tensor sum(const Tensor& x);
 Tensor sum(const Tensor& x, std::initializer_list<int> axes, bool keep = false);
 Tensor mean(const Tensor& x);
 Tensor mean(const Tensor& x, std::initializer_list<int> axes, bool keep = false);
-/// Largest (smallest) along an axis; equal ones share the gradient. Keeps x and the result.
+/// Largest (smallest) of all, or along an axis; equal ones share the gradient. Keeps x and the result.
+Tensor max(const Tensor& x);
+Tensor min(const Tensor& x);
 Tensor max(const Tensor& x, int axis, bool keep = false);
 Tensor min(const Tensor& x, int axis, bool keep = false);
+/// log of the sum of exp(x), finite wherever x is. Keeps x and the result. Half types are computed in float32.
+Tensor log_sum_exp(const Tensor& x);
+Tensor log_sum_exp(const Tensor& x, std::initializer_list<int> axes, bool keep = false);
 /// The sum along an axis up to every element: 1, 2, 3 -> 1, 3, 6. Of integers int64. Keeps nothing. (ops_cumsum.cpp)
 Tensor cumsum(const Tensor& x, int axis);
 /// Mean of the squared deviations from the mean; the divisor is the number of elements less `correction` (0: of the
