@@ -139,6 +139,10 @@ Tensor expand(const Tensor& x, const Shape& shape);
 Tensor squeeze(const Tensor& x, int axis);
 Tensor unsqueeze(const Tensor& x, int axis);
 Tensor contiguous(const Tensor& x);
+/// The same values in memory of their own, in x's layout where that has no gaps.
+Tensor clone(const Tensor& x);
+/// What comes last along these axes comes first. Keeps a number for each place of them.
+Tensor flip(const Tensor& x, std::initializer_list<int> axes);
 Tensor concat(std::span<const Tensor> parts, int axis);
 Tensor concat(std::initializer_list<Tensor> parts, int axis);
 /// The same values in another dtype or on another device; x itself where that is so already.

@@ -136,6 +136,20 @@ Tensor index_select(const Tensor& x, int axis, const Tensor& index) {
   return transpose(rows_of("index_select", transpose(x, 0, axis), index), 0, axis);
 }
 
+Tensor flip(const Tensor& x, std::initializer_list<int> axes) {
+  check_defined("flip", x.array());
+  Tensor y = x;
+  unsigned seen = 0;
+  for (const int given : axes) {
+    const int axis = normalize_axis(given, x.rank(), "flip");
+    if (seen >> axis & 1u)
+      fail<ShapeError>("flip", fmt::format("axis {} of {} is given twice", axis, x.shape().text()));
+    seen |= 1u << axis;
+    y = index_select(y, axis, x.size(axis) - 1 - arange(x.size(axis), x.device()));
+  }
+  return y;
+}
+
 Tensor embedding(const Tensor& weight, const Tensor& indices, std::optional<std::int64_t> padding) {
   check_defined("embedding", weight.array());
   check_defined("embedding", indices.array());
