@@ -108,6 +108,24 @@ struct AvgPool3d : Pool<AvgPool3d> {
 struct GlobalAvgPool : Stateless<GlobalAvgPool> {
   Tensor forward(const Tensor& x) const;
 };
+/// The sizes become `out`: see adaptive_avg_pool1d.
+template <class Derived>
+struct AdaptivePool : Stateless<Derived> {
+  Extent out;
+  explicit AdaptivePool(Extent sizes) : out(sizes) {}
+};
+struct AdaptiveAvgPool1d : AdaptivePool<AdaptiveAvgPool1d> {
+  using AdaptivePool::AdaptivePool;
+  Tensor forward(const Tensor& x) const { return adaptive_avg_pool1d(x, out); }
+};
+struct AdaptiveAvgPool2d : AdaptivePool<AdaptiveAvgPool2d> {
+  using AdaptivePool::AdaptivePool;
+  Tensor forward(const Tensor& x) const { return adaptive_avg_pool2d(x, out); }
+};
+struct AdaptiveAvgPool3d : AdaptivePool<AdaptiveAvgPool3d> {
+  using AdaptivePool::AdaptivePool;
+  Tensor forward(const Tensor& x) const { return adaptive_avg_pool3d(x, out); }
+};
 /// Every element `scale` times along each size: see upsample_nearest.
 struct Upsample : Stateless<Upsample> {
   Extent scale;

@@ -90,6 +90,8 @@ TEST_CASE("an undefined tensor is an error in every op and every property, never
       [&] { (void)chunk(none, 0, 1); }, [&] { (void)select(none, 0, 0); }, [&] { (void)pad(none, {{1, 1}}); }, [&] { (void)index_select(none, 0, i); }, [&] { (void)index_select(x, 0, none); },
       [&] { (void)embedding(none, i); }, [&] { (void)embedding(x, none); }, [&] { (void)variance(none); }, [&] { (void)standard_deviation(none, {0}); },
       [&] { (void)norm(none); }, [&] { (void)norm(none, {0}); },
+      [&] { (void)max(none); }, [&] { (void)log_sum_exp(none); }, [&] { (void)cumsum(none, 0); }, [&] { (void)clone(none); }, [&] { (void)flip(none, {0}); },
+      [&] { (void)tril(none); }, [&] { (void)one_hot(none, 2); }, [&] { (void)adaptive_avg_pool1d(none, 2); }, [&] { (void)softplus(none); }, [&] { (void)elu(none); }, [&] { (void)sign(none); }, [&] { (void)gelu_tanh(none); },
       [&] { (void)matmul(none, x); }, [&] { (void)matmul(x, none); }, [&] { (void)matmul(none, v); }, [&] { (void)matmul(v, none); },
       [&] { (void)matmul(none, none); }, [&] { (void)linear(none, of({2, 3})); }, [&] { (void)linear(x, none); },
       [&] { (void)conv1d(none, x); }, [&] { (void)conv1d(x, none); }, [&] { (void)conv2d(none, x); }, [&] { (void)conv3d(none, none); },

@@ -71,6 +71,9 @@ TEST_CASE("visit names every parameter and buffer of every layer") {
                           [] { return Embedding({.count = 10, .features = 4, .padding = 0}); });
   check_visit_is_complete("Identity", [] { return Identity(); });
   check_visit_is_complete("GlobalAvgPool", [] { return GlobalAvgPool(); });
+  check_visit_is_complete("AdaptiveAvgPool1d", [] { return AdaptiveAvgPool1d(3); });
+  check_visit_is_complete("AdaptiveAvgPool2d", [] { return AdaptiveAvgPool2d({3, 2}); });
+  check_visit_is_complete("AdaptiveAvgPool3d", [] { return AdaptiveAvgPool3d({3, 2, 1}); });
   check_visit_is_complete("Upsample", [] { return Upsample(2); });
   check_visit_is_complete("Dropout", [] { return Dropout(0.5); });
   check_visit_is_complete("ReLU", [] { return ReLU(); });
@@ -155,6 +158,7 @@ TEST_CASE("layers compute what their op computes with their options") {
                                              {GELU({.by_tanh = true})(x), gelu_tanh(x)},
                                              {ELU(0.5)(x), elu(x, 0.5)},
                                              {Softplus(2)(x), softplus(x, 2)},
+                                             {AdaptiveAvgPool2d({3, 5})(x), adaptive_avg_pool2d(x, {3, 5})},
                                              {SiLU()(x), silu(x)}};
   for (const auto& [one, other] : pairs) CHECK(one.values<float>() == other.values<float>());
   CHECK(MaxPool1d({.kernel = 2})(randn({2, 3, 8})).shape() == Shape{2, 3, 4});
