@@ -338,6 +338,9 @@ struct NllLossOptions {
 /// The same of logarithms that are probabilities already, as log_softmax makes them: minus those at the targets. Keeps
 /// the targets, and with a weight one number for each.
 Tensor nll_loss(const Tensor& log_probabilities, const Tensor& targets, const NllLossOptions& options = {});
+/// Whether fewer than k logits (N, classes, ...) are larger than that of the target (N, ...): booleans, never recorded.
+/// `mean(to(in_top_k(logits, targets), DType::float32))` is the accuracy.
+Tensor in_top_k(const Tensor& logits, const Tensor& targets, std::int64_t k = 1);
 struct BinaryCrossEntropyOptions {
   Reduction reduction = Reduction::mean;
   // Broadcast to the logits' shape, or are undefined, and have no gradient. The mean is one over all losses, whatever

@@ -69,22 +69,37 @@ Array missed(const Array& x, const Array& w) {
   return cost;
 }
 
+/// Where the classes of values (N, classes, sizes...) or (classes) are, whose targets are (N, sizes...).
+int class_axis(const char* op, const char* what, const Tensor& values, const Tensor& targets) {
+  check_floating(op, values.array());
+  check_same_device(op, values.array(), targets.array());
+  check_dtype(op, "the target", targets.array(), DType::int64);
+  const int axis = values.rank() == 1 ? 0 : 1;
+  if (values.rank() != targets.rank() + 1 ||
+      !(values.shape().with(axis, 1) == targets.array().unsqueeze(axis).shape())) {
+    fail<ShapeError>(op, fmt::format("{} {} are (N, classes, sizes...), so the targets are (N, sizes...), not {}", what,
+                                     values.shape().text(), targets.shape().text()));
+  }
+  return axis;
+}
+
 }  // namespace
+
+Tensor in_top_k(const Tensor& logits, const Tensor& targets, std::int64_t k) {
+  constexpr const char* op = "in_top_k";
+  const Operation operation(op);
+  const int axis = class_axis(op, "logits", logits, targets);
+  if (k < 1) fail<ShapeError>(op, fmt::format("k is {}: one is the least", k));
+  const Tensor values = logits.detach(), wanted = gather(values, axis, unsqueeze(targets, axis));
+  // What is not a number is not less than anything, and nothing is less than it.
+  return greater(sum(less_equal(values, wanted), {axis}), values.size(axis) - k);
+}
 
 Tensor nll_loss(const Tensor& log_probabilities, const Tensor& targets, const NllLossOptions& options) {
   constexpr const char* op = "nll_loss";
   if (const OperandCast cast(op, {&log_probabilities}); cast)
     return nll_loss(cast(log_probabilities), targets, options);
-  check_floating(op, log_probabilities.array());
-  check_same_device(op, log_probabilities.array(), targets.array());
-  check_dtype(op, "the target", targets.array(), DType::int64);
-  const int classes = log_probabilities.rank() == 1 ? 0 : 1;
-  if (log_probabilities.rank() != targets.rank() + 1 ||
-      !(log_probabilities.shape().with(classes, 1) == targets.array().unsqueeze(classes).shape())) {
-    fail<ShapeError>(op,
-                     fmt::format("logarithms {} are (N, classes, sizes...), so the targets are (N, sizes...), not {}",
-                                 log_probabilities.shape().text(), targets.shape().text()));
-  }
+  const int classes = class_axis(op, "logarithms", log_probabilities, targets);
   const auto losses_at = [&](const Tensor& places) {
     return -squeeze(gather(log_probabilities, classes, unsqueeze(places, classes)), classes);
   };
