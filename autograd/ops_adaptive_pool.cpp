@@ -1,5 +1,5 @@
-// Averages over windows whose number is given: a pooling where they are equal, else axis by axis, since a window is a
-// box.
+// Averages over windows whose number is given: a pooling where they are equal, else axis by axis and window by window,
+// since a window is a box. Between axes half types are rounded.
 #include <fmt/format.h>
 
 #include <mnemo/autograd/ops.h>
