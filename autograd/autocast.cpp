@@ -89,12 +89,14 @@ constexpr std::string_view kHalf[] = {"conv1d",           "conv2d",           "c
                                       "linear",           "matmul",           "scaled_dot_product_attention"};
 constexpr std::string_view kFloat32[] = {"binary_cross_entropy_with_logits",
                                          "cross_entropy",
+                                         "cumsum",
                                          "exp",
                                          "huber_loss",
                                          "kl_div",
                                          "l1_loss",
                                          "log",
                                          "log_softmax",
+                                         "log_sum_exp",
                                          "mse_loss",
                                          "nll_loss",
                                          "norm",
@@ -102,6 +104,7 @@ constexpr std::string_view kFloat32[] = {"binary_cross_entropy_with_logits",
                                          "reciprocal",
                                          "smooth_l1_loss",
                                          "softmax",
+                                         "softplus",
                                          "sum",
                                          "variance"};
 

@@ -71,8 +71,16 @@ Tensor leaky_relu(const Tensor& x, double slope = 0.01);
 Tensor sigmoid(const Tensor& x);
 Tensor tanh(const Tensor& x);
 Tensor gelu(const Tensor& x);
+/// gelu by a tanh in place of the normal distribution function, as GPT-2 has it; they differ by less than 0.0005.
+Tensor gelu_tanh(const Tensor& x);
 Tensor silu(const Tensor& x);
+/// x, or alpha (exp(x) - 1) below 0, alpha not being negative.
+Tensor elu(const Tensor& x, double alpha = 1);
+/// log(1 + exp(beta x)) / beta with beta above 0, finite for every x.
+Tensor softplus(const Tensor& x, double beta = 1);
 Tensor clamp(const Tensor& x, double low, double high);
+/// -1, 0 or 1; its gradient is 0.
+Tensor sign(const Tensor& x);
 
 // In place (ops_inplace.cpp): x keeps its memory. A GradError for a leaf that requires a gradient, while recording;
 // backward notices values that it needed and that are gone.
@@ -93,9 +101,16 @@ Tensor sum(const Tensor& x);
 Tensor sum(const Tensor& x, std::initializer_list<int> axes, bool keep = false);
 Tensor mean(const Tensor& x);
 Tensor mean(const Tensor& x, std::initializer_list<int> axes, bool keep = false);
-/// Largest (smallest) along an axis; equal ones share the gradient. Keeps x and the result.
+/// Largest (smallest) of all, or along an axis; equal ones share the gradient. Keeps x and the result.
+Tensor max(const Tensor& x);
+Tensor min(const Tensor& x);
 Tensor max(const Tensor& x, int axis, bool keep = false);
 Tensor min(const Tensor& x, int axis, bool keep = false);
+/// log of the sum of exp(x), finite wherever x is. Keeps x and the result. Half types are computed in float32.
+Tensor log_sum_exp(const Tensor& x);
+Tensor log_sum_exp(const Tensor& x, std::initializer_list<int> axes, bool keep = false);
+/// The sum along an axis up to every element: 1, 2, 3 -> 1, 3, 6. Of integers int64. Keeps nothing. (ops_cumsum.cpp)
+Tensor cumsum(const Tensor& x, int axis);
 /// Mean of the squared deviations from the mean; the divisor is the number of elements less `correction` (0: of the
 /// elements themselves; 1: an unbiased estimate of that of what they were drawn from). Keeps x. Half types are computed
 /// in float32.
@@ -124,6 +139,10 @@ Tensor expand(const Tensor& x, const Shape& shape);
 Tensor squeeze(const Tensor& x, int axis);
 Tensor unsqueeze(const Tensor& x, int axis);
 Tensor contiguous(const Tensor& x);
+/// The same values in memory of their own, in x's layout where that has no gaps.
+Tensor clone(const Tensor& x);
+/// What comes last along these axes comes first. Keeps a number for each place of them.
+Tensor flip(const Tensor& x, std::initializer_list<int> axes);
 Tensor concat(std::span<const Tensor> parts, int axis);
 Tensor concat(std::initializer_list<Tensor> parts, int axis);
 /// The same values in another dtype or on another device; x itself where that is so already.
@@ -154,8 +173,20 @@ Tensor pad(const Tensor& x, std::span<const Pad> pads, double value = 0);
 Tensor pad(const Tensor& x, std::initializer_list<Pad> pads, double value = 0);
 /// Slices of x at `index` (n) int64 along an axis, which has size n then. Keeps the index.
 Tensor index_select(const Tensor& x, int axis, const Tensor& index);
-/// Rows of weight (count, features) at indices (...) int64: (..., features). Keeps the indices.
-Tensor embedding(const Tensor& weight, const Tensor& indices);
+/// Rows of weight (count, features) at indices (...) int64: (..., features). Keeps the indices. The row `padding`
+/// (negative: from the end) gets no gradient.
+Tensor embedding(const Tensor& weight, const Tensor& indices, std::optional<std::int64_t> padding = {});
+
+// By place (ops_triangle.cpp): x (..., M, N), or a mask of that size.
+/// x up to the diagonal, or from it on, and 0 elsewhere. `diagonal` says how far above the main one it is. Keeps
+/// booleans (M, N).
+Tensor tril(const Tensor& x, std::int64_t diagonal = 0);
+Tensor triu(const Tensor& x, std::int64_t diagonal = 0);
+/// Booleans (queries, keys): query i is given keys 0 to i alone, as in AttentionOptions::causal, which needs no mask.
+Tensor causal_mask(std::int64_t queries, std::int64_t keys, const Device& device = {});
+/// indices (...) int64 from 0 to classes - 1 -> (..., classes): 1 at the index, 0 elsewhere. Never recorded.
+/// (ops_compare.cpp)
+Tensor one_hot(const Tensor& indices, std::int64_t classes, DType dtype = DType::int64);
 
 // Products (ops_matmul.cpp). Keep both operands.
 /// (..., M, K) x (..., K, N) -> (..., M, N), leading dimensions broadcast; a vector is a row on the left, a column on
@@ -221,6 +252,11 @@ Tensor max_pool3d(const Tensor& x, const PoolOptions& options);
 Tensor avg_pool1d(const Tensor& x, const PoolOptions& options);
 Tensor avg_pool2d(const Tensor& x, const PoolOptions& options);
 Tensor avg_pool3d(const Tensor& x, const PoolOptions& options);
+/// The last axes of x (N, C, sizes...) or (C, sizes...) become `out`: window i of an axis is the elements from
+/// floor(i size / out) to ceil((i + 1) size / out) - 1, as PyTorch has it. Keep nothing. (ops_adaptive_pool.cpp)
+Tensor adaptive_avg_pool1d(const Tensor& x, const Extent& out);
+Tensor adaptive_avg_pool2d(const Tensor& x, const Extent& out);
+Tensor adaptive_avg_pool3d(const Tensor& x, const Extent& out);
 /// x (N, C, sizes...) -> (N, C, sizes * scale...): every element `scale` times along each of 1 to 3 sizes; a whole
 /// number for each of them, or one for all. Keeps nothing.
 Tensor upsample_nearest(const Tensor& x, const Extent& scale);
@@ -287,21 +323,35 @@ struct CrossEntropyOptions {
   Reduction reduction = Reduction::mean;
   double label_smoothing = 0;
   std::optional<std::int64_t> ignore_index = {};  ///< targets of this value count for nothing, not in the mean either
+  /// (classes): how much each counts, or undefined. The mean is divided by the sum of the targets' weights, smoothed or
+  /// not. It has no gradient.
+  Tensor weight = {};
 };
 /// Negative log likelihood of softmax(logits (N, classes, ...)) at targets (N, ...) int64. Keeps the logits and the
-/// targets.
+/// targets, and the weight.
 Tensor cross_entropy(const Tensor& logits, const Tensor& targets, const CrossEntropyOptions& options = {});
 struct NllLossOptions {
   Reduction reduction = Reduction::mean;
   std::optional<std::int64_t> ignore_index = {};  ///< as for cross_entropy
+  Tensor weight = {};                             ///< as for cross_entropy
 };
 /// The same of logarithms that are probabilities already, as log_softmax makes them: minus those at the targets. Keeps
-/// the targets.
+/// the targets, and with a weight one number for each.
 Tensor nll_loss(const Tensor& log_probabilities, const Tensor& targets, const NllLossOptions& options = {});
+/// Whether fewer than k logits (N, classes, ...) are larger than that of the target (N, ...): booleans, never recorded.
+/// `mean(to(in_top_k(logits, targets), DType::float32))` is the accuracy.
+Tensor in_top_k(const Tensor& logits, const Tensor& targets, std::int64_t k = 1);
+struct BinaryCrossEntropyOptions {
+  Reduction reduction = Reduction::mean;
+  // Broadcast to the logits' shape, or are undefined, and have no gradient. The mean is one over all losses, whatever
+  // their weights.
+  Tensor weight = {};      ///< of each loss
+  Tensor pos_weight = {};  ///< of t log p: above 1 it makes up for few positive targets
+};
 /// -(t log p + (1 - t) log(1 - p)) with p = sigmoid(logits), for targets t from 0 to 1 of the same shape, computed from
-/// the logits so that it is finite for each of them. Keeps both.
+/// the logits so that it is finite for each of them. Keeps both, and the weights.
 Tensor binary_cross_entropy_with_logits(const Tensor& logits, const Tensor& targets,
-                                        Reduction reduction = Reduction::mean);
+                                        const BinaryCrossEntropyOptions& options = {});
 /// t (log t - log_prediction), which is Kullback and Leibler's divergence when it is summed over the probabilities t;
 /// the mean is one over all elements. Nothing where t is 0. Keeps t, and a byte for each element where t needs a
 /// gradient.

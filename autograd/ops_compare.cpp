@@ -56,6 +56,19 @@ Tensor less_equal(const Tensor& a, Number b) { return less_equal(a, b.beside(a))
 Tensor greater(const Tensor& a, Number b) { return greater(a, b.beside(a)); }
 Tensor greater_equal(const Tensor& a, Number b) { return greater_equal(a, b.beside(a)); }
 
+Tensor one_hot(const Tensor& indices, std::int64_t classes, DType dtype) {
+  const Operation operation("one_hot");
+  check_defined("one_hot", indices.array());
+  check_dtype("one_hot", "the index", indices.array(), DType::int64);
+  if (classes < 1) fail<ShapeError>("one_hot", fmt::format("{} classes: it must be at least 1", classes));
+  if (const auto bad = indices.device().backend().first_bad_index(indices.array().contiguous(), classes, 0)) {
+    fail<ShapeError>("one_hot", fmt::format("index {} in {} is no class: allowed are 0 to {}", *bad,
+                                            indices.shape().text(), classes - 1));
+  }
+  const Array places = indices.array().unsqueeze(-1), numbers = arange(classes, indices.device()).array();
+  return Tensor(compare(CompareOp::equal, places, numbers).to(dtype));
+}
+
 namespace {
 
 /// The layout of a dense operand that has the result's shape, else row-major.

@@ -115,12 +115,15 @@ Tensor pad(const Tensor& x, std::initializer_list<Pad> pads, double value) {
 
 namespace {
 
-Tensor rows_of(const char* op, const Tensor& x, const Tensor& index) {
+/// `padding`: a row without a gradient.
+Tensor rows_of(const char* op, const Tensor& x, const Tensor& index, std::optional<std::int64_t> padding = {}) {
   const Operation operation(op);
   Array y = take_rows(op, x.array(), index.array());
   return record({&x, &index}, std::move(y),
-                [shape = x.shape(), index = save_if(needs_grad(x), index.array())](Backward& back) {
-                  back.give(0, add_rows(back.grad(), index.get(), shape));
+                [shape = x.shape(), padding, index = save_if(needs_grad(x), index.array())](Backward& back) {
+                  const Array dx = add_rows(back.grad(), index.get(), shape);
+                  if (padding) fill(dx.slice(0, *padding, *padding + 1), 0);
+                  back.give(0, dx);
                 });
 }
 
@@ -133,15 +136,35 @@ Tensor index_select(const Tensor& x, int axis, const Tensor& index) {
   return transpose(rows_of("index_select", transpose(x, 0, axis), index), 0, axis);
 }
 
-Tensor embedding(const Tensor& weight, const Tensor& indices) {
+Tensor flip(const Tensor& x, std::initializer_list<int> axes) {
+  check_defined("flip", x.array());
+  Tensor y = x;
+  unsigned seen = 0;
+  for (const int given : axes) {
+    const int axis = normalize_axis(given, x.rank(), "flip");
+    if (seen >> axis & 1u)
+      fail<ShapeError>("flip", fmt::format("axis {} of {} is given twice", axis, x.shape().text()));
+    seen |= 1u << axis;
+    y = index_select(y, axis, x.size(axis) - 1 - arange(x.size(axis), x.device()));
+  }
+  return y;
+}
+
+Tensor embedding(const Tensor& weight, const Tensor& indices, std::optional<std::int64_t> padding) {
   check_defined("embedding", weight.array());
   check_defined("embedding", indices.array());
   check_dtype("embedding", "the index", indices.array(), DType::int64);
   if (weight.rank() != 2)
     fail<ShapeError>("embedding", fmt::format("weight {} must be (count, features)", weight.shape().text()));
+  const std::int64_t count = weight.size(0);
+  if (padding && (*padding < -count || *padding >= count)) {
+    fail<ShapeError>("embedding", fmt::format("padding {} is no row of weight {} (allowed: {} to {})", *padding,
+                                              weight.shape().text(), -count, count - 1));
+  }
+  if (padding && *padding < 0) *padding += count;
   Dims sizes = indices.shape();
   sizes.push_back(weight.size(1));
-  return reshape(rows_of("embedding", weight, reshape(indices, {indices.numel()})), sizes);
+  return reshape(rows_of("embedding", weight, reshape(indices, {indices.numel()}), padding), sizes);
 }
 
 }  // namespace mnemo

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <limits>
 
 #include <fmt/format.h>
 
@@ -115,20 +116,47 @@ Tensor norm_over(const Tensor& x, unsigned axes, bool keep) {
                 });
 }
 
-Tensor extreme(ReduceOp op, const char* op_name, const Tensor& x, int axis, bool keep) {
+Tensor extreme(ReduceOp op, const char* op_name, const Tensor& x, unsigned axes, bool keep) {
   const Operation operation(op_name);
-  check_defined(op_name, x.array());
-  axis = normalize_axis(axis, x.rank(), op_name);
-  const unsigned axes = 1u << axis;
   const Array best = reduce(op, x.array(), axes, true);
   Saved saved = save_if(needs_grad(x), x.array());
   Saved saved_best = save_if(needs_grad(x), best);
-  return record({&x}, keep ? best : best.squeeze(axis),
+  return record({&x}, keep ? best : best.reshape(reduced_shape(x.shape(), axes)),
                 [axes, x = std::move(saved), best = std::move(saved_best)](Backward& back) {
                   const Array ties = compare(CompareOp::equal, x.get(), best.get()).to(x.get().dtype());
                   const Array share =
                       map(BinaryOp::divide, back.grad().reshape(best.get().shape()), reduce(ReduceOp::sum, ties, axes));
                   back.give(0, map(BinaryOp::multiply, ties, share));
+                });
+}
+
+/// The nearest number that is not infinite.
+Array finite(const Array& x) {
+  const double most =
+      x.dtype() == DType::float64 ? std::numeric_limits<double>::max() : double{std::numeric_limits<float>::max()};
+  return map(UnaryOp::clamp, x, {-most, most});
+}
+
+Tensor log_sum_exp_over(const Tensor& x, unsigned axes, bool keep) {
+  constexpr const char* op = "log_sum_exp";
+  if (const OperandCast cast(op, {&x}); cast) return log_sum_exp_over(cast(x), axes, keep);
+  const Operation operation(op);
+  check_floating(op, x.array());
+  const Array values = wide(x.array());
+  const Array top = finite(reduce(ReduceOp::max, values, axes, true));
+  const Array powers = map(BinaryOp::subtract, values, top);
+  map_into(UnaryOp::exp, powers, powers);
+  const Array y = map(UnaryOp::log, reduce(ReduceOp::sum, powers, axes, true));
+  map_into(BinaryOp::add, y, top, y);
+  const Array result = keep ? y : y.reshape(reduced_shape(x.shape(), axes));
+  return record({&x}, result.to(x.dtype()),
+                [x = save_if(needs_grad(x), x.array()), y = save_if(needs_grad(x), y)](Backward& back) {
+                  // exp(x - y), the shares, which add up to 1.
+                  const Array shares = map(BinaryOp::subtract, wide(x.get()), finite(y.get()));
+                  map_into(UnaryOp::exp, shares, shares);
+                  const Array g = back.grad().reshape(y.get().shape()).to(shares.dtype());
+                  map_into(BinaryOp::multiply, shares, g, shares);
+                  back.give(0, shares.to(x.get().dtype()));
                 });
 }
 
@@ -142,8 +170,18 @@ Tensor mean(const Tensor& x) { return sum_over("mean", x, all_axes("mean", x), f
 Tensor mean(const Tensor& x, std::initializer_list<int> axes, bool keep) {
   return sum_over("mean", x, axes_of("mean", x, axes), keep, true);
 }
-Tensor max(const Tensor& x, int axis, bool keep) { return extreme(ReduceOp::max, "max", x, axis, keep); }
-Tensor min(const Tensor& x, int axis, bool keep) { return extreme(ReduceOp::min, "min", x, axis, keep); }
+Tensor max(const Tensor& x) { return extreme(ReduceOp::max, "max", x, all_axes("max", x), false); }
+Tensor min(const Tensor& x) { return extreme(ReduceOp::min, "min", x, all_axes("min", x), false); }
+Tensor max(const Tensor& x, int axis, bool keep) {
+  return extreme(ReduceOp::max, "max", x, axes_of("max", x, {axis}), keep);
+}
+Tensor min(const Tensor& x, int axis, bool keep) {
+  return extreme(ReduceOp::min, "min", x, axes_of("min", x, {axis}), keep);
+}
+Tensor log_sum_exp(const Tensor& x) { return log_sum_exp_over(x, all_axes("log_sum_exp", x), false); }
+Tensor log_sum_exp(const Tensor& x, std::initializer_list<int> axes, bool keep) {
+  return log_sum_exp_over(x, axes_of("log_sum_exp", x, axes), keep);
+}
 
 Tensor variance(const Tensor& x) { return variance_over(x, all_axes("variance", x), false, 1); }
 Tensor variance(const Tensor& x, std::initializer_list<int> axes, bool keep, double correction) {

@@ -94,6 +94,14 @@ Tensor contiguous(const Tensor& x) {
   return record({&x}, x.array().contiguous(), [](Backward& back) { back.give(0, back.take_grad()); });
 }
 
+Tensor clone(const Tensor& x) {
+  const Operation operation("clone");
+  check_defined("clone", x.array());
+  const Array y = Array::like(x.array());
+  copy_into(x.array(), y);
+  return record({&x}, y, [](Backward& back) { back.give(0, back.take_grad()); });
+}
+
 Tensor concat(std::span<const Tensor> parts, int axis) {
   const Operation operation("concat");
   std::vector<Array> arrays;

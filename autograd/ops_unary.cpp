@@ -1,8 +1,11 @@
 // Element by element: the arithmetic and its derivative stand in core/functors.h.
+#include <fmt/format.h>
+
 #include <mnemo/autograd/autocast.h>
 #include <mnemo/autograd/ops.h>
 #include <mnemo/autograd/ops_unary.h>
 #include <mnemo/autograd/record.h>
+#include <mnemo/core/error.h>
 #include <mnemo/core/families.h>
 
 namespace mnemo {
@@ -30,7 +33,19 @@ Tensor leaky_relu(const Tensor& x, double slope) { return unary(UnaryOp::leaky_r
 Tensor sigmoid(const Tensor& x) { return unary(UnaryOp::sigmoid, x); }
 Tensor tanh(const Tensor& x) { return unary(UnaryOp::tanh, x); }
 Tensor gelu(const Tensor& x) { return unary(UnaryOp::gelu, x); }
+Tensor gelu_tanh(const Tensor& x) { return unary(UnaryOp::gelu_tanh, x); }
 Tensor silu(const Tensor& x) { return unary(UnaryOp::silu, x); }
 Tensor clamp(const Tensor& x, double low, double high) { return unary(UnaryOp::clamp, x, {low, high}); }
+Tensor sign(const Tensor& x) { return unary(UnaryOp::sign, x); }
+
+Tensor elu(const Tensor& x, double alpha) {
+  if (!(alpha >= 0)) fail<ShapeError>("elu", fmt::format("alpha {} must not be negative", alpha));
+  return unary(UnaryOp::elu, x, {alpha, 0});
+}
+
+Tensor softplus(const Tensor& x, double beta) {
+  if (!(beta > 0)) fail<ShapeError>("softplus", fmt::format("beta {} must be more than 0", beta));
+  return unary(UnaryOp::softplus, x, {beta, 0});
+}
 
 }  // namespace mnemo

@@ -103,10 +103,8 @@ Tensor rand(const Shape& shape, const TensorOptions& options = {});
 Tensor randn(const Shape& shape, const TensorOptions& options = {});
 Tensor randint(std::int64_t low, std::int64_t high, const Shape& shape,
                TensorOptions options = {.dtype = DType::int64});
-/// 0, 1, ..., count - 1 as int64, made on the device. With it, positions are an embedding's indices, the mask of causal
-/// attention is `greater_equal(unsqueeze(arange(n), 1), arange(n))`, that of places within a length
-/// `less(arange(n), unsqueeze(lengths, 1))`, and classes are ones among zeros by `equal(unsqueeze(labels, -1),
-/// arange(classes))`.
+/// 0, 1, ..., count - 1 as int64, made on the device. With it, positions are an embedding's indices, and the mask of
+/// places within a length is `less(arange(n), unsqueeze(lengths, 1))`.
 Tensor arange(std::int64_t count, const Device& device = {});
 /// From values in row-major order, with the dtype of T.
 template <class T>

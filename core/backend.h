@@ -154,6 +154,13 @@ struct CrossEntropyCall {
   double label_smoothing = 0;
   std::int64_t ignore_index = -100;
   double scale = 1;  ///< what the gradient of every loss is multiplied by
+  /// (classes), row-major and of the losses' dtype: how much each class counts, wherever its logarithm does; or
+  /// undefined: each counts 1.
+  Array weight = {};
+  /// Forward, with a weight, or undefined: like the losses; gets the weight of every target, 0 where it is ignored.
+  Array target_weights = {};
+  /// Gradient, with a weight and label smoothing: of the losses' dtype, one element, the sum of the weights.
+  Array weight_sum = {};
 };
 
 /// One optimizer step over many parameters in one pass without temporaries. Moments have the parameter's shape;
@@ -254,6 +261,9 @@ class Backend {
   virtual void reduce(ReduceOp op, const Array& x, unsigned axes, double scale, const Array& out) = 0;
   virtual void arg_max(const Array& x, int axis,
                        const Array& out) = 0;  ///< out: int64, size 1 along axis; ties: the first
+  /// out = the sum of x along an axis up to every element, or from it to the end where `reverse`; both row-major and of
+  /// one dtype, floating-point or int64. Floating-point ones are added up in float64.
+  virtual void cumsum(const Array& x, int axis, bool reverse, const Array& out) = 0;
 
   /// out (B, M, N) = a (B, M, K) * b (B, K, N), or added to it; any strides, batch stride 0 allowed in a and b; out
   /// dense in (M, N). `workspace`: uint8 of Decisions::matmul_workspace bytes, or undefined when that is 0.

@@ -47,6 +47,9 @@ Array sum_to(const Array& x, const Shape& shape);
 /// Index of the first largest element along an axis, which is removed; int64.
 Array arg_max(const Array& x, int axis);
 
+/// The sum along an axis up to every element, or from it to the end where `reverse`. Of narrow integers int64.
+Array cumsum(const Array& x, int axis, bool reverse = false);
+
 /// (..., M, K) x (..., K, N): leading dimensions broadcast; vectors are rows or columns as usual.
 Array matmul(const Array& a, const Array& b);
 /// out (B, M, N) = a (B, M, K) x (B, K, N), or added to it; `out` may be a view whose rows have no gaps.
@@ -98,12 +101,15 @@ Array softmax_gradient(const Array& grad, const Array& y, int axis, bool logarit
 /// others' result is 0. Its gradient is that of softmax.
 Array causal_softmax(const Array& x, std::int64_t first = 0);
 
-/// Losses of logits (N, C, ...) against class indices (N, ...): one per target.
+/// Losses of logits (N, C, ...) against class indices (N, ...): one per target. Fills call.target_weights where that is
+/// defined.
 Array cross_entropy(const CrossEntropyCall& call, const Array& logits, const Array& targets);
 Array cross_entropy_gradient(const CrossEntropyCall& call, const Array& grad, const Array& logits,
                              const Array& targets);
-/// Checks shapes, dtypes and every target; the sizes for the two above.
-CrossEntropyCall cross_entropy_problem(const Array& logits, const Array& targets, std::int64_t ignore_index);
+/// Checks shapes, dtypes and every target; the sizes for the two above, and their weight (in their dtype), which may be
+/// undefined.
+CrossEntropyCall cross_entropy_problem(const Array& logits, const Array& targets, std::int64_t ignore_index,
+                                       const Array& weight = {});
 
 /// x with positions along `axis` taken from `index` (int64, same sizes elsewhere).
 Array gather(const Array& x, int axis, const Array& index);

@@ -171,6 +171,54 @@ struct Clamp {
   }
 };
 
+/// -1, 0 or 1; NaN stays NaN.
+struct Sign {
+  static constexpr Saves saves = Saves::nothing;
+  template <class T> MNEMO_HOST_DEVICE static T forward(T x, const Scalars&) {
+    return x > T{0} ? T{1} : x < T{0} ? T{-1} : x;
+  }
+  template <class T> MNEMO_HOST_DEVICE static T gradient(T, T, const Scalars&) { return T{0}; }
+};
+
+/// log(1 + exp(a x)) / a
+struct Softplus {
+  static constexpr Saves saves = Saves::input;
+  template <class T> MNEMO_HOST_DEVICE static T forward(T x, const Scalars& s) {
+    const T ax = static_cast<T>(s.a) * x;
+    return (ax > T{0} ? ax + std::log1p(elementary::exp(-ax)) : std::log1p(elementary::exp(ax))) / static_cast<T>(s.a);
+  }
+  template <class T> MNEMO_HOST_DEVICE static T gradient(T g, T x, const Scalars& s) {
+    return g / (T{1} + elementary::exp(-static_cast<T>(s.a) * x));
+  }
+};
+
+/// x, or a (exp(x) - 1) below 0; a is not negative, so that the output tells on which side it was.
+struct Elu {
+  static constexpr Saves saves = Saves::output;
+  template <class T> MNEMO_HOST_DEVICE static T forward(T x, const Scalars& s) {
+    return x > T{0} ? x : static_cast<T>(s.a) * std::expm1(x);
+  }
+  template <class T> MNEMO_HOST_DEVICE static T gradient(T g, T y, const Scalars& s) {
+    return y > T{0} ? g : g * (y + static_cast<T>(s.a));
+  }
+};
+
+/// x (1 + tanh(u)) / 2 with u = sqrt(2 / pi) (x + 0.044715 x^3) (Hendrycks and Gimpel, Gaussian Error Linear Units,
+/// 2016), where (1 + tanh(u)) / 2 = 1 / (1 + exp(-2 u)).
+struct GeluTanh {
+  static constexpr Saves saves = Saves::input;
+  static constexpr double kTwice = 1.59576912160573071176;  // 2 sqrt(2 / pi)
+  static constexpr double kCubic = 0.044715;
+  template <class T> MNEMO_HOST_DEVICE static T share(T x) {
+    return T{1} / (T{1} + elementary::exp(-static_cast<T>(kTwice) * (x + static_cast<T>(kCubic) * x * x * x)));
+  }
+  template <class T> MNEMO_HOST_DEVICE static T forward(T x, const Scalars&) { return x * share(x); }
+  template <class T> MNEMO_HOST_DEVICE static T gradient(T g, T x, const Scalars&) {
+    const T s = share(x), slope = static_cast<T>(kTwice) * (T{1} + static_cast<T>(3 * kCubic) * x * x);
+    return g * s * (T{1} + x * (T{1} - s) * slope);
+  }
+};
+
 #define MNEMO_UNARY_OPS(ROW) \
   ROW(neg, Neg)              \
   ROW(affine, Affine)        \
@@ -188,7 +236,11 @@ struct Clamp {
   ROW(tanh, Tanh)            \
   ROW(gelu, Gelu)            \
   ROW(silu, Silu)            \
-  ROW(clamp, Clamp)
+  ROW(clamp, Clamp)          \
+  ROW(sign, Sign)            \
+  ROW(softplus, Softplus)    \
+  ROW(elu, Elu)              \
+  ROW(gelu_tanh, GeluTanh)
 
 // Binary functors take any arithmetic type. Their derivatives are compositions (autograd/ops_binary.cpp).
 

@@ -31,7 +31,8 @@ Tensor add_relu(const Tensor& a, const Tensor& b, bool in_place) {
 }
 
 Tensor GELU::forward(const Tensor& x) const {
-  return in_place ? recompute([](const Tensor& y) { return gelu(y); }, x) : gelu(x);
+  const auto run = [by_tanh = options.by_tanh](const Tensor& y) { return by_tanh ? gelu_tanh(y) : gelu(y); };
+  return in_place ? recompute(run, x) : run(x);
 }
 
 Tensor SiLU::forward(const Tensor& x) const {

@@ -38,9 +38,24 @@ struct Sigmoid : Stateless<Sigmoid> {
 struct Tanh : Stateless<Tanh> {
   Tensor forward(const Tensor& x) const { return tanh(x); }
 };
+struct ELU : Stateless<ELU> {
+  double alpha;
+  explicit ELU(double below_zero = 1) : alpha(below_zero) {}
+  Tensor forward(const Tensor& x) const { return elu(x, alpha); }
+};
+struct Softplus : Stateless<Softplus> {
+  double beta;
+  explicit Softplus(double sharpness = 1) : beta(sharpness) {}
+  Tensor forward(const Tensor& x) const { return softplus(x, beta); }
+};
+struct GELUOptions {
+  bool by_tanh = false;  ///< gelu_tanh: PyTorch's approximate="tanh"
+};
 /// GELU and SiLU keep their input. While the model works in place, their result is computed again from it rather than
 /// kept (recompute).
 struct GELU : Stateless<GELU> {
+  GELUOptions options;
+  explicit GELU(GELUOptions layer_options = {}) : options(layer_options) {}
   Tensor forward(const Tensor& x) const;
 };
 struct SiLU : Stateless<SiLU> {
@@ -92,6 +107,24 @@ struct AvgPool3d : Pool<AvgPool3d> {
 /// size 1. Keeps nothing.
 struct GlobalAvgPool : Stateless<GlobalAvgPool> {
   Tensor forward(const Tensor& x) const;
+};
+/// The sizes become `out`: see adaptive_avg_pool1d.
+template <class Derived>
+struct AdaptivePool : Stateless<Derived> {
+  Extent out;
+  explicit AdaptivePool(Extent sizes) : out(sizes) {}
+};
+struct AdaptiveAvgPool1d : AdaptivePool<AdaptiveAvgPool1d> {
+  using AdaptivePool::AdaptivePool;
+  Tensor forward(const Tensor& x) const { return adaptive_avg_pool1d(x, out); }
+};
+struct AdaptiveAvgPool2d : AdaptivePool<AdaptiveAvgPool2d> {
+  using AdaptivePool::AdaptivePool;
+  Tensor forward(const Tensor& x) const { return adaptive_avg_pool2d(x, out); }
+};
+struct AdaptiveAvgPool3d : AdaptivePool<AdaptiveAvgPool3d> {
+  using AdaptivePool::AdaptivePool;
+  Tensor forward(const Tensor& x) const { return adaptive_avg_pool3d(x, out); }
 };
 /// Every element `scale` times along each size: see upsample_nearest.
 struct Upsample : Stateless<Upsample> {

@@ -1,7 +1,8 @@
 #include <mnemo/nn/recurrent.h>
 
 #include <cmath>
-#include <vector>
+#include <string>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -10,51 +11,157 @@
 
 namespace mnemo::nn {
 
-LSTM::LSTM(LSTMOptions layer_options) : options(layer_options) {
-  if (options.in < 1 || options.hidden < 1)
-    fail<ShapeError>("LSTM", fmt::format("in {} and hidden {} must be positive", options.in, options.hidden));
+template <class Derived>
+Recurrent<Derived>::Recurrent(const char* name, RecurrentOptions layer_options, int gates) : options(layer_options) {
+  if (options.in < 1 || options.hidden < 1 || options.layers < 1) {
+    fail<ShapeError>(name, fmt::format("in {}, hidden {} and layers {} must be positive", options.in, options.hidden,
+                                       options.layers));
+  }
+  if (!(options.dropout >= 0 && options.dropout <= 1))
+    fail<ShapeError>(name, fmt::format("dropout {} is not between 0 and 1", options.dropout));
   const double bound = 1 / std::sqrt(static_cast<double>(options.hidden));
-  weight_ih = uniform_parameter(Shape{4 * options.hidden, options.in}, bound);
-  weight_hh = uniform_parameter(Shape{4 * options.hidden, options.hidden}, bound);
-  if (!options.bias) return;
-  bias_ih = uniform_parameter(Shape{4 * options.hidden}, bound);
-  bias_hh = uniform_parameter(Shape{4 * options.hidden}, bound);
+  const std::int64_t rows = gates * options.hidden;
+  for (int i = 0; i < options.layers; ++i) {
+    RecurrentLayer layer;
+    layer.weight_ih = uniform_parameter(Shape{rows, i == 0 ? options.in : options.hidden}, bound);
+    layer.weight_hh = uniform_parameter(Shape{rows, options.hidden}, bound);
+    if (options.bias) {
+      layer.bias_ih = uniform_parameter(Shape{rows}, bound);
+      layer.bias_hh = uniform_parameter(Shape{rows}, bound);
+    }
+    layers.push_back(std::move(layer));
+  }
 }
 
-LSTM::Result LSTM::forward(const Tensor& x, const State& before) const {
+template <class Derived>
+void Recurrent<Derived>::visit(Visitor& v) {
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    const auto name = [&](const char* what, Tensor& tensor) {
+      v.parameter(fmt::format("{}_l{}", what, i).c_str(), tensor);
+    };
+    name("weight_ih", layers[i].weight_ih), name("weight_hh", layers[i].weight_hh);
+    name("bias_ih", layers[i].bias_ih), name("bias_hh", layers[i].bias_hh);
+  }
+}
+
+template struct Recurrent<LSTM>;
+template struct Recurrent<GRU>;
+
+namespace {
+
+/// x (N, L, in) by places.
+std::vector<Tensor> places_of(const char* op, const Tensor& x, const RecurrentOptions& options) {
   if (!x.defined() || x.rank() != 3 || x.size(2) != options.in || x.size(1) < 1) {
-    fail<ShapeError>("lstm", fmt::format("input {} must be (N, L, {}) with a place or more",
-                                         x.defined() ? x.shape().text() : "undefined", options.in));
+    fail<ShapeError>(op, fmt::format("input {} must be (N, L, {}) with a place or more",
+                                     x.defined() ? x.shape().text() : "undefined", options.in));
   }
-  const Shape state{x.size(0), options.hidden};
-  for (const Tensor* part : {&before.h, &before.c}) {
-    if (part->defined() && !(part->shape() == state))
-      fail<ShapeError>("lstm", fmt::format("state {} for input {} must be {}", part->shape().text(), x.shape().text(),
-                                           state.text()));
+  std::vector<Tensor> places;
+  for (std::int64_t place = 0; place < x.size(1); ++place) places.push_back(select(x, 1, place));
+  return places;
+}
+
+/// One part of a state, by layers; undefined ones where it is undefined.
+std::vector<Tensor> by_layers(const char* op, const Tensor& part, const Tensor& x, const RecurrentOptions& options) {
+  std::vector<Tensor> parts(static_cast<std::size_t>(options.layers));
+  if (!part.defined()) return parts;
+  const Shape one{x.size(0), options.hidden}, all{options.layers, x.size(0), options.hidden};
+  const Shape& expected = options.layers == 1 ? one : all;
+  if (!(part.shape() == expected)) {
+    fail<ShapeError>(
+        op, fmt::format("state {} for input {} must be {}", part.shape().text(), x.shape().text(), expected.text()));
   }
-  Tensor h = before.h, c = before.c;
-  std::vector<Tensor> outputs;
-  for (std::int64_t place = 0; place < x.size(1); ++place) {
-    Tensor gates = linear(squeeze(slice(x, 1, place, place + 1), 1), weight_ih, bias_ih);
-    // A state of zeros takes part with its bias alone: in the dtype in which the product would be.
-    if (h.defined())
-      gates = gates + linear(h, weight_hh, bias_hh);
-    else if (bias_hh.defined())
-      gates = gates + mnemo::to(bias_hh, gates.dtype());
-    const std::vector<Tensor> parts = chunk(gates, 1, 4);
-    // One after the other: what is allocated must not depend on the compiler's order of operands.
-    const Tensor i = sigmoid(parts[0]), g = tanh(parts[2]), added = i * g;
-    if (c.defined()) {
-      const Tensor f = sigmoid(parts[1]), kept = f * c;
-      c = kept + added;
-    } else {
-      c = added;
+  if (options.layers == 1) return {part};
+  for (int i = 0; i < options.layers; ++i) parts[static_cast<std::size_t>(i)] = select(part, 0, i);
+  return parts;
+}
+
+/// The reverse.
+Tensor together(const std::vector<Tensor>& parts) { return parts.size() == 1 ? parts[0] : stack(parts, 0); }
+
+/// h weight_hh' + bias_hh; of a state of zeros the bias alone (or nothing), in the dtype in which the product would be.
+Tensor from_state(const RecurrentLayer& layer, const Tensor& h, DType dtype) {
+  if (h.defined()) return linear(h, layer.weight_hh, layer.bias_hh);
+  return layer.bias_hh.defined() ? mnemo::to(layer.bias_hh, dtype) : Tensor();
+}
+
+/// One step of an LSTM's layer: x (N, in) changes h and c.
+void step(const RecurrentLayer& layer, const Tensor& x, Tensor& h, Tensor& c) {
+  Tensor gates = linear(x, layer.weight_ih, layer.bias_ih);
+  if (const Tensor other = from_state(layer, h, gates.dtype()); other.defined()) gates = gates + other;
+  const std::vector<Tensor> parts = chunk(gates, 1, 4);
+  // One after the other: what is allocated must not depend on the compiler's order of operands.
+  const Tensor i = sigmoid(parts[0]), g = tanh(parts[2]), added = i * g;
+  if (c.defined()) {
+    const Tensor f = sigmoid(parts[1]), kept = f * c;
+    c = kept + added;
+  } else {
+    c = added;
+  }
+  const Tensor o = sigmoid(parts[3]), bounded = tanh(c);
+  h = o * bounded;
+}
+
+/// The same of a GRU's.
+void step(const RecurrentLayer& layer, const Tensor& x, Tensor& h) {
+  const Tensor gates = linear(x, layer.weight_ih, layer.bias_ih);
+  const std::vector<Tensor> a = chunk(gates, 1, 3);
+  std::vector<Tensor> b(3);
+  if (const Tensor other = from_state(layer, h, gates.dtype()); other.defined()) b = chunk(other, -1, 3);
+  const auto plus = [](const Tensor& left, const Tensor& right) { return right.defined() ? left + right : left; };
+  const Tensor r = sigmoid(plus(a[0], b[0])), z = sigmoid(plus(a[1], b[1]));
+  Tensor n = a[2];
+  if (b[2].defined()) {
+    // A copy: as a view it would keep all three parts.
+    const Tensor own = h.defined() ? clone(b[2]) : b[2], gated = r * own;
+    n = n + gated;
+  }
+  n = tanh(n);
+  if (h.defined()) {
+    const Tensor moved = z * (h - n);
+    h = n + moved;
+  } else {
+    const Tensor moved = z * n;
+    h = n - moved;
+  }
+}
+
+/// One layer after the other: step(layer number, x at a place) gives its state there, for all places. What the last
+/// layer gives, as (N, L, hidden).
+template <class Step>
+Tensor run(const RecurrentOptions& options, bool training, std::vector<Tensor> places, const Step& step) {
+  for (int i = 0; i < options.layers; ++i) {
+    const bool last = i + 1 == options.layers;
+    for (Tensor& place : places) {
+      place = step(static_cast<std::size_t>(i), place);
+      if (!last && options.dropout > 0) place = dropout(place, options.dropout, training);
     }
-    const Tensor o = sigmoid(parts[3]), bounded = tanh(c);
-    h = o * bounded;
-    outputs.push_back(h);
   }
-  return {stack(outputs, 1), {h, c}};
+  return stack(places, 1);
+}
+
+}  // namespace
+
+LSTM::LSTM(LSTMOptions layer_options) : Recurrent("LSTM", layer_options, 4) {}
+
+LSTM::Result LSTM::forward(const Tensor& x, const State& before) const {
+  std::vector<Tensor> places = places_of("lstm", x, options);
+  std::vector<Tensor> h = by_layers("lstm", before.h, x, options), c = by_layers("lstm", before.c, x, options);
+  const Tensor outputs = run(options, training, std::move(places), [&](std::size_t i, const Tensor& place) {
+    step(layers[i], place, h[i], c[i]);
+    return h[i];
+  });
+  return {outputs, {together(h), together(c)}};
+}
+
+GRU::GRU(GRUOptions layer_options) : Recurrent("GRU", layer_options, 3) {}
+
+GRU::Result GRU::forward(const Tensor& x, const Tensor& before) const {
+  std::vector<Tensor> places = places_of("gru", x, options), h = by_layers("gru", before, x, options);
+  const Tensor outputs = run(options, training, std::move(places), [&](std::size_t i, const Tensor& place) {
+    step(layers[i], place, h[i]);
+    return h[i];
+  });
+  return {outputs, together(h)};
 }
 
 }  // namespace mnemo::nn

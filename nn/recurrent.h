@@ -1,43 +1,79 @@
-// Recurrent layers: LSTM.
+// Recurrent layers: LSTM, GRU. Parameters have PyTorch's names, shapes and order of gates, so that weights can be
+// exchanged.
 #pragma once
+
+#include <vector>
 
 #include <mnemo/autograd/ops.h>
 #include <mnemo/nn/module.h>
 
 namespace mnemo::nn {
 
-struct LSTMOptions {
+struct RecurrentOptions {
   std::int64_t in = 0;      ///< features of each place
   std::int64_t hidden = 0;  ///< features of the state
   bool bias = true;
+  int layers = 1;      ///< each takes the state of the one before it at every place
+  double dropout = 0;  ///< of what one layer gives to the next, while training
 };
+
+/// The parameters of one layer, with `gates` parts one after the other.
+struct RecurrentLayer {
+  Tensor weight_ih;         // (gates * hidden, in), of the first layer, else (gates * hidden, hidden)
+  Tensor weight_hh;         // (gates * hidden, hidden)
+  Tensor bias_ih, bias_hh;  // (gates * hidden), or undefined
+};
+
+/// What the recurrent layers share. Begins uniform within 1 / sqrt(hidden).
+template <class Derived>
+struct Recurrent : Module<Derived> {
+  RecurrentOptions options;
+  std::vector<RecurrentLayer> layers;
+
+  /// "weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0", then those of layer 1, ...
+  void visit(Visitor& v);
+
+ protected:
+  /// Throws ShapeError unless sizes and layers are positive and dropout is between 0 and 1.
+  Recurrent(const char* name, RecurrentOptions layer_options, int gates);
+};
+
+using LSTMOptions = RecurrentOptions;
 /// Long short-term memory (Hochreiter and Schmidhuber, 1997, with forget gates): (N, L, in) -> (N, L, hidden), place by
 /// place. With i, f, g, o the four parts of x weight_ih' + bias_ih + h weight_hh' + bias_hh:
-/// c = sigmoid(f) c + sigmoid(i) tanh(g), h = sigmoid(o) tanh(c). Begins uniform within 1 / sqrt(hidden). Keeps of each
-/// place the four gates, c, tanh(c) and h: seven times `hidden` values.
-struct LSTM : Module<LSTM> {
-  LSTMOptions options;
-  Tensor weight_ih;         // (4 * hidden, in)
-  Tensor weight_hh;         // (4 * hidden, hidden)
-  Tensor bias_ih, bias_hh;  // (4 * hidden), or undefined
-
+/// c = sigmoid(f) c + sigmoid(i) tanh(g), h = sigmoid(o) tanh(c). Keeps of each place and layer the four gates, c,
+/// tanh(c) and h: seven times `hidden` values; with dropout h after it too, between layers.
+struct LSTM : Recurrent<LSTM> {
   struct State {
-    Tensor h, c;  // (N, hidden)
+    Tensor h, c;  // (N, hidden), of several layers (layers, N, hidden)
   };
   struct Result {
-    Tensor outputs;  // (N, L, hidden): h at every place
-    State state;     ///< after the last one
+    Tensor outputs;  // (N, L, hidden): the last layer's h at every place
+    State state;     ///< after the last place
   };
 
-  /// Throws ShapeError unless both sizes are positive.
   explicit LSTM(LSTMOptions layer_options);
   Tensor forward(const Tensor& x) const { return forward(x, State{}).outputs; }
-  /// Goes on from a state; an undefined one is zeros. Throws ShapeError for one of another shape.
+  /// Goes on from a state; an undefined part is zeros. Throws ShapeError for one of another shape.
   Result forward(const Tensor& x, const State& before) const;
-  void visit(Visitor& v) {
-    v.parameter("weight_ih", weight_ih), v.parameter("weight_hh", weight_hh);
-    v.parameter("bias_ih", bias_ih), v.parameter("bias_hh", bias_hh);
-  }
+};
+
+using GRUOptions = RecurrentOptions;
+/// Gated recurrent unit (Cho et al., Learning phrase representations using RNN encoder-decoder, 2014), as PyTorch and
+/// cuDNN have it: (N, L, in) -> (N, L, hidden), place by place. With r, z, n the three parts of a = x weight_ih' +
+/// bias_ih and of b = h weight_hh' + bias_hh: r = sigmoid(a_r + b_r), z = sigmoid(a_z + b_z), n = tanh(a_n + r b_n),
+/// h = (1 - z) n + z h, computed as n + z (h - n). Keeps of each place and layer r, z, n, b_n, h - n and h: six times
+/// `hidden` values; with dropout h after it too, between layers.
+struct GRU : Recurrent<GRU> {
+  struct Result {
+    Tensor outputs;  // (N, L, hidden): the last layer's h at every place
+    Tensor state;    // after the last place: (N, hidden), of several layers (layers, N, hidden)
+  };
+
+  explicit GRU(GRUOptions layer_options);
+  Tensor forward(const Tensor& x) const { return forward(x, Tensor()).outputs; }
+  /// Goes on from a state; an undefined one is zeros. Throws ShapeError for one of another shape.
+  Result forward(const Tensor& x, const Tensor& before) const;
 };
 
 }  // namespace mnemo::nn

@@ -42,6 +42,11 @@ bool same_order(const Layout& a, const Layout& b) {
 
 Optimizer::Optimizer(std::vector<Tensor> parameters, double lr, bool master_weights)
     : parameters_(std::move(parameters)), states_(parameters_.size()), lr_(0), master_weights_(master_weights) {
+  if (parameters_.empty()) {
+    throw ConfigError(
+        "[optimizer] no parameters are given: a model has those that its visit names (v.child(\"conv\", conv), "
+        "v.parameter(\"scale\", scale)), and trainable_parameters() those of them that are not frozen");
+  }
   std::set<const Node*> seen;
   for (const Tensor& parameter : parameters_) {
     if (!parameter.requires_grad() || !parameter.is_leaf()) {

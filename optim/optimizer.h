@@ -62,7 +62,8 @@ class Optimizer {
   void load(const std::string& path);
 
  protected:
-  /// Throws GradError for a parameter that requires no gradient, or comes twice; ShapeError for a view with gaps.
+  /// Throws ConfigError without parameters; GradError for one that requires no gradient, or comes twice; ShapeError for
+  /// a view with gaps.
   /// `master_weights`: a parameter of a half type has a float32 copy, in which the step is taken, and float32 moments;
   /// its own values are the copy's, rounded in the same pass.
   Optimizer(std::vector<Tensor> parameters, double lr, bool master_weights);

@@ -10,6 +10,25 @@ def numbers(seed, *shape):
     return torch.tensor([(i * 37 + seed * 11) % 101 / 50.0 - 1.0 for i in range(count)]).reshape(shape)
 
 
+def differentiate(results, name, op, *shapes):
+    """Stores the value of `op` on leaves of these shapes, and their gradients from an upstream gradient numbers(99)."""
+    leaves = [numbers(seed, *shape).requires_grad_() for seed, shape in enumerate(shapes)]
+    y = op(*leaves)
+    y.backward(numbers(99, *y.shape))
+    results[name] = y
+    for i, leaf in enumerate(leaves):
+        results[f"{name}.grad{i}"] = leaf.grad
+
+
+def keep_outputs(results, name, outputs, leaves):
+    """Stores `outputs`, and the gradients of `leaves` from an upstream gradient numbers(99) of the first one."""
+    outputs[0].backward(numbers(99, *outputs[0].shape))
+    for i, output in enumerate(outputs):
+        results[f"{name}.{i}"] = output
+    for i, leaf in enumerate(leaves):
+        results[f"{name}.grad{i}"] = leaf.grad
+
+
 def write(what, variable, lists):
     """Prints C++ that defines `variable`, a map from names to lists of numbers, each to its last digit."""
     numbers = [number for values in lists.values() for number in values]

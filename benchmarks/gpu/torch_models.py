@@ -199,16 +199,16 @@ class Transformer(nn.Module):
 
 
 class LSTM(nn.Module):
-    """PyTorch's own layer, with parameters named without a layer's number."""
+    """PyTorch's own layer, with parameters that are not moved into one piece of memory."""
 
     def __init__(self, channels, hidden):
         super().__init__()
         for name, parameter in nn.LSTM(channels, hidden).named_parameters():
-            setattr(self, name.removesuffix("_l0"), parameter)
+            setattr(self, name, parameter)
 
     def forward(self, x):
-        state = x.new_zeros(2, 1, len(x), self.weight_hh.shape[1])
-        parameters = [self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh]
+        state = x.new_zeros(2, 1, len(x), self.weight_hh_l0.shape[1])
+        parameters = [self.weight_ih_l0, self.weight_hh_l0, self.bias_ih_l0, self.bias_hh_l0]
         return torch.lstm(x, tuple(state), parameters, True, 1, 0.0, self.training, False, True)[0]
 
 

@@ -26,6 +26,9 @@ struct Lines {
   }
 
   T relative(std::int64_t lane, std::int64_t i) const { return static_cast<T>(cast<T>(logits[i]) - tops[lane]); }
+  std::int64_t class_of(std::int64_t i) const {
+    return call.inner == 1 ? i - tile.start : (i - tile.start) / call.inner;
+  }
   bool ignored(std::int64_t line) const { return targets[line] == call.ignore_index; }
   /// The target's element. REQUIRES: not ignored.
   std::int64_t expected(std::int64_t line) const {
@@ -34,51 +37,83 @@ struct Lines {
   }
 };
 
-template <class E>
-void losses_of(const Lines<E>& lines, compute_type<E>* losses) {
-  const CrossEntropyCall& call = lines.call;
-  double all[kLanes] = {};  // logits, relative to the largest; an infinite one must not matter unless it is asked for
-  if (call.label_smoothing != 0) {
-    sum_lines(lines.tile, all, [&](std::int64_t lane, std::int64_t i) { return lines.relative(lane, i); });
+/// How much each class counts.
+template <class T>
+struct Weights {
+  const T* values = nullptr;
+
+  explicit Weights(const CrossEntropyCall& call) {
+    if (call.weight.defined()) values = call.weight.data<T>();
   }
+  T operator[](std::int64_t c) const { return values == nullptr ? T{1} : values[c]; }
+};
+
+template <class E>
+void losses_of(const Lines<E>& lines, const Array& losses) {
+  using T = compute_type<E>;
+  const CrossEntropyCall& call = lines.call;
+  const Weights<T> weights(call);
+  double log_sums[kLanes], all[kLanes] = {};  // the second is of all classes: an infinite one must not matter otherwise
+  for (std::int64_t l = 0; l < lines.tile.width; ++l) log_sums[l] = std::log(lines.sums[l]);
+  const auto part = [&](std::int64_t line, std::int64_t i) {
+    return log_sums[line] - static_cast<double>(lines.relative(line, i));
+  };
+  if (call.label_smoothing != 0) {
+    lines.tile.spread(log_sums);
+    if (weights.values == nullptr)
+      sum_lines(lines.tile, all, part);
+    else
+      sum_lines(lines.tile, all, [&](std::int64_t lane, std::int64_t i) {
+        return static_cast<double>(weights[lines.class_of(i)]) * part(lane, i);
+      });
+  }
+  const double others = call.label_smoothing / static_cast<double>(call.classes);
   for (std::int64_t l = 0; l < lines.tile.width; ++l) {
+    const std::int64_t at = lines.tile.first + l;
+    const bool ignored = lines.ignored(l);
+    const T weight = ignored ? T{0} : weights[lines.targets[l]];
     double loss = 0;
-    if (!lines.ignored(l)) {
-      const double log_sum = std::log(lines.sums[l]);
-      loss = log_sum - static_cast<double>(lines.relative(l, lines.expected(l)));
-      if (call.label_smoothing != 0) {
-        loss = (1 - call.label_smoothing) * loss +
-               call.label_smoothing * (log_sum - all[l] / static_cast<double>(call.classes));
-      }
-    }
-    losses[lines.tile.first + l] = static_cast<compute_type<E>>(loss);
+    if (!ignored) loss = static_cast<double>(weight) * part(l, lines.expected(l));
+    if (!ignored && others != 0) loss = (1 - call.label_smoothing) * loss + others * all[l];
+    losses.data<T>()[at] = static_cast<T>(loss);
+    if (call.target_weights.defined()) call.target_weights.data<T>()[at] = weight;
   }
 }
 
-/// `grad`: of all losses, or of each.
 template <class E>
-void gradients_of(const Lines<E>& lines, const compute_type<E>* grad, bool one_grad, E* dlogits) {
+void gradients_of(const Lines<E>& lines, const Array& grad, E* dlogits) {
   using T = compute_type<E>;
   const CrossEntropyCall& call = lines.call;
   const ChannelTile& tile = lines.tile;
+  const Weights<T> weights(call);
+  const T sharp = static_cast<T>(1 - call.label_smoothing);
+  const T smooth = static_cast<T>(call.label_smoothing / static_cast<double>(call.classes));
   T scales[kLanes], grads[kLanes];
   for (std::int64_t l = 0; l < tile.width; ++l) {
     scales[l] = static_cast<T>(1 / lines.sums[l]);
-    grads[l] = grad[one_grad ? 0 : tile.first + l] * static_cast<T>(call.scale);
+    if (weights.values != nullptr && !lines.ignored(l)) {  // all that is expected of the classes: 1 without weights
+      scales[l] *= sharp * weights[lines.targets[l]] + (smooth == 0 ? T{0} : smooth * *call.weight_sum.data<T>());
+    }
+    grads[l] = grad.data<T>()[grad.numel() == 1 ? 0 : tile.first + l] * static_cast<T>(call.scale);
   }
   tile.spread(scales), tile.spread(grads);
-  const T smooth = static_cast<T>(call.label_smoothing / static_cast<double>(call.classes));
   const auto gradient = [&](std::int64_t lane, std::int64_t i, T expected) {
-    const T probability = elementary::exp(lines.relative(lane, i)) * scales[lane];
-    return cast<E>(static_cast<T>(grads[lane] * (probability - expected)));
+    const T share = elementary::exp(lines.relative(lane, i)) * scales[lane];
+    return cast<E>(static_cast<T>(grads[lane] * (share - expected)));
   };
-  tile.visit([&](std::int64_t lane, std::int64_t i) { dlogits[i] = gradient(lane, i, smooth); });
+  if (weights.values == nullptr || smooth == 0) {
+    tile.visit([&](std::int64_t lane, std::int64_t i) { dlogits[i] = gradient(lane, i, smooth); });
+  } else {
+    tile.visit([&](std::int64_t lane, std::int64_t i) {
+      dlogits[i] = gradient(lane, i, smooth * weights[lines.class_of(i)]);
+    });
+  }
   for (std::int64_t l = 0; l < tile.width; ++l) {
     if (lines.ignored(l)) {
       for (std::int64_t c = 0; c < call.classes; ++c) dlogits[tile.start + l + c * call.inner] = cast<E>(0.0F);
     } else {
       const std::int64_t i = lines.expected(l);
-      dlogits[i] = gradient(l, i, static_cast<T>(1 - call.label_smoothing) + smooth);
+      dlogits[i] = gradient(l, i, (sharp + smooth) * weights[lines.targets[l]]);
     }
   }
 }
@@ -88,9 +123,8 @@ void gradients_of(const Lines<E>& lines, const compute_type<E>* grad, bool one_g
 void CpuBackend::cross_entropy(const CrossEntropyCall& call, const Array& logits, const Array& targets,
                                const Array& losses) {
   visit_floating(logits.dtype(), [&](auto zero) {
-    using E = decltype(zero);
     for_each_line_tile(call.outer, call.classes, call.inner, [&](const ChannelTile& tile) {
-      losses_of(Lines<E>(call, tile, logits, targets), losses.data<compute_type<E>>());
+      losses_of(Lines<decltype(zero)>(call, tile, logits, targets), losses);
     });
   });
 }
@@ -100,8 +134,7 @@ void CpuBackend::cross_entropy_gradient(const CrossEntropyCall& call, const Arra
   visit_floating(logits.dtype(), [&](auto zero) {
     using E = decltype(zero);
     for_each_line_tile(call.outer, call.classes, call.inner, [&](const ChannelTile& tile) {
-      gradients_of(Lines<E>(call, tile, logits, targets), grad.data<compute_type<E>>(), grad.numel() == 1,
-                   dlogits.data<E>());
+      gradients_of(Lines<E>(call, tile, logits, targets), grad, dlogits.data<E>());
     });
   });
 }

@@ -39,6 +39,16 @@ inline void check_dtype(const char* op, const char* what, const Array& x, DType 
   }
 }
 
+/// `weight`: one number for each class of x.
+inline void check_class_weight(const char* op, const Array& weight, const Array& x, std::int64_t classes) {
+  check_floating(op, weight);
+  check_same_device(op, x, weight);
+  if (!(weight.shape() == Shape{classes})) {
+    fail<ShapeError>(op, fmt::format("weight {} must be ({}): one number for each class of {}", weight.shape().text(),
+                                     classes, x.shape().text()));
+  }
+}
+
 /// in + padding; throws ShapeError when that overflows (it can, where another size is 0).
 inline std::int64_t padded_size(const char* op, const Array& x, std::int64_t in, std::int64_t padding) {
   std::int64_t size = 0;

@@ -118,7 +118,8 @@ Array softmax_gradient(const Array& grad, const Array& y, int axis, bool logarit
   return dx;
 }
 
-CrossEntropyCall cross_entropy_problem(const Array& logits, const Array& targets, std::int64_t ignore_index) {
+CrossEntropyCall cross_entropy_problem(const Array& logits, const Array& targets, std::int64_t ignore_index,
+                                       const Array& weight) {
   check_floating("cross_entropy", logits);
   check_same_device("cross_entropy", logits, targets);
   check_dtype("cross_entropy", "the target", targets, DType::int64);
@@ -146,6 +147,9 @@ CrossEntropyCall cross_entropy_problem(const Array& logits, const Array& targets
         fmt::format("target {} is not a class of logits {}: classes are 0 to {}; set ignore_index to leave some out",
                     *bad, logits.shape().text(), call.classes - 1));
   }
+  if (!weight.defined()) return call;
+  check_class_weight("cross_entropy", weight, logits, call.classes);
+  call.weight = weight.to(statistics_dtype(logits)).contiguous();
   return call;
 }
 
@@ -171,8 +175,10 @@ Array cross_entropy_gradient(const CrossEntropyCall& call, const Array& grad, co
                              const Array& targets) {
   const Array weights = grad.contiguous(), rows = ordered(call, logits), indices = targets.contiguous();
   const Array dlogits = Array::like(rows);
+  CrossEntropyCall summed = call;
+  if (call.weight.defined() && call.label_smoothing != 0) summed.weight_sum = reduce(ReduceOp::sum, call.weight, 1);
   count_operations(logits.numel());
-  logits.device().backend().cross_entropy_gradient(call, weights, rows, indices, dlogits);
+  logits.device().backend().cross_entropy_gradient(summed, weights, rows, indices, dlogits);
   return dlogits;
 }
 

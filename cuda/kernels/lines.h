@@ -91,6 +91,11 @@ class Share {
   __device__ void visit(const Body& body) {
     each<kUnroll>([&](T(&values)[V], std::int64_t, bool stays) { body(values, stays); });
   }
+  /// The same with the number of a pack's first element: body(the values of a pack, that number, whether they stay).
+  template <class Body>
+  __device__ void visit_numbered(const Body& body) {
+    each<1>([&](T(&values)[V], std::int64_t k, bool stays) { body(values, first_ + k * kStep, stays); });
+  }
   /// body(the values of a pack, those of the same pack of another line, number of the first)
   template <class Body>
   __device__ void visit(Share& other, const Body& body) {

@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include <mnemo/core/error.h>
+
 #include "autograd/op_rows.h"
 
 using namespace mnemo;
@@ -111,6 +113,17 @@ TEST_CASE("op rows: functions of one tensor") {
              unary("tanh", tanh, [](double x) { return std::tanh(x); }),
              unary("gelu", gelu, [](double x) { return 0.5 * x * std::erfc(-x / std::sqrt(2.0)); }),
              unary("silu", silu, [](double x) { return x / (1 + std::exp(-x)); }),
+             unary("gelu_tanh", gelu_tanh,
+                   [](double x) {
+                     return 0.5 * x * (1 + std::tanh(std::sqrt(2 / std::acos(-1.0)) * (x + 0.044715 * x * x * x)));
+                   }),
+             unary(
+                 "elu", [](const Tensor& x) { return elu(x, 0.7); },
+                 [](double x) { return x > 0 ? x : 0.7 * std::expm1(x); }),
+             unary(
+                 "softplus", [](const Tensor& x) { return softplus(x, 2.5); },
+                 [](double x) { return std::log1p(std::exp(2.5 * x)) / 2.5; }),
+             unary("sign", sign, [](double x) { return static_cast<double>((x > 0) - (x < 0)); }),
              unary(
                  "clamp", [](const Tensor& x) { return clamp(x, -1.003, 0.0); },
                  [](double x) { return std::fmin(std::fmax(x, -1.003), 0.0); }),
@@ -210,6 +223,19 @@ TEST_CASE(
   CHECK(at([](const Tensor& x) { return leaky_relu(x, 0.25); }, 0) == 0.25);
   CHECK(at([](const Tensor& x) { return pow(x, 1); }, 0) == 1);
   CHECK(at([](const Tensor& x) { return pow(x, 0); }, 0) == 0);
+}
+
+TEST_CASE("softplus, elu, gelu_tanh and sign far from 0, and numbers that they do not take") {
+  const Tensor x = tensor<float>({-1e30F, -200, 0, 200, 1e30F}, {5});
+  CHECK(softplus(x).values<float>() == std::vector<float>{0, 0, std::log(2.0F), 200, 1e30F});
+  CHECK(elu(x).values<float>() == std::vector<float>{-1, -1, 0, 200, 1e30F});
+  CHECK(gelu_tanh(x).values<float>() == std::vector<float>{0, 0, 0, 200, 1e30F});
+  CHECK(sign(x).values<float>() == std::vector<float>{-1, -1, 0, 1, 1});
+  const Tensor leaf = tensor<float>({-200, 200}, {2}, "cpu", true);
+  sum(gelu_tanh(leaf) + softplus(leaf) + elu(leaf) + sign(leaf)).backward();
+  CHECK(leaf.grad().values<float>() == std::vector<float>{0, 3});
+  CHECK_THROWS_WITH_AS((void)elu(x, -1), doctest::Contains("[elu] alpha -1 must not be negative"), ShapeError);
+  CHECK_THROWS_WITH_AS((void)softplus(x, 0), doctest::Contains("[softplus] beta 0 must be more than 0"), ShapeError);
 }
 
 TEST_CASE("dtypes promote, gradients come back in the operand's own, and comparisons are not recorded") {

@@ -333,3 +333,15 @@ TEST_CASE("autocast: transposed convolutions in half, losses and spreads in floa
   CHECK(x.grad().dtype() == DType::float32);
   CHECK(w.grad().dtype() == DType::float32);
 }
+
+TEST_CASE("autocast: sums of exponentials and running sums in float32, shapes and activations as they come") {
+  const Tensor x = ones({2, 4, 5}, {.dtype = DType::bfloat16, .requires_grad = true});
+  const AutocastScope scope(DType::bfloat16);
+  for (const Tensor& y : {softplus(x), log_sum_exp(x), log_sum_exp(x, {1}), cumsum(x, 1)})
+    CHECK(y.dtype() == DType::float32);
+  for (const Tensor& y : {elu(x), gelu_tanh(x), sign(x), max(x), clone(x), flip(x, {1}), tril(x), triu(x)})
+    CHECK(y.dtype() == DType::bfloat16);
+  CHECK(adaptive_avg_pool1d(x, 3).dtype() == DType::bfloat16);
+  sum(log_sum_exp(x, {1})).backward();
+  CHECK(x.grad().dtype() == DType::bfloat16);
+}

@@ -197,3 +197,17 @@ TEST_CASE("a number in place: integers stay integers, and what would not is refu
   CHECK_THROWS_AS(mul_(counts, 2.0), DTypeError);
   CHECK(counts.values<std::int64_t>() == std::vector<std::int64_t>{-20, 8});
 }
+
+TEST_CASE("one_hot: a 1 at every index, of the dtype that is asked for") {
+  const Tensor index = tensor<std::int64_t>({2, 0, 1, 1}, {2, 2});
+  const Tensor y = one_hot(index, 3);
+  CHECK(y.shape() == Shape{2, 2, 3});
+  CHECK(y.values<std::int64_t>() == std::vector<std::int64_t>{0, 0, 1, 1, 0, 0, 0, 1, 0, 0, 1, 0});
+  CHECK(one_hot(index, 3, DType::bfloat16).dtype() == DType::bfloat16);
+  CHECK(one_hot(tensor<std::int64_t>({1}, {}), 2).values<std::int64_t>() == std::vector<std::int64_t>{0, 1});
+  CHECK(one_hot(index, 3, DType::boolean).dtype() == DType::boolean);
+  CHECK_THROWS_WITH_AS((void)one_hot(index, 2), doctest::Contains("index 2 in (2, 2) is no class: allowed are 0 to 1"),
+                       ShapeError);
+  CHECK_THROWS_AS((void)one_hot(index, 0), ShapeError);
+  CHECK_THROWS_WITH_AS((void)one_hot(ones({2}), 2), doctest::Contains("float32"), DTypeError);
+}

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include <mnemo/core/error.h>
 #include <mnemo/memory/allocator.h>
 
 #include "autograd/op_rows.h"
@@ -119,19 +120,21 @@ TEST_CASE("op rows: losses by the difference") {
 }
 
 TEST_CASE("op rows: binary_cross_entropy_with_logits and kl_div") {
-  check(rows_of({"binary_cross_entropy_with_logits ", binary_cross_entropy_with_logits,
-                 [](double x, double t) {
-                   const double p = 1 / (1 + std::exp(-x));
-                   return -t * std::log(p) - (1 - t) * std::log(1 - p);
-                 },
-                 0, 1}));
+  check(rows_of(
+      {"binary_cross_entropy_with_logits ",
+       [](const Tensor& x, const Tensor& t, Reduction r) { return binary_cross_entropy_with_logits(x, t, {r}); },
+       [](double x, double t) {
+         const double p = 1 / (1 + std::exp(-x));
+         return -t * std::log(p) - (1 - t) * std::log(1 - p);
+       },
+       0, 1}));
   check(rows_of({"kl_div ", kl_div, [](double p, double t) { return t * (std::log(t) - p); }, 0.1, 1}));
 }
 
 TEST_CASE("binary_cross_entropy_with_logits: logits of any size; kl_div: nothing where the target is 0") {
   const Tensor x = tensor<float>({1e30F, -1e30F, 1e30F, -1e30F, 50}, {5}, "cpu", true);
   const Tensor t = tensor<float>({1, 0, 0, 1, 1}, {5});
-  const Tensor losses = binary_cross_entropy_with_logits(x, t, Reduction::none);
+  const Tensor losses = binary_cross_entropy_with_logits(x, t, {Reduction::none});
   CHECK(losses.values<float>() == std::vector<float>{0, 0, 1e30F, 1e30F, 0});
   sum(losses).backward();
   CHECK(x.grad().values<float>() == std::vector<float>{0, 0, 1, -1, 0});
@@ -169,6 +172,24 @@ TEST_CASE("op rows: nll_loss") {
     rows.push_back(row({5}, {}, {3}, {reduction, {}}));
   }
   check(rows);
+}
+
+TEST_CASE("in_top_k: how many logits are larger than the target's decides, and what is not a number is no hit") {
+  const double nan = std::nan("");
+  const Tensor x = tensor<double>({1, 2, 3, 3, 2, 1, 2, 2, 0, nan, 1, 2, 0, nan, 2}, {5, 3});
+  const Tensor y = tensor<std::int64_t>({1, 0, 1, 0, 2}, {5});
+  CHECK(in_top_k(x, y).values<bool>() == std::vector<bool>{false, true, true, false, false});
+  CHECK(in_top_k(x, y, 2).values<bool>() == std::vector<bool>{true, true, true, false, true});
+  CHECK(mean(to(in_top_k(x, y, 2), DType::float64)).item() == 0.8);
+  // (N, classes, places)
+  const Tensor places = tensor<float>({5, 1, 4, 2, 0, 9, 3, 8}, {2, 2, 2});
+  CHECK(in_top_k(places, tensor<std::int64_t>({0, 1, 1, 1}, {2, 2})).values<bool>() ==
+        std::vector<bool>{true, true, true, false});
+  CHECK(in_top_k(tensor<float>({1, 2}, {2}), tensor<std::int64_t>({1}, {})).item() == 1);
+  CHECK_THROWS_WITH_AS((void)in_top_k(x, y, 0), doctest::Contains("[in_top_k] k is 0"), ShapeError);
+  CHECK_THROWS_WITH_AS((void)in_top_k(x, places), doctest::Contains("float32"), DTypeError);
+  CHECK_THROWS_WITH_AS((void)in_top_k(places, y), doctest::Contains("logits (2, 2, 2) are (N, classes, sizes...)"),
+                       ShapeError);
 }
 
 TEST_CASE("losses keep what their documentation says") {

@@ -238,3 +238,43 @@ TEST_CASE("gradients of slices are added up in one array, whatever else is added
   CHECK(x.grad().values<double>() == std::vector<double>{15, 15, 13, 27, 21, 25});
   CHECK(y.grad().values<double>() == std::vector<double>{2, 4, 6, 8, 10, 12});
 }
+
+TEST_CASE("op rows: flip") {
+  const auto row = [](Shape shape, std::vector<int> axes, std::function<Tensor(const Tensor&)> op) {
+    return OpRow{"flip " + shape.text(),
+                 {{shape}},
+                 [op](const Tensors& x) { return op(x[0]); },
+                 [axes](const Plains& x) {
+                   return filled(x[0].sizes, [&](Index index) {
+                     for (const int axis : axes) {
+                       const auto along = static_cast<std::size_t>(axis);
+                       index[along] = x[0].sizes[along] - 1 - index[along];
+                     }
+                     return x[0].at(index);
+                   });
+                 }};
+  };
+  check({row({3, 5}, {0}, [](const Tensor& x) { return flip(x, {0}); }),
+         row({3, 5}, {1}, [](const Tensor& x) { return flip(x, {-1}); }),
+         row({2, 3, 4, 5}, {1, 3},
+             [](const Tensor& x) {
+               return flip(x, {3, 1});
+             }),
+         row({0, 3}, {0}, [](const Tensor& x) { return flip(x, {0}); }),
+         row({4}, {}, [](const Tensor& x) { return flip(x, {}); })});
+  CHECK_THROWS_WITH_AS((void)flip(zeros({2, 3}), {1, -1}), doctest::Contains("axis 1 of (2, 3) is given twice"),
+                       ShapeError);
+}
+
+TEST_CASE("an embedding whose padding gets no gradient") {
+  const Tensor weight = tensor<double>({1, 2, 3, 4, 5, 6}, {3, 2}, "cpu", true);
+  const Tensor index = tensor<std::int64_t>({2, 0, 2, 1}, {2, 2});
+  for (const std::int64_t padding : {2, -1}) {
+    const Tensor y = embedding(weight, index, padding);
+    CHECK(y.values<double>() == std::vector<double>{5, 6, 1, 2, 5, 6, 3, 4});
+    Tensor(weight).zero_grad();
+    sum(y).backward();
+    CHECK(weight.grad().values<double>() == std::vector<double>{1, 1, 1, 1, 0, 0});
+  }
+  CHECK_THROWS_WITH_AS((void)embedding(weight, index, 3), doctest::Contains("allowed: -3 to 2"), ShapeError);
+}

@@ -2,6 +2,9 @@
 
 #include <cmath>
 
+#include <mnemo/core/error.h>
+#include <mnemo/memory/allocator.h>
+
 #include "autograd/op_rows.h"
 
 using namespace mnemo;
@@ -145,4 +148,67 @@ TEST_CASE("max pooling keeps one byte per output, and gives a tie to its first p
   const Tensor ties = tensor<double>({1, 1, 1, 1}, {1, 1, 4}, "cpu", true);
   sum(max_pool1d(ties, {.kernel = 2, .stride = 1})).backward();
   CHECK(ties.grad().values<double>() == std::vector<double>{1, 1, 1, 0});
+}
+
+namespace {
+
+/// Averages from floor(i in / out) up to ceil((i + 1) in / out), along the last axes.
+OpRow adaptive_row(Shape x, Index out) {
+  const std::size_t lead = static_cast<std::size_t>(x.rank()) - out.size();
+  return {"adaptive_avg_pool " + x.text(),
+          {{x}},
+          [=](const Tensors& t) {
+            return out.size() == 1   ? adaptive_avg_pool1d(t[0], extent(out))
+                   : out.size() == 2 ? adaptive_avg_pool2d(t[0], extent(out))
+                                     : adaptive_avg_pool3d(t[0], extent(out));
+          },
+          [=](const Plains& t) {
+            Index sizes(t[0].sizes.begin(), t[0].sizes.begin() + static_cast<std::ptrdiff_t>(lead));
+            sizes.insert(sizes.end(), out.begin(), out.end());
+            return filled(sizes, [&](const Index& index) {
+              double total = 0, count = 0;
+              for_each(t[0].sizes, [&](const Index& from) {
+                for (std::size_t d = 0; d < sizes.size(); ++d) {
+                  const auto in = static_cast<double>(t[0].sizes[d]), share = in / static_cast<double>(sizes[d]);
+                  const auto at = static_cast<double>(index[d]), place = static_cast<double>(from[d]);
+                  if (place < std::floor(at * share) || place >= std::ceil((at + 1) * share)) return;
+                }
+                total += t[0].at(from), count += 1;
+              });
+              return total / count;
+            });
+          }};
+}
+
+}  // namespace
+
+TEST_CASE("op rows: adaptive average pooling") {
+  std::vector<OpRow> rows{adaptive_row({2, 3, 7}, {3}),
+                          adaptive_row({2, 3, 7}, {1}),
+                          adaptive_row({3, 8}, {4}),
+                          adaptive_row({1, 2, 3}, {5}),
+                          adaptive_row({2, 2, 5, 6}, {3, 4}),
+                          adaptive_row({1, 2, 4, 6}, {2, 3}),
+                          adaptive_row({1, 2, 5, 6}, {1, 1}),
+                          adaptive_row({1, 3, 5, 4}, {5, 3}),
+                          adaptive_row({1, 2, 3, 4, 5}, {2, 3, 1}),
+                          adaptive_row({2, 4, 4, 4}, {3, 3, 2}),
+                          adaptive_row({0, 2, 5}, {2})};
+  rows[4].large = {{{4, 30, 40, 41}}};
+  check(rows);
+}
+
+TEST_CASE("adaptive pooling: the sizes it takes, and what it keeps") {
+  CHECK_THROWS_WITH_AS((void)adaptive_avg_pool2d(zeros({3, 4}), 2),
+                       doctest::Contains("[adaptive_avg_pool2d] input (3, 4) must be (N, C, 2 sizes) or (C, 2 sizes)"),
+                       ShapeError);
+  CHECK_THROWS_AS((void)adaptive_avg_pool1d(zeros({1, 2, 0}), 2), ShapeError);
+  CHECK_THROWS_WITH_AS((void)adaptive_avg_pool1d(zeros({1, 2, 4}), 0), doctest::Contains("output size is 0"),
+                       ShapeError);
+  CHECK_THROWS_AS((void)adaptive_avg_pool3d(zeros({1, 2, 4, 4, 4}), {2, 2}), ShapeError);
+  const Device device = Device::open("virtual:cpu");
+  const DeviceScope scope(device);
+  const Tensor x = randn({2, 16, 9, 9}, {.requires_grad = true}) * 1.0;
+  const Tensor y = adaptive_avg_pool2d(x, 4);
+  CHECK(device.allocator().categories()[static_cast<std::size_t>(memory::Category::saved_activation)] == 0);
 }

@@ -183,7 +183,7 @@ Tensor Program::combine(const Tensor& x) {
     case 7:
       return mse_loss(x, y, Reduction::none);
     case 8:
-      return binary_cross_entropy_with_logits(x, sigmoid(y), Reduction::none);
+      return binary_cross_entropy_with_logits(x, sigmoid(y), {Reduction::none});
     case 9:
       return maximum(x, y);
     case 10:

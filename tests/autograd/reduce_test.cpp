@@ -4,6 +4,7 @@
 #include <cmath>
 #include <set>
 
+#include <mnemo/core/error.h>
 #include <mnemo/memory/allocator.h>
 
 #include "autograd/op_rows.h"
@@ -205,6 +206,74 @@ TEST_CASE("op rows: max and min along an axis") {
   check(rows);
 }
 
+namespace {
+
+OpRow log_sum_exp_row(Shape shape, std::set<int> axes, bool keep, std::function<Tensor(const Tensor&)> op) {
+  return {"log_sum_exp " + shape.text(),
+          {{shape}},
+          [op](const Tensors& x) { return op(x[0]); },
+          [=](const Plains& x) {
+            const Plain sum = folded(mapped(x[0], [](double value) { return std::exp(value); }), axes, keep, 0, add);
+            return mapped(sum, [](double value) { return std::log(value); });
+          }};
+}
+
+}  // namespace
+
+TEST_CASE("op rows: max and min of all, and log_sum_exp") {
+  std::vector<OpRow> rows;
+  for (const Shape& shape : {Shape{3, 4, 5}, Shape{}, Shape{1}, Shape{7}}) {
+    for (const bool largest : {true, false}) {
+      OpRow row = extreme("all", shape, 1, false, largest);
+      row.op = [largest](const Tensors& x) { return largest ? max(x[0]) : min(x[0]); };
+      row.reference = [largest](const Plains& x) {
+        const auto& values = x[0].values;
+        return Plain({}, {largest ? *std::max_element(values.begin(), values.end())
+                                  : *std::min_element(values.begin(), values.end())});
+      };
+      row.smooth_expanded = false;
+      rows.push_back(row);
+    }
+  }
+  rows.front().large = {{{50, 40, 41}}};
+  const auto along = [](std::initializer_list<int> axes, bool keep) {
+    return [axes = std::vector<int>(axes), keep](const Tensor& x) {
+      return axes.size() == 1 ? log_sum_exp(x, {axes[0]}, keep) : log_sum_exp(x, {axes[0], axes[1]}, keep);
+    };
+  };
+  rows.push_back(log_sum_exp_row({3, 4, 5}, {1}, false, along({1}, false)));
+  rows.push_back(log_sum_exp_row({3, 4, 5}, {0, 2}, true, along({-1, 0}, true)));
+  rows.push_back(log_sum_exp_row({0, 3}, {1}, false, along({1}, false)));
+  rows.push_back(log_sum_exp_row({3, 5}, {0, 1}, false, [](const Tensor& x) { return log_sum_exp(x); }));
+  rows.push_back(log_sum_exp_row({}, {}, false, [](const Tensor& x) { return log_sum_exp(x); }));
+  rows.back().large = {{{50, 40, 41}}};
+  check(rows);
+}
+
+TEST_CASE("log_sum_exp is finite wherever its values are, and keeps them and its result") {
+  const auto of = [](std::vector<double> values) {
+    const Tensor x = tensor<double>(values, {static_cast<std::int64_t>(values.size())}, "cpu", true);
+    const Tensor y = log_sum_exp(x);
+    y.backward();
+    std::vector<double> all = x.grad().values<double>();
+    all.insert(all.begin(), y.item());
+    return all;
+  };
+  CHECK(of({1e300, -1e300}) == std::vector<double>{1e300, 1, 0});
+  CHECK(of({-1000, -1000})[0] == -1000 + std::log(2.0));
+  CHECK(of({-1000, -1000})[1] == doctest::Approx(0.5).epsilon(1e-12));
+  CHECK(of({-INFINITY, 3}) == std::vector<double>{3, 0, 1});
+  CHECK(of({-INFINITY, -INFINITY}) == std::vector<double>{-INFINITY, 0, 0});
+  CHECK(of({INFINITY, 3})[0] == INFINITY);
+
+  const Device device = Device::open("virtual:cpu");
+  const DeviceScope scope(device);
+  const Tensor x = zeros({512, 128}, {.requires_grad = true}) * 1.0;
+  const Tensor y = log_sum_exp(x, {1});
+  CHECK(device.allocator().categories()[static_cast<std::size_t>(memory::Category::saved_activation)] ==
+        512 * 128 * 4 + 512 * 4);
+}
+
 TEST_CASE("max and min share the gradient among equal ones; arg_max takes the first") {
   const Tensor x = tensor<double>({1, 5, 5, 2, 2, 2}, {2, 3}, "cpu", true);
   sum(max(x, 1)).backward();
@@ -212,6 +281,10 @@ TEST_CASE("max and min share the gradient among equal ones; arg_max takes the fi
   const Tensor y = tensor<double>({1, 1, 3, 3}, {4}, "cpu", true);
   min(y, 0).backward();
   CHECK(y.grad().values<double>() == std::vector<double>{0.5, 0.5, 0, 0});
+  const Tensor z = tensor<double>({1, 3, 3, 3}, {2, 2}, "cpu", true);
+  max(z).backward();
+  CHECK(z.grad().values<double>() == std::vector<double>{0, 1.0 / 3, 1.0 / 3, 1.0 / 3});
+  CHECK_THROWS_WITH_AS((void)max(zeros({0, 2})), doctest::Contains("(0, 2) has no elements"), ShapeError);
   CHECK(arg_max(x, 1).values<std::int64_t>() == std::vector<std::int64_t>{1, 0});
   CHECK(arg_max(x, 0).values<std::int64_t>() == std::vector<std::int64_t>{1, 0, 0});
   CHECK_FALSE(arg_max(x, 0).requires_grad());

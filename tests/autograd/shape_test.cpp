@@ -248,3 +248,23 @@ TEST_CASE("to another device: the gradient comes home") {
   CHECK(x.grad().device() == x.device());
   CHECK(x.grad().values<double>() == std::vector<double>{2, 4});
 }
+
+TEST_CASE("op rows: clone") {
+  std::vector<OpRow> rows;
+  for (const Shape& shape : {Shape{3, 5}, Shape{}, Shape{0, 2}, Shape{2, 3, 4, 5}}) {
+    rows.push_back({"clone " + shape.text(),
+                    {{shape}},
+                    [](const Tensors& x) { return clone(x[0]); },
+                    [](const Plains& x) { return x[0]; }});
+  }
+  check(rows);
+}
+
+TEST_CASE("a clone has memory of its own, and its layout where that has no gaps") {
+  const Tensor x = tensor<float>({1, 2, 3, 4, 5, 6}, {2, 3}), turned = transpose(x, 0, 1);
+  Tensor y = clone(turned);
+  CHECK(y.array().strides() == turned.array().strides());
+  fill_(y, 0);
+  CHECK(x.values<float>() == std::vector<float>{1, 2, 3, 4, 5, 6});
+  CHECK(clone(slice(x, 1, 0, 2)).array().is_contiguous());
+}

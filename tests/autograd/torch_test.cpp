@@ -1,8 +1,9 @@
-// Values and gradients against those that PyTorch computes (fixtures/make.py).
+// Values and gradients against those that PyTorch computes (fixtures/make.py, fixtures/make_options.py).
 #include <doctest/doctest.h>
 
 #include <mnemo/autograd/ops.h>
 
+#include "autograd/fixtures/torch_options.h"
 #include "autograd/fixtures/torch_values.h"
 #include "torch_numbers.h"
 
@@ -10,20 +11,28 @@ using namespace mnemo;
 
 namespace {
 
-void compare(const std::string& name, const Tensor& x) {
+using Values = std::map<std::string, std::vector<double>>;
+
+void compare(const std::string& name, const Tensor& x, const Values& values = kTorch) {
   CAPTURE(name);
-  check_as_torch(x.values<double>(), kTorch.at(name));
+  check_as_torch(x.values<double>(), values.at(name));
 }
 
 template <class Op>
-void check(const std::string& name, const Op& op, const std::vector<Shape>& shapes) {
+void check(const std::string& name, const Op& op, const std::vector<Shape>& shapes, const Values& values = kTorch) {
   std::vector<Tensor> leaves;
   for (std::size_t i = 0; i < shapes.size(); ++i)
     leaves.push_back(torch_numbers(static_cast<std::int64_t>(i), shapes[i], true));
   const Tensor y = op(leaves);
   y.backward(torch_numbers(99, y.shape()));
-  compare(name, y);
-  for (std::size_t i = 0; i < leaves.size(); ++i) compare(name + ".grad" + std::to_string(i), leaves[i].grad());
+  compare(name, y, values);
+  for (std::size_t i = 0; i < leaves.size(); ++i) compare(name + ".grad" + std::to_string(i), leaves[i].grad(), values);
+}
+
+/// The same against make_options.py.
+template <class Op>
+void check_option(const std::string& name, const Op& op, const std::vector<Shape>& shapes) {
+  check(name, op, shapes, kTorchOptions);
 }
 
 using Leaves = std::vector<Tensor>;
@@ -107,8 +116,59 @@ TEST_CASE("PyTorch agrees: losses, their mean and one by one") {
     check(named("huber_loss"), [=](const Leaves& x) { return huber_loss(x[0], x[1], 0.3, reduction); },
           {{2, 3}, {2, 3}});
     check(named("binary_cross_entropy_with_logits"),
-          [=](const Leaves& x) { return binary_cross_entropy_with_logits(x[0], x[1], reduction); }, {{2, 3}, {2, 3}});
+          [=](const Leaves& x) { return binary_cross_entropy_with_logits(x[0], x[1], {reduction}); }, {{2, 3}, {2, 3}});
     check(named("nll_loss"), [=](const Leaves& x) { return nll_loss(x[0], targets, {reduction, 1}); }, {{3, 4, 2}});
     check(named("kl_div"), [=](const Leaves& x) { return kl_div(x[0], x[1] + 1.1, reduction); }, {{2, 3}, {2, 3}});
   }
+}
+
+TEST_CASE("PyTorch agrees: losses with weights, of classes, of elements and of positive targets") {
+  const Tensor targets = tensor<std::int64_t>({0, 1, 2, 3, 1, 0}, {3, 2});
+  const Tensor weight = torch_numbers(7, {4}) + 1.5, each = torch_numbers(8, {3, 1}) + 1.5;
+  const Tensor positive = torch_numbers(9, {2}) + 1.5;
+  for (const auto& [name, reduction] :
+       {std::pair("_mean", Reduction::mean), std::pair("_sum", Reduction::sum), std::pair("_none", Reduction::none)}) {
+    const CrossEntropyOptions plain{reduction, 0, {}, weight}, smooth{reduction, 0.1, 1, weight};
+    const NllLossOptions ignoring{reduction, 1, weight};
+    const BinaryCrossEntropyOptions binary{reduction, each, positive};
+    const auto named = [suffix = name](const char* loss) { return std::string(loss) + suffix; };
+    check_option(named("cross_entropy"), [&](const Leaves& x) { return cross_entropy(x[0], targets, plain); },
+                 {{3, 4, 2}});
+    check_option(named("cross_entropy_smooth"), [&](const Leaves& x) { return cross_entropy(x[0], targets, smooth); },
+                 {{3, 4, 2}});
+    check_option(named("nll_loss"), [&](const Leaves& x) { return nll_loss(x[0], targets, ignoring); }, {{3, 4, 2}});
+    check_option(named("binary_cross_entropy_with_logits"),
+                 [&](const Leaves& x) { return binary_cross_entropy_with_logits(x[0], x[1], binary); },
+                 {{3, 2}, {3, 2}});
+  }
+}
+
+TEST_CASE("PyTorch agrees: an embedding's padding, activations, and what goes by place") {
+  const Tensor index = tensor<std::int64_t>({3, 0, 1, 3, 3, 2}, {3, 2});
+  check_option("embedding", [&](const Leaves& x) { return embedding(x[0], index, 3); }, {{4, 2}});
+  check_option("softplus", [](const Leaves& x) { return softplus(x[0], 2); }, {{9}});
+  check_option("elu", [](const Leaves& x) { return elu(x[0], 0.7); }, {{9}});
+  check_option("gelu_tanh", [](const Leaves& x) { return gelu_tanh(x[0]); }, {{9}});
+  const Tensor bound = tensor<double>({0.2}, {});
+  check_option("max", [&](const Leaves& x) { return max(maximum(x[0], bound)); }, {{3, 3}});
+  check_option("min", [&](const Leaves& x) { return min(minimum(x[0], bound)); }, {{3, 3}});
+  check_option("log_sum_exp", [](const Leaves& x) { return log_sum_exp(x[0], {0, 2}); }, {{2, 3, 2}});
+  check_option("cumsum", [](const Leaves& x) { return cumsum(x[0], 1); }, {{2, 4, 2}});
+  check_option("flip", [](const Leaves& x) { return flip(x[0], {0, 2}); }, {{2, 2, 3}});
+  check_option("tril", [](const Leaves& x) { return tril(x[0], 1); }, {{3, 4}});
+  check_option("triu", [](const Leaves& x) { return triu(x[0], -1); }, {{4, 3}});
+}
+
+TEST_CASE("PyTorch agrees: adaptive pools") {
+  check_option("adaptive_avg_pool1d", [](const Leaves& x) { return adaptive_avg_pool1d(x[0], 5); }, {{1, 2, 7}});
+  check_option("adaptive_avg_pool2d",
+               [](const Leaves& x) {
+                 return adaptive_avg_pool2d(x[0], {3, 7});
+               },
+               {{1, 1, 5, 4}});
+  check_option("adaptive_avg_pool3d",
+               [](const Leaves& x) {
+                 return adaptive_avg_pool3d(x[0], {2, 1, 3});
+               },
+               {{1, 3, 4, 4}});
 }

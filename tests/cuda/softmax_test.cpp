@@ -188,3 +188,51 @@ TEST_CASE("cuda: softmax and cross entropy of values at the ends, of infinities 
     }
   }
 }
+
+TEST_CASE(
+    "cuda: cross entropy with weights of classes, smoothed or not, lines of all the ways that kernels take them") {
+  if (!cuda_device()) return;
+  Generator random(24);
+  for (const std::int64_t size : {8, 31, 256, 1000, 1032, 4104, 8200, 9001}) {
+    for (const DType dtype : kFloating) {
+      for (const double smoothing : {0.0, 0.3}) {
+        CAPTURE(size);
+        CAPTURE(std::string(name(dtype)));
+        CAPTURE(smoothing);
+        const Array x = random.array({3, size, 1}, dtype, -10, 10);
+        const Array weight = random.array({size}, wide(dtype), 0, 2);
+        const std::vector<double> weights = weight.values<double>();
+        const std::int64_t classes[] = {size - 1, 2, size / 2};  // the second one is ignored
+        const Array targets = there(Array::from<std::int64_t>({classes[0], 2, classes[2]}, {3, 1}, "cpu"));
+        CrossEntropyCall call{.outer = 3, .classes = size, .label_smoothing = smoothing, .ignore_index = 2, .scale = 2};
+        double sum = 0;
+        for (const double w : weights) sum += w;
+        call.weight = there(weight), call.target_weights = there(unwritten({3, 1}, wide(dtype)));
+        call.weight_sum = there(Array::from<double>({sum}, {1}, "cpu").to(wide(dtype)));
+        const Array losses = there(unwritten({3, 1}, wide(dtype))), slopes = there(unwritten(x.shape(), dtype));
+        const Array one = there(Array::from<double>({1}, {1}, "cpu").to(wide(dtype))), logits = there(x);
+        logits.device().backend().cross_entropy(call, logits, targets, losses);
+        logits.device().backend().cross_entropy_gradient(call, one, logits, targets, slopes);
+
+        const Rows rows(x, size);
+        std::vector<double> expected(3), counted(3), slope(static_cast<std::size_t>(3 * size));
+        for (std::int64_t row = 0; row < 3; ++row) {
+          const auto r = static_cast<std::size_t>(row);
+          if (row == 1) continue;
+          const auto asked = [&](std::int64_t c) {
+            const double share = smoothing / static_cast<double>(size) + (c == classes[r] ? 1 - smoothing : 0);
+            return share * weights[static_cast<std::size_t>(c)];
+          };
+          double all = 0;
+          for (std::int64_t c = 0; c < size; ++c) all += asked(c), expected[r] -= asked(c) * rows.logarithm(row, c);
+          for (std::int64_t c = 0; c < size; ++c)
+            slope[static_cast<std::size_t>(row * size + c)] = 2 * (all * std::exp(rows.logarithm(row, c)) - asked(c));
+          counted[r] = weights[static_cast<std::size_t>(classes[r])];
+        }
+        CHECK(here(call.target_weights) == counted);
+        CHECK(error_of(losses.to(Device("cpu")), expected, {60, 60, 60}) <= 1);
+        CHECK(error_of(slopes.to(Device("cpu")), slope, std::vector<double>(slope.size(), 8)) <= 1);
+      }
+    }
+  }
+}

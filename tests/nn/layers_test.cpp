@@ -67,8 +67,13 @@ TEST_CASE("visit names every parameter and buffer of every layer") {
   check_visit_is_complete("GroupNorm without affine",
                           [] { return GroupNorm({.groups = 2, .channels = 4, .affine = false}); });
   check_visit_is_complete("Embedding", [] { return Embedding({.count = 10, .features = 4}); });
+  check_visit_is_complete("Embedding with padding",
+                          [] { return Embedding({.count = 10, .features = 4, .padding = 0}); });
   check_visit_is_complete("Identity", [] { return Identity(); });
   check_visit_is_complete("GlobalAvgPool", [] { return GlobalAvgPool(); });
+  check_visit_is_complete("AdaptiveAvgPool1d", [] { return AdaptiveAvgPool1d(3); });
+  check_visit_is_complete("AdaptiveAvgPool2d", [] { return AdaptiveAvgPool2d({3, 2}); });
+  check_visit_is_complete("AdaptiveAvgPool3d", [] { return AdaptiveAvgPool3d({3, 2, 1}); });
   check_visit_is_complete("Upsample", [] { return Upsample(2); });
   check_visit_is_complete("Dropout", [] { return Dropout(0.5); });
   check_visit_is_complete("ReLU", [] { return ReLU(); });
@@ -76,6 +81,8 @@ TEST_CASE("visit names every parameter and buffer of every layer") {
   check_visit_is_complete("Sigmoid", [] { return Sigmoid(); });
   check_visit_is_complete("Tanh", [] { return nn::Tanh(); });
   check_visit_is_complete("GELU", [] { return GELU(); });
+  check_visit_is_complete("ELU", [] { return ELU(0.5); });
+  check_visit_is_complete("Softplus", [] { return Softplus(2); });
   check_visit_is_complete("SiLU", [] { return SiLU(); });
   check_visit_is_complete("Softmax", [] { return Softmax(1); });
   check_visit_is_complete("Flatten", [] { return Flatten(); });
@@ -148,6 +155,10 @@ TEST_CASE("layers compute what their op computes with their options") {
                                              {Sigmoid()(x), sigmoid(x)},
                                              {nn::Tanh()(x), tanh(x)},
                                              {GELU()(x), gelu(x)},
+                                             {GELU({.by_tanh = true})(x), gelu_tanh(x)},
+                                             {ELU(0.5)(x), elu(x, 0.5)},
+                                             {Softplus(2)(x), softplus(x, 2)},
+                                             {AdaptiveAvgPool2d({3, 5})(x), adaptive_avg_pool2d(x, {3, 5})},
                                              {SiLU()(x), silu(x)}};
   for (const auto& [one, other] : pairs) CHECK(one.values<float>() == other.values<float>());
   CHECK(MaxPool1d({.kernel = 2})(randn({2, 3, 8})).shape() == Shape{2, 3, 4});
@@ -166,6 +177,17 @@ TEST_CASE("an embedding begins standard normal, and gives its rows") {
   CHECK(y.shape() == Shape{2, 2, 40});
   CHECK(y.values<double>()[40] == values[0]);
   CHECK(y.values<double>()[0] == values[499 * 40]);
+}
+
+TEST_CASE("an embedding's padding begins with zeros and stays as it is") {
+  for (const std::int64_t padding : {2, -1}) {
+    Embedding words({.count = 3, .features = 2, .padding = padding});
+    CHECK(select(words.weight, 0, 2).values<float>() == std::vector<float>{0, 0});
+    sum(words(tensor<std::int64_t>({2, 1}, {2}))).backward();
+    CHECK(words.weight.grad().values<float>() == std::vector<float>{0, 0, 1, 1, 0, 0});
+  }
+  CHECK_THROWS_WITH_AS(Embedding({.count = 3, .features = 2, .padding = 3}),
+                       doctest::Contains("[Embedding] padding 3 is none of 3 vectors (allowed: -3 to 2)"), ShapeError);
 }
 
 TEST_CASE("transposed convolutions, norms, pooling and upsampling compute what their op computes with their options") {

@@ -150,6 +150,10 @@ TEST_CASE("optimizers: zero_grad drops gradients, or fills them with zeros") {
 TEST_CASE("optimizers: parameters and numbers that make no sense are refused") {
   const Tensor parameter = parameter_of({1, 2}, {2}, DType::float32), other = parameter_of({1, 2}, {2}, DType::float32);
   CHECK_THROWS_AS(SGD({parameter.detach()}), GradError);
+  CHECK_THROWS_WITH_AS(SGD(std::vector<Tensor>{}),
+                       doctest::Contains("[optimizer] no parameters are given: a model has "
+                                         "those that its visit names"),
+                       ConfigError);
   CHECK_THROWS_AS(SGD({Tensor()}), GradError);
   CHECK_THROWS_AS(SGD({parameter, other, parameter}), GradError);
   CHECK_NOTHROW(SGD(std::vector<Tensor>{parameter, other}));
