@@ -185,7 +185,7 @@ struct Softplus {
   static constexpr Saves saves = Saves::input;
   template <class T> MNEMO_HOST_DEVICE static T forward(T x, const Scalars& s) {
     const T ax = static_cast<T>(s.a) * x;
-    return (ax > T{0} ? ax + std::log1p(elementary::exp(-ax)) : std::log1p(elementary::exp(ax))) / static_cast<T>(s.a);
+    return ((ax > T{0} ? ax : T{0}) + std::log1p(elementary::exp(-std::fabs(ax)))) / static_cast<T>(s.a);
   }
   template <class T> MNEMO_HOST_DEVICE static T gradient(T g, T x, const Scalars& s) {
     return g / (T{1} + elementary::exp(-static_cast<T>(s.a) * x));
