@@ -149,7 +149,7 @@ CrossEntropyCall cross_entropy_problem(const Array& logits, const Array& targets
   }
   if (!weight.defined()) return call;
   check_class_weight("cross_entropy", weight, logits, call.classes);
-  call.weight = weight.to(statistics_dtype(logits)).contiguous();
+  call.weight = weight.to(compute_dtype(logits.dtype())).contiguous();
   return call;
 }
 
