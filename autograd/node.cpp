@@ -3,6 +3,7 @@
 #include <atomic>
 
 #include <mnemo/core/error.h>
+#include <mnemo/memory/thread_lock.h>
 
 namespace mnemo {
 
@@ -12,7 +13,7 @@ std::atomic<std::uint64_t> next_sequence{0};
 
 }  // namespace
 
-Node::Node() : sequence(next_sequence.fetch_add(1, std::memory_order_relaxed)) {}
+Node::Node() : sequence(memory::count_up(next_sequence)) {}
 
 Node::~Node() {
   // A long chain would destroy itself recursively, one stack frame per op: a list does it one by one. It is threaded

@@ -14,7 +14,7 @@ Array negated(const Array& x) { return map(UnaryOp::neg, x); }
 Tensor operator+(const Tensor& a, const Tensor& b) {
   const Operation operation("add");
   return record({&a, &b}, map(BinaryOp::add, a.array(), b.array()),
-                [to_a = Origin(a), to_b = Origin(b)](Backward& back) {
+                [to_a = Origin(a, b.shape()), to_b = Origin(b, a.shape())](Backward& back) {
                   if (back.needs(0)) back.give(0, to_a(back.grad()));
                   if (back.needs(1)) back.give(1, to_b(back.grad()));
                 });
@@ -23,7 +23,7 @@ Tensor operator+(const Tensor& a, const Tensor& b) {
 Tensor operator-(const Tensor& a, const Tensor& b) {
   const Operation operation("subtract");
   return record({&a, &b}, map(BinaryOp::subtract, a.array(), b.array()),
-                [to_a = Origin(a), to_b = Origin(b)](Backward& back) {
+                [to_a = Origin(a, b.shape()), to_b = Origin(b, a.shape())](Backward& back) {
                   if (back.needs(0)) back.give(0, to_a(back.grad()));
                   if (back.needs(1)) back.give(1, to_b(negated(back.grad())));
                 });
@@ -33,7 +33,7 @@ Tensor operator*(const Tensor& a, const Tensor& b) {
   const Operation operation("multiply");
   Array y = map(BinaryOp::multiply, a.array(), b.array());
   return record({&a, &b}, std::move(y),
-                [to_a = Origin(a), to_b = Origin(b), a = save_if(needs_grad(b), a.array()),
+                [to_a = Origin(a, b.shape()), to_b = Origin(b, a.shape()), a = save_if(needs_grad(b), a.array()),
                  b = save_if(needs_grad(a), b.array())](Backward& back) {
                   if (back.needs(0)) back.give(0, to_a(map(BinaryOp::multiply, back.grad(), b.get())));
                   if (back.needs(1)) back.give(1, to_b(map(BinaryOp::multiply, back.grad(), a.get())));
@@ -44,7 +44,7 @@ Tensor operator/(const Tensor& a, const Tensor& b) {
   const Operation operation("divide");
   Array y = map(BinaryOp::divide, a.array(), b.array());
   return record({&a, &b}, std::move(y),
-                [to_a = Origin(a), to_b = Origin(b), a = save_if(needs_grad(b), a.array()),
+                [to_a = Origin(a, b.shape()), to_b = Origin(b, a.shape()), a = save_if(needs_grad(b), a.array()),
                  b = save_if(needs_grad(a) || needs_grad(b), b.array())](Backward& back) {
                   const Array da = map(BinaryOp::divide, back.grad(), b.get());
                   if (back.needs(0)) back.give(0, to_a(da));
@@ -63,7 +63,7 @@ Tensor select(BinaryOp op, const Tensor& a, const Tensor& b) {
   Array y = map(op, a.array(), b.array());
   return record(
       {&a, &b}, std::move(y),
-      [op, to_a = Origin(a), to_b = Origin(b), a = save_if(keep, a.array()),
+      [op, to_a = Origin(a, b.shape()), to_b = Origin(b, a.shape()), a = save_if(keep, a.array()),
        b = save_if(keep, b.array())](Backward& back) {
         const Array& g = back.grad();
         const auto share = [&](const Array& x, const Array& other) {

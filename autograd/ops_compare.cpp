@@ -110,23 +110,24 @@ Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b) {
   const DType dtype = promote(a.dtype(), b.dtype());
   if (!is_floating(dtype)) return Tensor(chosen_integers(condition.array(), a.array(), b.array(), dtype));
   if (shape.numel() == 0) {
-    return record({&a, &b}, Array(shape, dtype, a.device()), [to_a = Origin(a), to_b = Origin(b)](Backward& back) {
-      if (back.needs(0)) back.give(0, to_a(back.grad()));
-      if (back.needs(1)) back.give(1, to_b(back.grad()));
-    });
+    return record({&a, &b}, Array(shape, dtype, a.device()),
+                  [to_a = Origin(a, shape), to_b = Origin(b, shape)](Backward& back) {
+                    if (back.needs(0)) back.give(0, to_a(back.grad()));
+                    if (back.needs(1)) back.give(1, to_b(back.grad()));
+                  });
   }
   const Layout layout = layout_for(shape, a.array(), b.array());
   Array y = kept(a.array(), bits_of(condition.array(), layout, false), layout, dtype);
   map_into(BinaryOp::add, y, kept(b.array(), bits_of(condition.array(), layout, true), layout, dtype), y);
   const bool wanted = needs_grad(a) || needs_grad(b);
-  return record(
-      {&a, &b, &condition}, std::move(y),
-      [layout, to_a = Origin(a), to_b = Origin(b), condition = save_if(wanted, condition.array())](Backward& back) {
-        Array g = back.take_grad();
-        if (back.needs(0)) back.give(0, to_a(keep_bits(g, bits_of(condition.get(), layout, false), layout)));
-        if (!back.needs(1)) return;
-        back.give(1, to_b(keep_bits(std::move(g), bits_of(condition.get(), layout, true), layout)));
-      });
+  return record({&a, &b, &condition}, std::move(y),
+                [layout, to_a = Origin(a, shape), to_b = Origin(b, shape),
+                 condition = save_if(wanted, condition.array())](Backward& back) {
+                  Array g = back.take_grad();
+                  if (back.needs(0)) back.give(0, to_a(keep_bits(g, bits_of(condition.get(), layout, false), layout)));
+                  if (!back.needs(1)) return;
+                  back.give(1, to_b(keep_bits(std::move(g), bits_of(condition.get(), layout, true), layout)));
+                });
 }
 
 Tensor where(const Tensor& condition, const Tensor& a, Number b) { return where(condition, a, b.beside(a)); }

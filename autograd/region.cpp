@@ -164,9 +164,9 @@ void Region::replay() {
     } else if (!input.requires_grad) {
       inputs.emplace_back(input.value.get());
     } else if (input.is_leaf) {
-      inputs.emplace_back(input.value.get(), std::make_shared<Node>());
+      inputs.emplace_back(Array(input.value.get()), std::make_shared<Node>());
     } else {  // autocast keeps the casts of leaves alone
-      inputs.emplace_back(input.value.get(), std::make_shared<InputNode>());
+      inputs.emplace_back(Array(input.value.get()), std::make_shared<InputNode>());
     }
   }
   const SurroundingsScope then(surroundings_);

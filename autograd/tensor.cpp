@@ -32,10 +32,6 @@ bool recomputing() { return again; }
 RecomputingScope::RecomputingScope() : before_(again) { again = true; }
 RecomputingScope::~RecomputingScope() { again = before_; }
 
-Tensor::Tensor(Array array, bool requires_grad) : array_(std::move(array)) {
-  if (requires_grad) set_requires_grad(true);
-}
-
 void Tensor::fail_undefined() {
   const char* op = memory::current_tag().op;
   fail<Error>(*op ? op : "tensor", "a tensor is undefined: it was default-constructed or moved from");

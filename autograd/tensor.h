@@ -24,8 +24,11 @@ struct TensorOptions {
 class Tensor {
  public:
   Tensor() = default;  ///< undefined
-  explicit Tensor(Array array, bool requires_grad = false);
-  Tensor(Array array, NodeRef node)
+  explicit Tensor(const Array& array, bool requires_grad = false) : Tensor(Array(array), requires_grad) {}
+  explicit Tensor(Array&& array, bool requires_grad = false) : array_(std::move(array)) {
+    if (requires_grad) set_requires_grad(true);
+  }
+  Tensor(Array&& array, NodeRef node)
       : array_(std::move(array)), node_(std::move(node)), version_(array_.storage()->version()) {}
 
   bool defined() const { return array_.defined(); }

@@ -30,7 +30,14 @@ class Dims {
   /// "(2, 3, 32, 32)"
   std::string text() const;
 
-  friend bool operator==(const Dims& a, const Dims& b) { return std::equal(a.begin(), a.end(), b.begin(), b.end()); }
+  friend bool operator==(const Dims& a, const Dims& b) {
+    // A loop of our own: of so few numbers std::equal's call of memcmp is dearer than the comparison.
+    if (a.rank_ != b.rank_) return false;
+    for (int axis = 0; axis < a.rank_; ++axis) {
+      if (a[axis] != b[axis]) return false;
+    }
+    return true;
+  }
 
  private:
   std::array<std::int64_t, kMaxRank> values_{};

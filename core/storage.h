@@ -9,6 +9,7 @@
 
 #include <mnemo/core/device.h>
 #include <mnemo/memory/block.h>
+#include <mnemo/memory/thread_lock.h>
 
 namespace mnemo {
 
@@ -94,12 +95,11 @@ class StorageRef {
 
  private:
   void retain() {
-    if (storage_) storage_->references_.fetch_add(1, std::memory_order_relaxed);
+    if (storage_) memory::count_up(storage_->references_);
   }
   void release() {
     // Whoever has the only reference need not count it down where others could see it: nobody else can come by one.
-    if (storage_ && (is_unique() || storage_->references_.fetch_sub(1, std::memory_order_acq_rel) == 1))
-      delete storage_;
+    if (storage_ && (is_unique() || memory::count_down(storage_->references_) == 1)) delete storage_;
   }
 
   Storage* storage_ = nullptr;

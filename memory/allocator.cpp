@@ -5,6 +5,7 @@
 #include <utility>
 
 #include <mnemo/memory/state.h>
+#include <mnemo/memory/thread_lock.h>
 
 namespace mnemo::memory {
 
@@ -20,7 +21,7 @@ Block* CachingAllocator::malloc(Bytes bytes, StreamId stream) {
       if (Block* block = malloc_or_ask(bytes, stream)) return block;
     }
   }
-  const std::lock_guard lock(mutex_);
+  const ThreadLock lock(mutex_);
   Block* block = state_->malloc(bytes, stream);
   if (block == nullptr) state_->fail(bytes, stream);
   return block;
@@ -30,7 +31,7 @@ Block* CachingAllocator::malloc_or_ask(Bytes bytes, StreamId stream) {
   std::vector<std::shared_ptr<OutOfMemoryHandler>> handlers;
   OutOfMemory::Details details;
   {
-    const std::lock_guard lock(mutex_);
+    const ThreadLock lock(mutex_);
     if (Block* block = state_->malloc(bytes, stream)) return block;
     details = state_->shortage(bytes, stream);
     if (!details.injected) {
@@ -42,13 +43,13 @@ Block* CachingAllocator::malloc_or_ask(Bytes bytes, StreamId stream) {
   for (const auto& handler : handlers) {
     if ((*handler)(details)) return nullptr;
   }
-  const std::lock_guard lock(mutex_);
+  const ThreadLock lock(mutex_);
   state_->fail(bytes, stream);
 }
 
 std::shared_ptr<void> CachingAllocator::on_out_of_memory(OutOfMemoryHandler handler) {
   auto kept = std::make_shared<OutOfMemoryHandler>(std::move(handler));
-  const std::lock_guard lock(mutex_);
+  const ThreadLock lock(mutex_);
   std::erase_if(handlers_, [](const auto& ended) { return ended.expired(); });
   handlers_.push_back(kept);
   handled_.store(true, std::memory_order_release);
@@ -56,19 +57,19 @@ std::shared_ptr<void> CachingAllocator::on_out_of_memory(OutOfMemoryHandler hand
 }
 
 void CachingAllocator::inject_failures(std::int64_t first, std::int64_t count) {
-  const std::lock_guard lock(mutex_);
+  const ThreadLock lock(mutex_);
   state_->inject_failures(first, count);
 }
 
 void CachingAllocator::free(Block* block) noexcept {
   if (block == nullptr) return;
-  const std::lock_guard lock(mutex_);
+  const ThreadLock lock(mutex_);
   state_->free(block);
 }
 
 void CachingAllocator::record_stream(Block* block, StreamId stream) {
   if (block == nullptr) return;
-  const std::lock_guard lock(mutex_);
+  const ThreadLock lock(mutex_);
   state_->record_stream(block, stream);
 }
 
@@ -81,82 +82,82 @@ void CachingAllocator::retag(Block* block, Category category) {
 
 void CachingAllocator::retag(Block* block, const Tag& tag) {
   if (block == nullptr) return;
-  const std::lock_guard lock(mutex_);
+  const ThreadLock lock(mutex_);
   state_->retag(block, tag);
 }
 
 void CachingAllocator::empty_cache() {
-  const std::lock_guard lock(mutex_);
+  const ThreadLock lock(mutex_);
   state_->empty_cache();
 }
 
 void CachingAllocator::keep(StreamId stream, bool kept) {
-  const std::lock_guard lock(mutex_);
+  const ThreadLock lock(mutex_);
   state_->keep(stream, kept);
 }
 
 Bytes CachingAllocator::kept() const {
-  const std::lock_guard lock(mutex_);
+  const ThreadLock lock(mutex_);
   return state_->kept();
 }
 
 Statistics CachingAllocator::statistics() const {
-  const std::lock_guard lock(mutex_);
+  const ThreadLock lock(mutex_);
   return state_->statistics;
 }
 
 void CachingAllocator::reset_peak() {
-  const std::lock_guard lock(mutex_);
+  const ThreadLock lock(mutex_);
   state_->statistics.reset_peak();
   state_->ledger.reset_peak();
 }
 
 void CachingAllocator::reset_accumulated() {
-  const std::lock_guard lock(mutex_);
+  const ThreadLock lock(mutex_);
   state_->statistics.reset_accumulated();
 }
 
 Bytes CachingAllocator::allocated() const {
-  const std::lock_guard lock(mutex_);
+  const ThreadLock lock(mutex_);
   return state_->ledger.allocated();
 }
 
 Bytes CachingAllocator::reserved() const {
-  const std::lock_guard lock(mutex_);
+  const ThreadLock lock(mutex_);
   return state_->ledger.reserved();
 }
 
 CategoryBytes CachingAllocator::categories() const {
-  const std::lock_guard lock(mutex_);
+  const ThreadLock lock(mutex_);
   return state_->ledger.categories();
 }
 
 Peak CachingAllocator::peak() const {
-  const std::lock_guard lock(mutex_);
+  const ThreadLock lock(mutex_);
   return state_->ledger.peak();
 }
 
 std::shared_ptr<void> CachingAllocator::subscribe(Listener listener) {
-  const std::lock_guard lock(mutex_);
+  const ThreadLock lock(mutex_);
   static std::atomic<std::uint32_t> count{0};
   latest_subscription_.store(++count, std::memory_order_relaxed);
   return state_->ledger.subscribe(std::move(listener));
 }
 
 void CachingAllocator::marker(const char* text) {
-  const std::lock_guard lock(mutex_);
+  const ThreadLock lock(mutex_);
   state_->ledger.marker(text);
 }
 
 std::vector<SegmentView> CachingAllocator::snapshot() const {
-  const std::lock_guard lock(mutex_);
+  const ThreadLock lock(mutex_);
   return state_->snapshot();
 }
 
 const AllocatorConfig& CachingAllocator::config() const { return state_->config; }
 
 void CachingAllocator::configure(AllocatorConfig config) {
-  const std::lock_guard lock(mutex_);
+  const ThreadLock lock(mutex_);
   state_->configure(config);
 }
 

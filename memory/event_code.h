@@ -17,7 +17,8 @@ namespace mnemo::memory {
 class TextNumbers {
  public:
   std::uint32_t number(const char* text) {
-    Known& known = recent_[(reinterpret_cast<std::uintptr_t>(text) >> 3) % recent_.size()];
+    // Fibonacci hashing: texts that lie at even distances, as interned ones do, get places of their own.
+    Known& known = recent_[(reinterpret_cast<std::uintptr_t>(text) * 0x9e3779b97f4a7c15) >> (64 - kRecentBits)];
     return known.text == text ? known.number : look_up(text, known);
   }
   /// Every text by its number.
@@ -30,7 +31,8 @@ class TextNumbers {
   };
   std::uint32_t look_up(const char* text, Known& known);
 
-  std::array<Known, 512> recent_{};
+  static constexpr int kRecentBits = 9;
+  std::array<Known, 1 << kRecentBits> recent_{};
   std::unordered_map<const char*, std::uint32_t> by_address_;
   std::unordered_map<std::string_view, std::uint32_t> by_text_;  // views into texts_, which does not move them
   std::deque<std::string> texts_;

@@ -22,8 +22,8 @@ struct Peak {
   Tag tag;
 };
 
-/// Receives every event while its subscription lives. Called under the allocator's lock: it must not call that
-/// allocator, and must not throw.
+/// Receives every event while its subscription lives. Called under the allocator's lock: it must neither call that
+/// allocator nor begin a thread that does, and must not throw.
 using Listener = std::function<void(const Event&)>;
 
 class Ledger {

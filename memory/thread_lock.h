@@ -1,7 +1,8 @@
-// A lock that costs nothing while the process has only one thread: what is taken for every event shall not be paid for
-// by programs that never need it.
+// A lock and counters that cost nothing while the process has only one thread: what is taken for every block and every
+// event shall not be paid for by programs that never need it.
 #pragma once
 
+#include <atomic>
 #include <mutex>
 
 #if __has_include(<sys/single_threaded.h>)
@@ -17,6 +18,23 @@ inline bool single_threaded() {
 #else
   return false;
 #endif
+}
+
+/// Adds 1 to the counter, or takes 1 off, and returns what it was before. Counting down orders what was done before it
+/// ahead of what follows whoever comes to the end: that is how the last holder may destroy what is counted.
+template <class T>
+T count_up(std::atomic<T>& counter) {
+  if (!single_threaded()) return counter.fetch_add(1, std::memory_order_relaxed);
+  const T before = counter.load(std::memory_order_relaxed);
+  counter.store(before + 1, std::memory_order_relaxed);
+  return before;
+}
+template <class T>
+T count_down(std::atomic<T>& counter) {
+  if (!single_threaded()) return counter.fetch_sub(1, std::memory_order_acq_rel);
+  const T before = counter.load(std::memory_order_relaxed);
+  counter.store(before - 1, std::memory_order_relaxed);
+  return before;
 }
 
 /// Holds `mutex` while it lives, unless the process had one thread when it was made.

@@ -16,19 +16,20 @@ namespace {
 template <class Work>
 Array together(const char* op, const Array& a, const Array& b, std::optional<DType> result, const Work& work) {
   check_same_device(op, a, b);
-  const auto filled = [&work](const Array& left, const Array& right, Array out) {
+  const DType dtype = promote(a.dtype(), b.dtype()), out_dtype = result.value_or(dtype);
+  // The result has the strides of `full`, an operand of its shape, where there is one.
+  const auto filled = [&](const Array& left, const Array& right, const Array* full) {
+    const Array out = full ? Array::like(*full, out_dtype) : Array(left.shape(), out_dtype, left.device());
     count_operations(out.numel());
     work(left, right, out);
     return out;
   };
-  const DType dtype = promote(a.dtype(), b.dtype()), out_dtype = result.value_or(dtype);
-  if (a.dtype() == b.dtype() && a.shape() == b.shape()) return filled(a, b, Array::like(a, out_dtype));
+  if (a.dtype() == b.dtype() && a.shape() == b.shape()) return filled(a, b, &a);
   const Array left = a.to(dtype), right = b.to(dtype);
-  if (left.shape() == right.shape()) return filled(left, right, Array::like(left, out_dtype));
+  if (left.shape() == right.shape()) return filled(left, right, &left);
   const Shape shape = broadcast(a.shape(), b.shape(), op);
   const Array* full = left.shape() == shape ? &left : right.shape() == shape ? &right : nullptr;
-  return filled(left.expand(shape), right.expand(shape),
-                full ? Array::like(*full, out_dtype) : Array(shape, out_dtype, a.device()));
+  return filled(left.expand(shape), right.expand(shape), full);
 }
 
 /// What an in-place change is called: "add_" inside that operation, else the name of its arithmetic.

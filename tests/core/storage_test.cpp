@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <mnemo/core/backend.h>
@@ -38,6 +39,26 @@ TEST_CASE("storage: memory lives as long as the last array that shows it") {
   Array moved = std::move(view);
   CHECK_FALSE(view.defined());
   moved = Array();
+  CHECK(device.allocator().allocated() == 0);
+}
+
+TEST_CASE("storage: arrays are counted rightly before other threads begin, beside them and after them") {
+  const Device device = Device::open("virtual:cpu");
+  Array x({100}, DType::float32, device);
+  std::vector<Array> before(4, x);
+  std::vector<std::thread> threads;
+  for (Array& one : before) {
+    threads.emplace_back([&x, &one] {
+      for (int i = 0; i < 50'000; ++i) {
+        const Array copy = x, view = copy.slice(0, 0, 10);
+      }
+      one = Array();
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  CHECK(x.storage().is_unique());
+  CHECK(device.allocator().allocated() == 512);
+  x = Array();
   CHECK(device.allocator().allocated() == 0);
 }
 
