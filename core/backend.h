@@ -148,7 +148,7 @@ struct SoftmaxCall {
 
 /// Cross entropy of logits (outer, classes, inner) against class indices (outer, inner) int64.
 /// A target equal to `ignore_index` counts for nothing; any other outside 0..classes-1 is an error, found by
-/// `first_bad_target`.
+/// `first_bad_index`.
 struct CrossEntropyCall {
   std::int64_t outer = 1, classes = 1, inner = 1;
   double label_smoothing = 0;

@@ -1,4 +1,4 @@
-// What batch normalization makes of one element, forward and backward. Shared by the CPU and CUDA, so that a gradient
+// What normalization makes of one element, forward and backward. Shared by the CPU and CUDA, so that a gradient
 // finds again, bit for bit, what the forward pass had before it.
 #pragma once
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstdint>
 #include <functional>
 
@@ -36,7 +37,8 @@ struct ChannelTile {
   template <class T, class Join = std::plus<T>>
   void fold(T (&lanes)[kLanes], T (&sums)[kLanes], const Join& join = {}) const {
     if (width == 1) {  // in halves: one after the other would wait for each addition
-      for (std::int64_t half = kLanes / 2; half > 0; half /= 2) {
+      const auto used = static_cast<std::uint64_t>(std::clamp<std::int64_t>(length, 1, kLanes));
+      for (auto half = static_cast<std::int64_t>(std::bit_ceil(used) / 2); half > 0; half /= 2) {
         for (std::int64_t lane = 0; lane < half; ++lane) lanes[lane] = join(lanes[lane], lanes[lane + half]);
       }
       sums[0] = lanes[0];
@@ -51,7 +53,7 @@ struct ChannelTile {
   template <class T>
   void spread(T (&values)[kLanes]) const {
     if (width == 1) {
-      std::fill(values + 1, values + kLanes, values[0]);
+      std::fill(values + 1, values + std::clamp<std::int64_t>(length, 1, kLanes), values[0]);
       return;
     }
     for (std::int64_t lane = width; lane < kLanes; ++lane) values[lane] = values[lane - width];

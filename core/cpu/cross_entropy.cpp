@@ -13,27 +13,26 @@ template <class E>
 struct Lines {
   using T = compute_type<E>;
   const CrossEntropyCall& call;
-  const ChannelTile& tile;
+  const LineTile& tile;
   const E* logits;
-  const std::int64_t* targets;  ///< of the tile's lines
+  const std::int64_t* targets;  ///< of all lines
   T tops[kLanes];
   double sums[kLanes];
 
-  Lines(const CrossEntropyCall& of, const ChannelTile& lines, const Array& from, const Array& indices)
-      : call(of), tile(lines), logits(from.data<E>()), targets(indices.data<std::int64_t>() + lines.first) {
+  Lines(const CrossEntropyCall& of, const LineTile& lines, const Array& from, const Array& indices)
+      : call(of), tile(lines), logits(from.data<E>()), targets(indices.data<std::int64_t>()) {
     find_tops(tile, logits, tops);
     sum_lines(tile, sums, [&](std::int64_t lane, std::int64_t i) { return elementary::exp(relative(lane, i)); });
   }
 
   T relative(std::int64_t lane, std::int64_t i) const { return static_cast<T>(cast<T>(logits[i]) - tops[lane]); }
-  std::int64_t class_of(std::int64_t i) const {
-    return call.inner == 1 ? i - tile.start : (i - tile.start) / call.inner;
-  }
-  bool ignored(std::int64_t line) const { return targets[line] == call.ignore_index; }
+  std::int64_t class_of(std::int64_t i) const { return (i - tile.start) / call.inner % call.classes; }
+  std::int64_t target(std::int64_t lane) const { return targets[tile.line(lane)]; }
+  bool ignored(std::int64_t lane) const { return target(lane) == call.ignore_index; }
   /// The target's element. REQUIRES: not ignored.
-  std::int64_t expected(std::int64_t line) const {
-    assert(targets[line] >= 0 && targets[line] < call.classes);
-    return tile.start + line + targets[line] * call.inner;
+  std::int64_t expected(std::int64_t lane) const {
+    assert(target(lane) >= 0 && target(lane) < call.classes);
+    return tile.start + lane * tile.apart + target(lane) * call.inner;
   }
 };
 
@@ -69,9 +68,9 @@ void losses_of(const Lines<E>& lines, const Array& losses) {
   }
   const double others = call.label_smoothing / static_cast<double>(call.classes);
   for (std::int64_t l = 0; l < lines.tile.width; ++l) {
-    const std::int64_t at = lines.tile.first + l;
+    const std::int64_t at = lines.tile.line(l);
     const bool ignored = lines.ignored(l);
-    const T weight = ignored ? T{0} : weights[lines.targets[l]];
+    const T weight = ignored ? T{0} : weights[lines.target(l)];
     double loss = 0;
     if (!ignored) loss = static_cast<double>(weight) * part(l, lines.expected(l));
     if (!ignored && others != 0) loss = (1 - call.label_smoothing) * loss + others * all[l];
@@ -84,7 +83,7 @@ template <class E>
 void gradients_of(const Lines<E>& lines, const Array& grad, E* dlogits) {
   using T = compute_type<E>;
   const CrossEntropyCall& call = lines.call;
-  const ChannelTile& tile = lines.tile;
+  const LineTile& tile = lines.tile;
   const Weights<T> weights(call);
   const T sharp = static_cast<T>(1 - call.label_smoothing);
   const T smooth = static_cast<T>(call.label_smoothing / static_cast<double>(call.classes));
@@ -92,9 +91,9 @@ void gradients_of(const Lines<E>& lines, const Array& grad, E* dlogits) {
   for (std::int64_t l = 0; l < tile.width; ++l) {
     scales[l] = static_cast<T>(1 / lines.sums[l]);
     if (weights.values != nullptr && !lines.ignored(l)) {  // all that is expected of the classes: 1 without weights
-      scales[l] *= sharp * weights[lines.targets[l]] + (smooth == 0 ? T{0} : smooth * *call.weight_sum.data<T>());
+      scales[l] *= sharp * weights[lines.target(l)] + (smooth == 0 ? T{0} : smooth * *call.weight_sum.data<T>());
     }
-    grads[l] = grad.data<T>()[grad.numel() == 1 ? 0 : tile.first + l] * static_cast<T>(call.scale);
+    grads[l] = grad.data<T>()[grad.numel() == 1 ? 0 : tile.line(l)] * static_cast<T>(call.scale);
   }
   tile.spread(scales), tile.spread(grads);
   const auto gradient = [&](std::int64_t lane, std::int64_t i, T expected) {
@@ -110,10 +109,11 @@ void gradients_of(const Lines<E>& lines, const Array& grad, E* dlogits) {
   }
   for (std::int64_t l = 0; l < tile.width; ++l) {
     if (lines.ignored(l)) {
-      for (std::int64_t c = 0; c < call.classes; ++c) dlogits[tile.start + l + c * call.inner] = cast<E>(0.0F);
+      for (std::int64_t c = 0; c < call.classes; ++c)
+        dlogits[tile.start + l * tile.apart + c * call.inner] = cast<E>(0.0F);
     } else {
       const std::int64_t i = lines.expected(l);
-      dlogits[i] = gradient(l, i, (sharp + smooth) * weights[lines.targets[l]]);
+      dlogits[i] = gradient(l, i, (sharp + smooth) * weights[lines.target(l)]);
     }
   }
 }
@@ -123,7 +123,7 @@ void gradients_of(const Lines<E>& lines, const Array& grad, E* dlogits) {
 void CpuBackend::cross_entropy(const CrossEntropyCall& call, const Array& logits, const Array& targets,
                                const Array& losses) {
   visit_floating(logits.dtype(), [&](auto zero) {
-    for_each_line_tile(call.outer, call.classes, call.inner, [&](const ChannelTile& tile) {
+    for_each_line_tile(call.outer, call.classes, call.inner, false, [&](const LineTile& tile) {
       losses_of(Lines<decltype(zero)>(call, tile, logits, targets), losses);
     });
   });
@@ -133,7 +133,7 @@ void CpuBackend::cross_entropy_gradient(const CrossEntropyCall& call, const Arra
                                         const Array& targets, const Array& dlogits) {
   visit_floating(logits.dtype(), [&](auto zero) {
     using E = decltype(zero);
-    for_each_line_tile(call.outer, call.classes, call.inner, [&](const ChannelTile& tile) {
+    for_each_line_tile(call.outer, call.classes, call.inner, false, [&](const LineTile& tile) {
       gradients_of(Lines<E>(call, tile, logits, targets), grad, dlogits.data<E>());
     });
   });

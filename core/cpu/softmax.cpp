@@ -8,7 +8,7 @@ namespace mnemo::cpu {
 namespace {
 
 template <class E>
-void softmax_tile(const SoftmaxCall& call, const ChannelTile& tile, const E* x, E* y) {
+void softmax_tile(const SoftmaxCall& call, const LineTile& tile, const E* x, E* y) {
   using T = compute_type<E>;
   constexpr bool whole = std::is_same_v<E, T>;  // a half would round twice: its exponential is computed again
   T tops[kLanes];
@@ -43,7 +43,7 @@ void softmax_tile(const SoftmaxCall& call, const ChannelTile& tile, const E* x, 
 }
 
 template <class E>
-void softmax_gradient_tile(const SoftmaxCall& call, const ChannelTile& tile, const E* grad, const E* y, E* dx) {
+void softmax_gradient_tile(const SoftmaxCall& call, const LineTile& tile, const E* grad, const E* y, E* dx) {
   using T = compute_type<E>;
   double sums[kLanes];
   T totals[kLanes];
@@ -70,7 +70,7 @@ void softmax_gradient_tile(const SoftmaxCall& call, const ChannelTile& tile, con
 void CpuBackend::softmax(const SoftmaxCall& call, const Array& x, const Array& y) {
   visit_floating(x.dtype(), [&](auto zero) {
     using E = decltype(zero);
-    for_each_line_tile(call.outer, call.size, call.inner, [&](ChannelTile tile) {
+    for_each_line_tile(call.outer, call.size, call.inner, call.rows > 0, [&](LineTile tile) {
       if (call.rows > 0) {  // which is one line
         E* line = y.data<E>() + tile.start;
         tile.length = call.counted(tile.first);
@@ -84,7 +84,7 @@ void CpuBackend::softmax(const SoftmaxCall& call, const Array& x, const Array& y
 void CpuBackend::softmax_gradient(const SoftmaxCall& call, const Array& grad, const Array& y, const Array& dx) {
   visit_floating(y.dtype(), [&](auto zero) {
     using E = decltype(zero);
-    for_each_line_tile(call.outer, call.size, call.inner, [&](const ChannelTile& tile) {
+    for_each_line_tile(call.outer, call.size, call.inner, call.rows > 0, [&](const LineTile& tile) {
       softmax_gradient_tile(call, tile, grad.data<E>(), y.data<E>(), dx.data<E>());
     });
   });
