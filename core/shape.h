@@ -53,7 +53,7 @@ class Shape : public Dims {
   explicit Shape(const Dims& sizes) : Dims(sizes), numel_(count()) {}
 
   std::int64_t numel() const { return numel_; }
-  std::int64_t& operator[](int axis) = delete;  // sizes change by making a new Shape
+  /// To be read alone: sizes change by making a new Shape.
   std::int64_t operator[](int axis) const { return Dims::operator[](axis); }
   void push_back(std::int64_t) = delete;
 
