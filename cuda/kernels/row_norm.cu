@@ -1,4 +1,5 @@
-// row_norm and its gradient, line by line.
+// row_norm and its gradient, line by line; few and long rows as channels of batch normalization, which shares them out
+// among blocks.
 #include <cmath>
 
 #include <mnemo/core/normalize_lines.h>
@@ -126,11 +127,36 @@ bool all_aligned(std::initializer_list<Array> arrays) {
   return true;
 }
 
+/// Whether a block for each row leaves so much of the device idle that several passes take less time. Then each row is
+/// far longer than what stays in registers.
+bool few_and_long(const CudaBackend& backend, const RowNormSizes& sizes) {
+  return 2 * sizes.rows <= backend.multiprocessors() && sizes.features > 16384;
+}
+
+/// to = from * weight + bias; maybe the same memory.
+void scale_channels(CudaBackend& backend, const RowNormSizes& sizes, const Array& from, const Array& weight,
+                    const Array& bias, const Array& to) {
+  NormalizeCall call;
+  call.batch = sizes.rows * sizes.features / (sizes.channels * sizes.inner);
+  call.channels = sizes.channels, call.inner = sizes.inner, call.given = true;  // with mean 0 and deviation 1
+  call.x = from, call.y = to, call.weight = weight, call.bias = bias;
+  backend.normalize(call);
+}
+
 }  // namespace
 
 void CudaBackend::row_norm(const RowNormCall& call) {
   const Lines lines{call.sizes.rows, call.sizes.features, 1};
   if (lines.count() * lines.size == 0) return;
+  if (few_and_long(*this, call.sizes)) {
+    NormalizeCall rows;
+    rows.channels = call.sizes.rows, rows.inner = call.sizes.features, rows.epsilon = call.epsilon;
+    rows.x = call.x, rows.y = call.y, rows.mean = call.mean, rows.inverse_deviation = call.inverse_deviation;
+    normalize(rows);
+    if (call.weight.defined() || call.bias.defined())
+      scale_channels(*this, call.sizes, call.y, call.weight, call.bias, call.y);
+    return;
+  }
   visit_floating(call.x.dtype(), call.numbers_dtype(), [&]<class E, class W>(E, W) {
     using T = compute_type<E>;
     with_group<E>(*this, lines, all_aligned({call.x, call.y, call.weight, call.bias}),
@@ -146,6 +172,15 @@ void CudaBackend::row_norm(const RowNormCall& call) {
 void CudaBackend::row_norm_gradient(const RowNormGradientCall& call) {
   const Lines lines{call.sizes.rows, call.sizes.features, 1};
   if (lines.count() * lines.size == 0) return;
+  if (few_and_long(*this, call.sizes)) {
+    if (call.weight.defined()) scale_channels(*this, call.sizes, call.grad, call.weight, {}, call.dx);
+    NormalizeGradientCall rows;
+    rows.channels = call.sizes.rows, rows.inner = call.sizes.features;
+    rows.grad = call.weight.defined() ? call.dx : call.grad, rows.x = call.x, rows.dx = call.dx;
+    rows.mean = call.mean, rows.inverse_deviation = call.inverse_deviation;
+    normalize_gradient(rows);
+    return;
+  }
   visit_floating(call.x.dtype(), call.numbers_dtype(), [&]<class E, class W>(E, W) {
     using T = compute_type<E>;
     with_group<E>(*this, lines, all_aligned({call.grad, call.x, call.dx, call.weight}),

@@ -1,4 +1,4 @@
-// Lines of arrays of more than 2^32 elements: reductions, softmax, losses, batch normalization.
+// Lines of arrays of more than 2^32 elements: reductions, softmax, losses, normalization, running sums.
 #include "large.h"
 
 using namespace mnemo;
@@ -86,6 +86,35 @@ TEST_CASE("cuda: large: softmax, cross entropy and their gradients") {
   card.compare(
       y, [&](std::int64_t i) { return std::exp(at(x, i)) / exponentials(i / kSize) - (i % kSize == 0 ? 1 : 0); },
       1 << 26, 1e-3);
+}
+
+TEST_CASE("cuda: large: normalization of rows and its gradient, sums along lines") {
+  Card card;
+  const RowNormSizes sizes{.rows = kLines, .features = kSize, .channels = kSize};
+  const Array x = card.numbers({kLines, kSize}, kHalf), g = card.numbers({kLines, kSize}, kHalf);
+  const Array y = card.zeros({kLines, kSize}, kHalf);
+  const Array mean = card.zeros({kLines}, DType::float32), deviation = card.zeros({kLines}, DType::float32);
+  const auto mean_of = [&](std::int64_t i, const auto& f) { return sum_of(i / kSize * kSize, kSize, 1, f) / kSize; };
+  const auto center = [&](std::int64_t i) { return mean_of(i, [&](auto k) { return at(x, k); }); };
+  const auto scale = [&](std::int64_t i) {
+    return 1 / std::sqrt(mean_of(i, [&, c = center(i)](auto k) { return (at(x, k) - c) * (at(x, k) - c); }));
+  };
+  card.sample([&] { card.backend().row_norm({sizes, 0, x, {}, {}, y, mean, deviation}); }, kThree);
+  card.compare(
+      y, [&](std::int64_t i) { return (at(x, i) - center(i)) * scale(i); }, 1 << 26);
+  card.sample([&] { card.backend().row_norm_gradient({sizes, g, x, {}, mean, deviation, y}); }, kThree);
+  card.compare(
+      y,
+      [&](std::int64_t i) {
+        const double c = center(i), s = scale(i);
+        const double product = mean_of(i, [&](auto k) { return at(g, k) * (at(x, k) - c); });
+        return s * (at(g, i) - mean_of(i, [&](auto k) { return at(g, k); }) - (at(x, i) - c) * s * s * product);
+      },
+      1 << 26, 0.02);
+  card.sample([&] { card.backend().cumsum(x, 1, false, y); }, kThree);
+  card.compare(
+      y, [&](std::int64_t i) { return sum_of(i / kSize * kSize, i % kSize + 1, 1, [&](auto k) { return at(x, k); }); },
+      1 << 26);
 }
 
 TEST_CASE("cuda: large: batch normalization of planes and of points, and its gradient") {
