@@ -21,7 +21,7 @@ struct RowNorm {
 };
 
 /// The gradients of weight and bias, which are wanted unless undefined: batch normalization's for a channel of mean 0
-/// and deviation 1, given the normalized values.
+/// and deviation 1, given the normalized values. The bias's do not depend on these.
 void give_channel_gradients(const RowNorm& norm, const Array& normalized, const Array& grad, const Array& dweight,
                             const Array& dbias) {
   NormalizeGradientCall call;
@@ -73,8 +73,9 @@ Tensor row_norm(const RowNorm& norm, const Tensor& x, const Tensor& weight, cons
           back.give(1, dweight.reshape(weight_like));
           if (back.needs(2)) back.give(2, dbias.reshape(bias_like));
         } else if (back.needs(2)) {
-          const Array sums = reduce(ReduceOp::sum, g.reshape(norm.by_channels()), 0b101u, false);
-          back.give(2, sums.reshape(bias_like).to(bias_dtype));
+          const Array dbias(per_channel, bias_dtype, g.device());
+          give_channel_gradients(norm, g, g, {}, dbias);  // of which any values serve
+          back.give(2, dbias.reshape(bias_like));
         }
         if (!back.needs(0)) return;
         RowNormGradientCall gradient{norm.sizes, std::move(g), x.get(), {}, mean.get(), inverse_deviation.get(), {}};

@@ -139,7 +139,7 @@ TEST_CASE("layer_norm and group_norm keep x and two numbers per row, and not wha
     device.allocator().reset_peak();
     sum(y).backward();  // x's gradient takes the memory of y's
     CHECK(device.allocator().allocated() == before + bytes - 2 * 512 * 4);
-    CHECK(device.allocator().statistics().allocated_bytes.all.peak <= before + bytes + 512);
+    CHECK(device.allocator().statistics().allocated_bytes.all.peak <= before + bytes + 1024);
   }
   {
     const NoGradScope no_grad;
@@ -172,6 +172,9 @@ TEST_CASE("layer_norm of a half type with float32 parameters: rounded once, grad
     expected.backward(g);
     CHECK(weight.grad().dtype() == DType::float32);
     CHECK(bias.grad().dtype() == DType::float32);
+    const Tensor alone = bias.detach().set_requires_grad(true);  // its sums are rounded to its own dtype, too
+    layer_norm(x.detach(), {96}, weight.detach(), alone).backward(to(g, half));
+    CHECK(alone.grad().values<float>() == bias.grad().values<float>());
     CHECK(x.grad().dtype() == half);
     const auto got = weight.grad().values<double>(), wanted = wide_weight.grad().values<double>();
     for (std::size_t i = 0; i < got.size(); ++i) CHECK(std::abs(got[i] - wanted[i]) <= 64 * last_place);
