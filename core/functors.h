@@ -215,7 +215,8 @@ struct GeluTanh {
   template <class T> MNEMO_HOST_DEVICE static T forward(T x, const Scalars&) { return x * share(x); }
   template <class T> MNEMO_HOST_DEVICE static T gradient(T g, T x, const Scalars&) {
     const T s = share(x), slope = static_cast<T>(kTwice) * (T{1} + static_cast<T>(3 * kCubic) * x * x);
-    return g * s * (T{1} + x * (T{1} - s) * slope);
+    const T turn = s * (T{1} - s);  // 0 where slope may be infinite
+    return g * (turn == T{0} ? s : s + x * turn * slope);
   }
 };
 
