@@ -100,14 +100,17 @@ Tensor nll_loss(const Tensor& log_probabilities, const Tensor& targets, const Nl
   if (const OperandCast cast(op, {&log_probabilities}); cast)
     return nll_loss(cast(log_probabilities), targets, options);
   const int classes = class_axis(op, "logarithms", log_probabilities, targets);
-  const auto losses_at = [&](const Tensor& places) {
-    return -squeeze(gather(log_probabilities, classes, unsqueeze(places, classes)), classes);
-  };
   const bool weighted = options.weight.defined();
+  const bool divided = options.reduction == Reduction::mean && (options.ignore_index.has_value() || weighted);
+  // A half type may not hold the sums that are divided.
+  const DType given = log_probabilities.dtype(), dtype = divided ? compute_dtype(given) : given;
+  const auto losses_at = [&](const Tensor& places) {
+    return to(-squeeze(gather(log_probabilities, classes, unsqueeze(places, classes)), classes), dtype);
+  };
   if (weighted)
     check_class_weight(op, options.weight.array(), log_probabilities.array(), log_probabilities.size(classes));
   const auto weights_at = [&](const Tensor& places) {
-    const Tensor weight = to(options.weight.detach(), log_probabilities.dtype());
+    const Tensor weight = to(options.weight.detach(), dtype);
     return reshape(index_select(weight, 0, reshape(places, {places.numel()})), places.shape());
   };
   Tensor losses, weights, count;  // the weights' sum, or the number of what is not ignored
@@ -117,14 +120,13 @@ Tensor nll_loss(const Tensor& log_probabilities, const Tensor& targets, const Nl
     if (weighted)
       weights = where(ignored, 0.0, weights_at(places));
     else
-      count = to(targets.numel() - sum(ignored), losses.dtype());
+      count = to(targets.numel() - sum(ignored), dtype);
   } else {
     losses = losses_at(targets);
     if (weighted) weights = weights_at(targets);
   }
   if (weighted) losses = losses * weights, count = sum(weights);
-  if (options.reduction != Reduction::mean || !count.defined()) return reduced(losses, options.reduction);
-  return sum(losses) / count;
+  return divided ? to(sum(losses) / count, given) : reduced(losses, options.reduction);
 }
 
 Tensor binary_cross_entropy_with_logits(const Tensor& logits, const Tensor& targets,

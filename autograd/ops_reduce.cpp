@@ -123,10 +123,12 @@ Tensor extreme(ReduceOp op, const char* op_name, const Tensor& x, unsigned axes,
   Saved saved_best = save_if(needs_grad(x), best);
   return record({&x}, keep ? best : best.reshape(reduced_shape(x.shape(), axes)),
                 [axes, x = std::move(saved), best = std::move(saved_best)](Backward& back) {
-                  const Array ties = compare(CompareOp::equal, x.get(), best.get()).to(x.get().dtype());
-                  const Array share =
-                      map(BinaryOp::divide, back.grad().reshape(best.get().shape()), reduce(ReduceOp::sum, ties, axes));
-                  back.give(0, map(BinaryOp::multiply, ties, share));
+                  const DType dtype = x.get().dtype(),
+                              wide = compute_dtype(dtype);  // a half type may not hold the count
+                  const Array equal = compare(CompareOp::equal, x.get(), best.get());
+                  const Array count = reduce(ReduceOp::sum, equal, axes).to(wide);
+                  const Array share = map(BinaryOp::divide, back.grad().reshape(count.shape()).to(wide), count);
+                  back.give(0, map(BinaryOp::multiply, equal.to(dtype), share.to(dtype)));
                 });
 }
 

@@ -1,9 +1,12 @@
 // What is on one side of a diagonal, and the masks that say so.
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include <mnemo/autograd/ops.h>
 #include <mnemo/autograd/record.h>
 #include <mnemo/core/error.h>
+#include <mnemo/core/families.h>
 #include <mnemo/core/families/check.h>
 
 namespace mnemo {
@@ -12,6 +15,7 @@ namespace {
 
 /// Booleans (rows, columns): column - row is at most `diagonal`, or at least where `above`.
 Tensor side(std::int64_t rows, std::int64_t columns, std::int64_t diagonal, bool above, const Device& device) {
+  diagonal = std::clamp(diagonal, -rows, columns);  // farther away nothing changes
   const Tensor column = arange(columns, device), limit = unsqueeze(arange(rows, device) + diagonal, 1);
   return above ? greater_equal(column, limit) : less_equal(column, limit);
 }
@@ -20,7 +24,8 @@ Tensor triangle(const char* op, const Tensor& x, std::int64_t diagonal, bool abo
   const Operation operation(op);
   check_defined(op, x.array());
   if (x.rank() < 2) fail<ShapeError>(op, fmt::format("{} must have two dimensions or more", x.shape().text()));
-  return where(side(x.size(-2), x.size(-1), diagonal, above, x.device()), x, 0);
+  const Tensor zero(full(Shape{}, 0, x.dtype(), x.device()));  // of x's dtype: booleans stay such
+  return where(side(x.size(-2), x.size(-1), diagonal, above, x.device()), x, zero);
 }
 
 }  // namespace

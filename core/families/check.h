@@ -34,8 +34,9 @@ inline void check_floating(const char* op, const Array& x) {
 
 inline void check_dtype(const char* op, const char* what, const Array& x, DType expected) {
   if (x.dtype() != expected) {
+    const char* enumerator = expected == DType::boolean ? "boolean" : name(expected);
     fail<DTypeError>(op, fmt::format("{} {} has dtype {}, expected {}; cast it with to(x, DType::{})", what,
-                                     x.shape().text(), name(x.dtype()), name(expected), name(expected)));
+                                     x.shape().text(), name(x.dtype()), name(expected), enumerator));
   }
 }
 

@@ -284,6 +284,10 @@ TEST_CASE("max and min share the gradient among equal ones; arg_max takes the fi
   const Tensor z = tensor<double>({1, 3, 3, 3}, {2, 2}, "cpu", true);
   max(z).backward();
   CHECK(z.grad().values<double>() == std::vector<double>{0, 1.0 / 3, 1.0 / 3, 1.0 / 3});
+  // More of them than float16 has numbers.
+  const Tensor many = ones({1 << 17}, {.dtype = DType::float16, .requires_grad = true});
+  (max(many) * 1024).backward();
+  CHECK(many.grad().values<float>()[5] == 0x1p-7F);
   CHECK_THROWS_WITH_AS((void)max(zeros({0, 2})), doctest::Contains("(0, 2) has no elements"), ShapeError);
   CHECK(arg_max(x, 1).values<std::int64_t>() == std::vector<std::int64_t>{1, 0});
   CHECK(arg_max(x, 0).values<std::int64_t>() == std::vector<std::int64_t>{1, 0, 0});

@@ -1,5 +1,7 @@
 #include <doctest/doctest.h>
 
+#include <limits>
+
 #include <mnemo/core/error.h>
 #include <mnemo/core/random.h>
 
@@ -37,6 +39,13 @@ TEST_CASE("op rows: tril and triu") {
   check(rows);
   CHECK(tril(tensor<std::int64_t>({1, 2, 3, 4}, {2, 2})).values<std::int64_t>() ==
         std::vector<std::int64_t>{1, 0, 3, 4});
+  const Tensor truths = ones({2, 2}, {.dtype = DType::boolean});
+  CHECK(triu(truths).values<bool>() == std::vector<bool>{true, true, false, true});
+  CHECK(triu(truths).dtype() == DType::boolean);
+  constexpr std::int64_t far = std::numeric_limits<std::int64_t>::max();
+  CHECK(tril(truths, far).values<bool>() == std::vector<bool>(4, true));
+  CHECK(triu(truths, far).values<bool>() == std::vector<bool>(4, false));
+  CHECK(triu(truths, -far - 1).values<bool>() == std::vector<bool>(4, true));
   CHECK_THROWS_WITH_AS((void)tril(zeros({3})), doctest::Contains("[tril] (3) must have two dimensions"), ShapeError);
 }
 

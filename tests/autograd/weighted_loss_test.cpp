@@ -164,6 +164,10 @@ TEST_CASE("weights by hand: a mean divides by the weights of the targets, and by
   // Of target 0: 1.5 in all, half of it for each class, less 0.75 and 0.75. Of target 1: 2.5 / 2 less 0.25 and 2.25.
   const std::vector<double> expected{0, 0, 1.0 / 7, -1.0 / 7, 1.0 / 7, -1.0 / 7};
   for (std::size_t i = 0; i < 6; ++i) CHECK(x.grad().values<double>()[i] == doctest::Approx(expected[i]));
+  // So many that their sum, and their number, are no float16.
+  const Tensor half = full({70000, 2}, -1.0, {.dtype = DType::float16}), ends = ones({70000}, {.dtype = DType::int64});
+  for (const NllLossOptions& options : {NllLossOptions{.ignore_index = -100}, NllLossOptions{.weight = w}})
+    CHECK(nll_loss(half, ends, options).item() == 1);
   // A positive target of weight 3 and a negative one, of 2 elements.
   const Tensor one = tensor<double>({0, 0}, {2}), t = tensor<double>({1, 0}, {2});
   const Tensor loss = binary_cross_entropy_with_logits(one, t, {.pos_weight = tensor<double>({3}, {})});
