@@ -35,7 +35,7 @@ void for_each_line_tile(std::int64_t outer, std::int64_t size, std::int64_t inne
   const std::int64_t lines = alone ? 1 : behind ? outer : inner;  // of which each tile takes a part
   const std::int64_t groups = behind ? inner : outer, width = std::min(kLanes, lines);
   const std::int64_t tiles = width > 0 ? (lines + width - 1) / width : 0;
-  const std::int64_t grain = std::max<std::int64_t>(1, 4096 / std::max<std::int64_t>(1, size * width));
+  const std::int64_t grain = std::max<std::int64_t>(1, 32768 / std::max<std::int64_t>(1, size * width));
   parallel_for(groups * tiles, grain, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t t = begin; t < end; ++t) {
       const std::int64_t group = t / tiles, from = t % tiles * width;

@@ -39,7 +39,7 @@ void for_each_run(const RowNormSizes& sizes, std::int64_t row, const Body& body)
 
 template <class Body>
 void for_each_row(const RowNormSizes& sizes, const Body& body) {
-  parallel_for(sizes.rows, std::max<std::int64_t>(1, 16384 / std::max<std::int64_t>(1, sizes.features)),
+  parallel_for(sizes.rows, std::max<std::int64_t>(1, 32768 / std::max<std::int64_t>(1, sizes.features)),
                [&](std::int64_t begin, std::int64_t end) {
                  for (std::int64_t row = begin; row < end; ++row) body(row);
                });
