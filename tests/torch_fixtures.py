@@ -1,7 +1,12 @@
-"""What the make.py of every folder of fixtures needs: inputs by an exact rule, and a header with PyTorch's numbers."""
+"""What the makers of fixtures need: float64, inputs by an exact rule, and a header with PyTorch's numbers."""
 import math
+import sys
+from pathlib import Path
 
 import torch
+
+torch.set_default_dtype(torch.float64)
+torch.set_num_threads(1)
 
 
 def numbers(seed, *shape):
@@ -33,7 +38,7 @@ def write(what, variable, lists):
     """Prints C++ that defines `variable`, a map from names to lists of numbers, each to its last digit."""
     numbers = [number for values in lists.values() for number in values]
     headers = ["limits"] * any(math.isnan(number) for number in numbers) + ["map", "string", "vector"]
-    print(f"// {what}; written by make.py, which says how. Not to be edited.")
+    print(f"// {what}; written by {Path(sys.argv[0]).name}, which says how. Not to be edited.")
     print("// clang-format off")
     print("#pragma once\n\n" + "".join(f"#include <{header}>\n" for header in headers))
     print(f"inline const std::map<std::string, std::vector<double>> {variable} = {{")
@@ -48,3 +53,9 @@ def write(what, variable, lists):
             line += text
         print("\n".join(lines + [line]))
     print("};")
+
+
+def write_results(variable, results):
+    """The same of tensors, flattened."""
+    write("Values computed by PyTorch in float64", variable,
+          {name: values.detach().flatten().tolist() for name, values in results.items()})
