@@ -1,5 +1,4 @@
-// Lines of (outer, size, inner) along the middle, as the CPU walks them: one whose elements are neighbours, or up to
-// kLanes that lie side by side. What exponentials need of them. Private.
+// Lines of (outer, size, inner) along the middle, as the CPU walks them, and what exponentials need of them. Private.
 #pragma once
 
 #include <limits>
