@@ -5,7 +5,9 @@
 #include <stdexcept>
 #include <string>
 
-#include <CLI/CLI.hpp>
+namespace CLI {
+class App;  // known by its name alone: what it is takes seconds to compile
+}
 
 namespace mnemo::command {
 

@@ -1,6 +1,7 @@
 // mnemo devices: what can be named as a device.
 #include <memory>
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <mnemo/mnemo.h>

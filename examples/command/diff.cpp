@@ -4,6 +4,8 @@
 #include <memory>
 #include <vector>
 
+#include <CLI/CLI.hpp>
+
 #include "command/command.h"
 #include "command/explain.h"
 #include "command/page.h"

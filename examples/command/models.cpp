@@ -1,6 +1,7 @@
 // mnemo models: the zoo.
 #include <memory>
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "command/command.h"

@@ -2,6 +2,7 @@
 
 #include <fstream>
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "command/output.h"

@@ -5,6 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include <CLI/CLI.hpp>
+
 #include <mnemo/mnemo.h>
 
 #include "command/command.h"

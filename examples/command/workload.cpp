@@ -1,5 +1,6 @@
 #include "command/workload.h"
 
+#include <CLI/CLI.hpp>
 #include <fmt/ranges.h>
 
 #include "command/numbers.h"
