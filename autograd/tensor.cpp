@@ -159,6 +159,7 @@ Tensor arange(std::int64_t count, const Device& device) {
     const Array by = full({}, static_cast<double>(done), DType::int64, device);
     map_into(BinaryOp::add, x.slice(0, 0, more), by, x.slice(0, done, done + more));
   }
+  x.storage()->set_integers({0, count - 1});
   return Tensor(x);
 }
 Tensor zeros(const Shape& shape, const TensorOptions& options) { return full(shape, 0, options); }
@@ -178,10 +179,12 @@ Tensor randn(const Shape& shape, const TensorOptions& options) {
 Tensor randint(std::int64_t low, std::int64_t high, const Shape& shape, TensorOptions options) {
   const memory::OpScope op("randint");
   if (low >= high) fail<ShapeError>("randint", fmt::format("no integers in [{}, {})", low, high));
-  return Tensor(
+  const Array x =
       random({.kind = RandomCall::Kind::integer, .low = static_cast<double>(low), .high = static_cast<double>(high)},
-             shape, options.dtype, options.device),
-      options.requires_grad);
+             shape, options.dtype, options.device);
+  constexpr std::int64_t kExact = std::int64_t{1} << 53;  // in the double in which they are drawn
+  if (x.dtype() == DType::int64 && low >= -kExact && high <= kExact) x.storage()->set_integers({low, high - 1});
+  return Tensor(x, options.requires_grad);
 }
 
 }  // namespace mnemo

@@ -20,6 +20,12 @@ StorageRef new_storage(const Shape& shape, DType dtype, const Device& device) {
   return StorageRef(new Storage(device, bytes));
 }
 
+/// Notes between which numbers the `count` integers at `values` lie, which are all that is in the array's storage.
+void note_range(const std::int64_t* values, std::int64_t count, const Array& array) {
+  const auto [least, greatest] = std::minmax_element(values, values + count);
+  array.storage()->set_integers({*least, *greatest});
+}
+
 void check_defined(const char* op, const Array& array) {
   if (!array.defined()) fail<Error>(op, "the array is undefined: it was default-constructed or moved from");
 }
@@ -51,6 +57,7 @@ Array Array::from(const std::vector<T>& values, const Shape& shape, const Device
   } else {
     device.backend().write(values.data(), result);
   }
+  if constexpr (std::is_same_v<T, std::int64_t>) note_range(values.data(), result.numel(), result);
   return result;
 }
 
@@ -95,6 +102,7 @@ Array Array::contiguous() const {
   Array result(shape(), dtype_, device());
   count_operations(numel());
   device().backend().copy(*this, result);
+  if (const auto range = storage_->integers()) result.storage()->set_integers(*range);
   return result;
 }
 
@@ -124,6 +132,7 @@ Array Array::to(const Device& target) const {
   std::vector<std::byte> host(static_cast<std::size_t>(bytes()));
   device().backend().read(source, host.data());
   target.backend().write(host.data(), result);
+  if (dtype_ == DType::int64) note_range(reinterpret_cast<const std::int64_t*>(host.data()), numel(), result);
   return result;
 }
 

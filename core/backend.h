@@ -285,7 +285,7 @@ class Backend {
   virtual void cross_entropy_gradient(const CrossEntropyCall& call, const Array& grad, const Array& logits,
                                       const Array& targets, const Array& dlogits) = 0;
   /// The first of `indices` (int64, row-major) outside 0..limit-1 and other than `ignore`; nothing on a virtual device,
-  /// and while a step is recorded.
+  /// and while a step is recorded. A device whose values the host has to wait for looks at Storage::integers first.
   virtual std::optional<std::int64_t> first_bad_index(const Array& indices, std::int64_t limit,
                                                       std::int64_t ignore) = 0;
 

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include <mnemo/core/device.h>
@@ -14,6 +15,11 @@
 namespace mnemo {
 
 class StandIn;
+
+/// Between which numbers integers lie, both included.
+struct IntegerRange {
+  std::int64_t least = 0, greatest = -1;
+};
 
 class Storage {
  public:
@@ -35,6 +41,16 @@ class Storage {
   /// How often the contents were changed in place.
   std::uint32_t version() const { return version_; }
   void changed_in_place() { ++version_; }
+
+  /// What is known of all int64 in here from how they were made, until they are changed in place: a device need not be
+  /// waited for then to say whether they are good as indices. Whoever writes by way of `data()` calls changed_in_place.
+  std::optional<IntegerRange> integers() const {
+    return integers_version_ == version_ ? std::optional(integers_) : std::nullopt;
+  }
+  void set_integers(IntegerRange range) {
+    integers_ = range;
+    integers_version_ = version_;
+  }
 
   /// Exchanges the contents, without a copy: whoever holds either storage sees the other's. REQUIRES: the same device
   /// and size.
@@ -65,6 +81,7 @@ class Storage {
   friend class StorageRef;
   std::atomic<int> references_{0};
   std::uint32_t version_ = 0;
+  std::uint32_t integers_version_ = UINT32_MAX;  // of which integers_ holds; none yet
   int holds_ = 0;
   bool was_live_activation_ = false;
   bool holds_leaf_ = false;
@@ -72,6 +89,7 @@ class Storage {
   memory::Bytes bytes_;
   memory::Block* block_;
   std::weak_ptr<StandIn> stand_in_;
+  IntegerRange integers_;
 };
 
 /// A counted reference to a Storage.

@@ -243,6 +243,8 @@ std::optional<std::int64_t> CudaBackend::first_bad_index(const Array& indices, s
                                                          std::int64_t ignore) {
   const std::int64_t count = indices.numel();
   if (count == 0 || is_capturing()) return std::nullopt;  // a step that is recorded is not waited for
+  const std::optional<IntegerRange> known = indices.storage()->integers();
+  if (known && known->least >= 0 && known->greatest < limit) return std::nullopt;  // nor what cannot be wrong
   const Scratch& own = scratch();
   auto* const result = reinterpret_cast<std::int64_t*>(own.partials);
   launch(*this, blocks_for(*this, count, kThreads, 1), kThreads, find_bad_index, count, elements<std::int64_t>(indices),

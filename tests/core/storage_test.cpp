@@ -4,8 +4,11 @@
 #include <thread>
 #include <vector>
 
+#include <fmt/format.h>
+
 #include <mnemo/core/backend.h>
 #include <mnemo/core/error.h>
+#include <mnemo/core/families.h>
 
 using namespace mnemo;
 using memory::Category;
@@ -167,4 +170,28 @@ TEST_CASE("array: undefined ones are errors, not crashes") {
   CHECK_THROWS_AS(Array::from<float>({1, 2, 3}, {2}, "cpu"), ShapeError);
   CHECK_THROWS_AS((void)Array({2}, DType::float32, "cpu").item(), ShapeError);
   CHECK_THROWS_AS((void)Array({0}, DType::float32, "cpu").item(), ShapeError);
+}
+
+TEST_CASE("storage: between which numbers integers lie is known until they are changed in place") {
+  const auto known = [](const Array& array) {
+    const auto range = array.storage()->integers();
+    return range ? fmt::format("{} to {}", range->least, range->greatest) : "unknown";
+  };
+  const Array x = Array::from<std::int64_t>({4, -3, 9, 0}, {2, 2}, "cpu");
+  CHECK(known(x) == "-3 to 9");
+  CHECK(known(x.slice(0, 0, 1)) == "-3 to 9");
+  CHECK(known(x.transpose(0, 1).contiguous()) == "-3 to 9");
+  CHECK(known(x.to(Device::open("cpu"))) == "-3 to 9");
+  CHECK(known(x.to(DType::int32)) == "unknown");
+  CHECK(known(Array({2}, DType::int64, "cpu")) == "unknown");
+  CHECK(known(Array::from<float>({4, 5}, {2}, "cpu")) == "unknown");
+  CHECK(known(Array::from<std::int64_t>({}, {0}, "cpu")) == "unknown");
+
+  const Array y = Array::from<std::int64_t>({1, 2, 3, 4}, {2, 2}, "cpu");
+  x.storage()->swap_contents(*y.storage());
+  CHECK(known(x) == "unknown");
+  CHECK(known(y) == "unknown");
+  const Array z = Array::from<std::int64_t>({1, 2}, {2}, "cpu");
+  copy_into(x.slice(0, 0, 1).squeeze(0), z);
+  CHECK(known(z) == "unknown");
 }
