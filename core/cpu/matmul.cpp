@@ -46,16 +46,16 @@ void multiply(const Product& product) {
   visit_floating(product.dtype, [&](auto zero) { multiply_as<decltype(zero)>(product); });
 }
 
-void CpuBackend::matmul(const Array& a, const Array& b, const Array& out, bool accumulate, const Array&) {
-  multiply({.dtype = out.dtype(),
-            .batch = out.size(0),
-            .rows = out.size(1),
-            .columns = out.size(2),
-            .depth = a.size(2),
-            .a = matrix(a),
-            .b = matrix(b),
-            .out = matrix(out),
-            .accumulate = accumulate});
+void CpuBackend::matmul(const MatmulCall& call) {
+  multiply({.dtype = call.out.dtype(),
+            .batch = call.out.size(0),
+            .rows = call.out.size(1),
+            .columns = call.out.size(2),
+            .depth = call.a.size(2),
+            .a = matrix(call.a),
+            .b = matrix(call.b),
+            .out = matrix(call.out),
+            .accumulate = call.accumulate});
 }
 
 }  // namespace mnemo::cpu

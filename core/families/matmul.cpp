@@ -29,8 +29,12 @@ void multiply(const Array& a, const Array& b, const Array& out, bool accumulate)
   count_products(2 * out.numel() * a.size(2));
   const MatmulProblem problem{out.size(0), out.size(1), out.size(2), a.size(2), a.dtype()};
   Backend& backend = a.device().backend();
-  const Array workspace = new_workspace(backend.decisions().matmul_workspace(problem, conv_policy()), a.device());
-  backend.matmul(a, b, out, accumulate, workspace);
+  backend.matmul(
+      {.a = a,
+       .b = b,
+       .out = out,
+       .accumulate = accumulate,
+       .workspace = new_workspace(backend.decisions().matmul_workspace(problem, conv_policy()), a.device())});
 }
 
 }  // namespace

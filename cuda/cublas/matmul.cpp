@@ -210,16 +210,15 @@ MatmulRunner::State& MatmulRunner::state() {
   return *state_;
 }
 
-void MatmulRunner::run(const CudaBackend& backend, const Array& a, const Array& b, const Array& out, bool accumulate,
-                       const Array& workspace) {
+void MatmulRunner::run(const CudaBackend& backend, const MatmulCall& call) {
   cudaStream_t const stream = backend.stream();  // makes the device the current one, for which the library starts
-  auto product = column_product(a, b, out, accumulate, workspace);
+  auto product = column_product(call);
   if (product) product->tf32 = rounds_to_tf32(product->dtype);
   // An algorithm may have a block of threads for each matrix along an axis of the grid that ends at 65535.
   constexpr std::int64_t kMostMatrices = 65535;
-  if (!product || product->batch > kMostMatrices) return multiply_strided(backend, a, b, out, accumulate);
-  const Array &left = product->swapped ? b : a, &right = product->swapped ? a : b;
-  void* const memory = workspace.defined() ? address(workspace) : nullptr;
+  if (!product || product->batch > kMostMatrices) return multiply_strided(backend, call);
+  const Array &left = product->swapped ? call.b : call.a, &right = product->swapped ? call.a : call.b;
+  void* const memory = call.workspace.defined() ? address(call.workspace) : nullptr;
   const auto bytes = static_cast<std::size_t>(product->workspace);
   const Plan* plan = nullptr;
   try {
@@ -229,25 +228,27 @@ void MatmulRunner::run(const CudaBackend& backend, const Array& a, const Array& 
       if (!plan->is_supported()) return;
       const cublasLtHandle_t handle = opened.handle();
       if (product->dtype == DType::float64)
-        plan->run<double>(handle, address(left), address(right), address(out), accumulate, memory, bytes, stream);
+        plan->run<double>(handle, address(left), address(right), address(call.out), call.accumulate, memory, bytes,
+                          stream);
       else
-        plan->run<float>(handle, address(left), address(right), address(out), accumulate, memory, bytes, stream);
+        plan->run<float>(handle, address(left), address(right), address(call.out), call.accumulate, memory, bytes,
+                         stream);
     });
     if (plan->is_supported()) return;
   } catch (const CudaError& error) {
     if (!is_over() || !cublas_library().obstacle.empty()) throw;  // which says what to install
     if (plan != nullptr) plan->give_up();
     memory::log_warning(fmt::format("{} of {} x {} = {}, which mnemo's own kernel does{}", error.what(),
-                                    a.shape().text(), b.shape().text(), out.shape().text(),
+                                    call.a.shape().text(), call.b.shape().text(), call.out.shape().text(),
                                     plan != nullptr ? " from now on" : ""));
   }
-  multiply_strided(backend, a, b, out, accumulate);
+  multiply_strided(backend, call);
 }
 
-void CudaBackend::matmul(const Array& a, const Array& b, const Array& out, bool accumulate, const Array& workspace) {
-  if (out.numel() == 0) return;
-  if (a.size(2) > 0) return matmul_->run(*this, a, b, out, accumulate, workspace);
-  if (!accumulate) fill(out, 0);
+void CudaBackend::matmul(const MatmulCall& call) {
+  if (call.out.numel() == 0) return;
+  if (call.a.size(2) > 0) return matmul_->run(*this, call);
+  if (!call.accumulate) fill(call.out, 0);
 }
 
 }  // namespace mnemo::cuda

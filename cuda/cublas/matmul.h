@@ -4,7 +4,7 @@
 #include <memory>
 #include <mutex>
 
-#include <mnemo/core/array.h>
+#include <mnemo/core/backend.h>
 
 namespace mnemo::cuda {
 
@@ -17,8 +17,7 @@ class MatmulRunner {
 
   /// Backend::matmul on the backend's current stream; by a kernel of mnemo's own where strides are none that cuBLASLt
   /// takes. Throws CudaError where cuBLASLt is absent or fails. REQUIRES: no size is 0.
-  void run(const CudaBackend& backend, const Array& a, const Array& b, const Array& out, bool accumulate,
-           const Array& workspace);
+  void run(const CudaBackend& backend, const MatmulCall& call);
 
  private:
   class State;

@@ -60,17 +60,16 @@ int alignment_of(const Array& array) {
 
 }  // namespace
 
-std::optional<ColumnProduct> column_product(const Array& a, const Array& b, const Array& out, bool accumulate,
-                                            const Array& workspace) {
-  Matrix left(a), right(b), result(out);
+std::optional<ColumnProduct> column_product(const MatmulCall& call) {
+  Matrix left(call.a), right(call.b), result(call.out);
   ColumnProduct product;
-  product.dtype = out.dtype();
-  product.batch = out.size(0);
-  product.accumulate = accumulate;
-  product.workspace = workspace.defined() ? workspace.bytes() : 0;
-  product.a_alignment = alignment_of(a);
-  product.b_alignment = alignment_of(b);
-  product.d_alignment = alignment_of(out);
+  product.dtype = call.out.dtype();
+  product.batch = call.out.size(0);
+  product.accumulate = call.accumulate;
+  product.workspace = call.workspace.defined() ? call.workspace.bytes() : 0;
+  product.a_alignment = alignment_of(call.a);
+  product.b_alignment = alignment_of(call.b);
+  product.d_alignment = alignment_of(call.out);
   if (product.batch > std::numeric_limits<std::int32_t>::max()) return std::nullopt;
 
   // Stored by rows, the result is its transpose stored by columns: the product of the transposed operands, swapped.

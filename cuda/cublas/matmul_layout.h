@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <optional>
 
-#include <mnemo/core/array.h>
+#include <mnemo/core/backend.h>
 
 namespace mnemo::cuda {
 
@@ -27,7 +27,7 @@ struct ColumnProduct {
   Columns a, b, d;
   bool swapped = false;  ///< the transpose of what was asked for: its left operand is the other's right one
   bool accumulate = false;
-  bool tf32 = false;  ///< float32 operands may be rounded to TF32
+  bool tf32 = false;                                      ///< float32 operands may be rounded to TF32
   int a_alignment = 1, b_alignment = 1, d_alignment = 1;  ///< of the addresses, in bytes: powers of 2 up to 256
   std::int64_t workspace = 0;                             ///< bytes
 
@@ -35,7 +35,6 @@ struct ColumnProduct {
 };
 
 /// Backend::matmul's product; nothing where strides do not fit. REQUIRES: no size is 0.
-std::optional<ColumnProduct> column_product(const Array& a, const Array& b, const Array& out, bool accumulate,
-                                            const Array& workspace);
+std::optional<ColumnProduct> column_product(const MatmulCall& call);
 
 }  // namespace mnemo::cuda

@@ -50,7 +50,8 @@ struct StridedProduct {
 
 }  // namespace
 
-void multiply_strided(const CudaBackend& backend, const Array& a, const Array& b, const Array& out, bool accumulate) {
+void multiply_strided(const CudaBackend& backend, const MatmulCall& call) {
+  const Array &a = call.a, &b = call.b, &out = call.out;
   visit_floating(out.dtype(), [&](auto zero) {
     using E = decltype(zero);
     const StridedProduct<E> task{.a_data = elements<const E>(a),
@@ -59,7 +60,7 @@ void multiply_strided(const CudaBackend& backend, const Array& a, const Array& b
                                  .a_strides = Strides(a),
                                  .b_strides = Strides(b),
                                  .out_strides = Strides(out),
-                                 .accumulate = accumulate,
+                                 .accumulate = call.accumulate,
                                  .a_along_rows = a.strides()[1] < a.strides()[2],
                                  .b_along_columns = b.strides()[2] <= b.strides()[1]};
     multiply_tiles(backend, task, out.size(0), out.size(1), out.size(2), a.size(2));

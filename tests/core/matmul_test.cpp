@@ -62,7 +62,7 @@ void check(Generator& random, std::int64_t batch, std::int64_t rows, std::int64_
     Array& out = results[threads - 1];
     out = unwritten(before.shape(), dtype);
     if (accumulate) Device("cpu").backend().copy(before, out);
-    Device("cpu").backend().matmul(a, b, out, accumulate, {});
+    Device("cpu").backend().matmul({.a = a, .b = b, .out = out, .accumulate = accumulate});
   }
   CHECK(error_of(results[0], expected, size) <= 1);
   CHECK(same_bits(results[0], results[1]));
@@ -96,7 +96,7 @@ TEST_CASE("matmul: one NaN or infinity reaches its row alone") {
   const Array a = Array::from<double>(values, {1, 20, 30}, "cpu").to(DType::float32);
   const Array b = Array::from<double>(std::vector<double>(30 * 25, 1), {1, 30, 25}, "cpu").to(DType::float32);
   const Array out = unwritten({1, 20, 25}, DType::float32);
-  Device("cpu").backend().matmul(a, b, out, false, {});
+  Device("cpu").backend().matmul({.a = a, .b = b, .out = out});
   const auto result = out.values<double>();
   for (std::size_t i = 0; i < result.size(); ++i) {
     if (i / 25 == 3)

@@ -63,7 +63,8 @@ void check(Generator& random, std::int64_t batch, std::int64_t rows, std::int64_
   if (!accumulate) fill(out, std::nan(""));
   Array workspace;
   if (with_workspace) workspace = Array({1 << 20}, DType::uint8, *cuda_device());
-  cuda_device()->backend().matmul(a.there, b.there, out, accumulate, workspace);
+  cuda_device()->backend().matmul(
+      {.a = a.there, .b = b.there, .out = out, .accumulate = accumulate, .workspace = workspace});
 
   // What is computed, and what is added up, in float64.
   const auto reference = [&](const auto& f) {
@@ -72,7 +73,7 @@ void check(Generator& random, std::int64_t batch, std::int64_t rows, std::int64_
       copy_into(f(before.here), result);
     else
       fill(result, 0);
-    Device("cpu").backend().matmul(f(a.here), f(b.here), result, true, {});
+    Device("cpu").backend().matmul({.a = f(a.here), .b = f(b.here), .out = result, .accumulate = true});
     return result.values<double>();
   };
   const auto expected = reference([](const Array& x) { return x; });
