@@ -1,5 +1,7 @@
 #include <mnemo/core/cpu/matmul.h>
 
+#include <cassert>
+
 #include <mnemo/core/cpu/backend.h>
 #include <mnemo/core/cpu/eigen_product.h>
 #include <mnemo/core/cpu/floating.h>
@@ -24,14 +26,20 @@ void multiply_as(const Product& p) {
       auto tile = tiles.tile<T>(task % tiles.count());
       tile.add(a, b, p.depth);
       store(tile, static_cast<E*>(p.out.data) + batch * p.out.batch_stride, p.out.row_stride, p.out.column_stride,
-            p.accumulate, static_cast<const E*>(p.bias));
+            p.accumulate, Bias<E>{static_cast<const E*>(p.bias.data), p.bias.row_stride, p.bias.column_stride});
     }
   });
 }
 
+void* address(const Array& array) {
+  void* result = nullptr;
+  visit_floating(array.dtype(), [&](auto zero) { result = array.data<decltype(zero)>(); });
+  return result;
+}
+
 Matrix matrix(const Array& array) {
   Matrix result;
-  visit_floating(array.dtype(), [&](auto zero) { result.data = array.data<decltype(zero)>(); });
+  result.data = address(array);
   result.batch_stride = array.strides()[0];
   result.row_stride = array.strides()[1];
   result.column_stride = array.strides()[2];
@@ -47,6 +55,7 @@ void multiply(const Product& product) {
 }
 
 void CpuBackend::matmul(const MatmulCall& call) {
+  assert(!(call.accumulate && call.bias.defined()));
   multiply({.dtype = call.out.dtype(),
             .batch = call.out.size(0),
             .rows = call.out.size(1),
@@ -55,7 +64,8 @@ void CpuBackend::matmul(const MatmulCall& call) {
             .a = matrix(call.a),
             .b = matrix(call.b),
             .out = matrix(call.out),
-            .accumulate = call.accumulate});
+            .accumulate = call.accumulate,
+            .bias = call.bias.defined() ? Matrix{address(call.bias), 0, call.bias.strides()[0]} : Matrix{}});
 }
 
 }  // namespace mnemo::cpu

@@ -58,6 +58,14 @@ int alignment_of(const Array& array) {
   return static_cast<int>(std::min<std::uintptr_t>(256, address & (~address + 1)));
 }
 
+/// Whether the library is to add the bias, which it does along the rows of a matrix that it writes, from numbers side
+/// by side. Versions of it are known to leave out the bias of a single row, and to misread one that is not aligned.
+bool takes_bias(const ColumnProduct& product, const Array& bias) {
+  constexpr int kLeastAlignment = 16;
+  return bias.defined() && product.swapped && product.batch == 1 && product.rows > 1 && bias.strides()[0] == 1 &&
+         alignment_of(bias) >= kLeastAlignment;
+}
+
 }  // namespace
 
 std::optional<ColumnProduct> column_product(const MatmulCall& call) {
@@ -98,6 +106,7 @@ std::optional<ColumnProduct> column_product(const MatmulCall& call) {
   product.a = *first;
   product.b = *second;
   product.d = *d;
+  if (takes_bias(product, call.bias)) product.bias_alignment = alignment_of(call.bias);
   if (product.batch == 1) product.a.batch_stride = product.b.batch_stride = product.d.batch_stride = 0;
   return product;
 }
