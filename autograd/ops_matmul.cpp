@@ -58,11 +58,8 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   for (int axis = 0; axis < x.rank() - 1; ++axis) count *= x.size(axis);
   const Array rows = x.array().reshape({count, x.size(-1)});
   Saved saved_rows = save_if(needs_grad(weight), rows), saved_weight = save_if(needs_grad(x), weight.array());
-  Array y = output_of([&] {
-    Array product = matmul(rows, weight.array().transpose(0, 1));
-    if (bias.defined()) map_into(BinaryOp::add, product, bias.array(), product);
-    return product;
-  });
+  Array y =
+      output_of([&] { return matmul(rows, weight.array().transpose(0, 1), bias.defined() ? bias.array() : Array()); });
   Dims sizes = x.shape();
   sizes[x.rank() - 1] = weight.size(0);
   return record({&x, &weight, &bias}, y.reshape(sizes),

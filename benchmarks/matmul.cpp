@@ -33,12 +33,30 @@ void eigen_matmul(benchmark::State& state) {
   count(state);
 }
 
+/// A linear layer with a bias.
+void mnemo_linear(benchmark::State& state) {
+  mnemo::set_thread_count(1);
+  const mnemo::Tensor x = mnemo::randn({state.range(0), state.range(2)}),
+                      weight = mnemo::randn({state.range(1), state.range(2)}), bias = mnemo::randn({state.range(1)});
+  for (auto _ : state) benchmark::DoNotOptimize(mnemo::linear(x, weight, bias));
+  count(state);
+}
+
 // M, N, K: a square, two convolutions as products, a linear layer.
 void sizes(benchmark::internal::Benchmark* bench) {
   bench->Args({1024, 1024, 1024})->Args({64, 12544, 576})->Args({256, 3136, 1152})->Args({64, 4096, 25088});
 }
 BENCHMARK(mnemo_matmul)->Apply(sizes)->Unit(benchmark::kMillisecond);
 BENCHMARK(eigen_matmul)->Apply(sizes)->Unit(benchmark::kMillisecond);
+// Hidden layers of small nets, and ones whose depth is small beside their results.
+BENCHMARK(mnemo_linear)
+    ->Args({1, 10, 64})
+    ->Args({64, 128, 784})
+    ->Args({64, 10, 128})
+    ->Args({4096, 256, 64})
+    ->Args({16384, 64, 16})
+    ->Args({1024, 1024, 1024})
+    ->Unit(benchmark::kMicrosecond);
 
 }  // namespace
 

@@ -39,6 +39,15 @@ struct DropoutCall {
   Array shift = {};  ///< as in RandomCall
 };
 
+/// out (B, M, N) = a (B, M, K) * b (B, K, N) [+ bias (N)], rounded once, or the product is added to it; any strides,
+/// batch stride 0 allowed in a and b; out dense in (M, N).
+struct MatmulCall {
+  Array a, b, out;
+  bool accumulate = false;
+  Array bias = {};       ///< of any stride; or undefined, as it is when accumulating
+  Array workspace = {};  ///< uint8 of Decisions::matmul_workspace bytes, or undefined when that is 0
+};
+
 /// One pass of one convolution; all arrays dense in `layout` and of the problem's dtype.
 /// forward: x, w, bias? -> y, relu?.  data_gradient: y (its gradient), w -> x.  weight_gradient: x, y (its gradient) ->
 /// w.
@@ -265,9 +274,7 @@ class Backend {
   /// one dtype, floating-point or int64. Floating-point ones are added up in float64.
   virtual void cumsum(const Array& x, int axis, bool reverse, const Array& out) = 0;
 
-  /// out (B, M, N) = a (B, M, K) * b (B, K, N), or added to it; any strides, batch stride 0 allowed in a and b; out
-  /// dense in (M, N). `workspace`: uint8 of Decisions::matmul_workspace bytes, or undefined when that is 0.
-  virtual void matmul(const Array& a, const Array& b, const Array& out, bool accumulate, const Array& workspace) = 0;
+  virtual void matmul(const MatmulCall& call) = 0;
   virtual void conv(const ConvCall& call) = 0;
   virtual void pool(const PoolProblem& problem, const Array& x, const Array& y, const Array& offsets) = 0;
   virtual void pool_gradient(const PoolProblem& problem, const Array& grad, const Array& offsets, const Array& dx) = 0;

@@ -50,8 +50,9 @@ Array arg_max(const Array& x, int axis);
 /// The sum along an axis up to every element, or from it to the end where `reverse`. Of narrow integers int64.
 Array cumsum(const Array& x, int axis, bool reverse = false);
 
-/// (..., M, K) x (..., K, N): leading dimensions broadcast; vectors are rows or columns as usual.
-Array matmul(const Array& a, const Array& b);
+/// (..., M, K) x (..., K, N): leading dimensions broadcast; vectors are rows or columns as usual. `bias` (N) or
+/// undefined is added to every row.
+Array matmul(const Array& a, const Array& b, const Array& bias = {});
 /// out (B, M, N) = a (B, M, K) x (B, K, N), or added to it; `out` may be a view whose rows have no gaps.
 void matmul_into(const Array& a, const Array& b, const Array& out, bool accumulate = false);
 

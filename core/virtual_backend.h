@@ -32,7 +32,7 @@ class VirtualBackend final : public Backend {
   void reduce(ReduceOp, const Array&, unsigned, double, const Array&) override {}
   void arg_max(const Array&, int, const Array&) override {}
   void cumsum(const Array&, int, bool, const Array&) override {}
-  void matmul(const Array&, const Array&, const Array&, bool, const Array&) override {}
+  void matmul(const MatmulCall&) override {}
   void conv(const ConvCall&) override {}
   void pool(const PoolProblem&, const Array&, const Array&, const Array&) override {}
   void pool_gradient(const PoolProblem&, const Array&, const Array&, const Array&) override {}

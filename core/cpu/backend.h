@@ -28,7 +28,7 @@ class CpuBackend final : public Backend {
   void reduce(ReduceOp op, const Array& x, unsigned axes, double scale, const Array& out) override;
   void arg_max(const Array& x, int axis, const Array& out) override;
   void cumsum(const Array& x, int axis, bool reverse, const Array& out) override;
-  void matmul(const Array& a, const Array& b, const Array& out, bool accumulate, const Array& workspace) override;
+  void matmul(const MatmulCall& call) override;
   void conv(const ConvCall& call) override;
   void pool(const PoolProblem& problem, const Array& x, const Array& y, const Array& offsets) override;
   void pool_gradient(const PoolProblem& problem, const Array& grad, const Array& offsets, const Array& dx) override;

@@ -34,7 +34,7 @@ void conv_product(const ConvCall& call) {
                 .a = {w, p.in_channels, 1, 0},
                 .b = x,
                 .out = y,
-                .bias = call.bias.defined() ? call.bias.data<E>() : nullptr});
+                .bias = {call.bias.defined() ? call.bias.data<E>() : nullptr, 1}});
     } else {
       multiply({.dtype = p.dtype,
                 .batch = p.batch,

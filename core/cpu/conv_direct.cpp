@@ -68,7 +68,7 @@ class Direct {
       const UnfoldedOperand<T, E> unfolded(input_, x_ + input_at(image, group), false);
       tile.add(weights, unfolded, input_.rows());
       store(tile, y_ + output_at(image, group), out_size_, 1, false,
-            bias_ == nullptr ? nullptr : bias_ + group * group_out_);
+            Bias<E>{bias_ == nullptr ? nullptr : bias_ + group * group_out_});
     });
   }
 
@@ -81,7 +81,7 @@ class Direct {
         const UnfoldedOperand<T, E> unfolded(input_, x_ + input_at(image, group), true);
         tile.add(gradient, unfolded, out_size_);
       }
-      store<T, E>(tile, w_ + group * group_out_ * input_.rows(), input_.rows(), 1, false, nullptr);
+      store<T, E>(tile, w_ + group * group_out_ * input_.rows(), input_.rows(), 1, false, {});
     });
   }
 

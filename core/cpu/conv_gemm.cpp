@@ -123,7 +123,7 @@ void compute(const ConvCall& call) {
                     .a = weights,
                     .b = taps,
                     .out = places,
-                    .bias = call.bias.defined() ? call.bias.data<E>() + group * group_out : nullptr});
+                    .bias = {call.bias.defined() ? call.bias.data<E>() + group * group_out : nullptr, 1}});
           break;
         case ConvPass::data_gradient:
           multiply({.dtype = p.dtype,

@@ -46,6 +46,23 @@ struct Part {
   Index row, rows, column, columns;
 };
 
+/// Writes the part of the bias, to which the product is added.
+template <class T>
+void spread_bias(const Matrix& bias, const Part& part, Target<T>& target) {
+  for (Index i = 0; i < part.rows; ++i) {
+    const T* from =
+        static_cast<const T*>(bias.data) + (part.row + i) * bias.row_stride + part.column * bias.column_stride;
+    T* to = target.data() + i * target.outerStride();
+    if (bias.column_stride == 0) {
+      std::fill_n(to, part.columns, *from);
+    } else if (bias.column_stride == 1) {
+      std::copy_n(from, part.columns, to);
+    } else {
+      for (Index j = 0; j < part.columns; ++j) to[j] = from[j * bias.column_stride];
+    }
+  }
+}
+
 template <class T, int order_a, int order_b>
 void multiply_part(const Product& p, Index batch, const Part& part, Index outer_a, Index outer_b) {
   const T* a = static_cast<const T*>(p.a.data) + batch * p.a.batch_stride + part.row * p.a.row_stride;
@@ -54,15 +71,11 @@ void multiply_part(const Product& p, Index batch, const Part& part, Index outer_
   const View<T, order_a> left(a, part.rows, p.depth, Eigen::OuterStride<>(outer_a));
   const View<T, order_b> right(b, p.depth, part.columns, Eigen::OuterStride<>(outer_b));
   Target<T> target(out, part.rows, part.columns, Eigen::OuterStride<>(std::max(p.out.row_stride, part.columns)));
-  if (p.bias == nullptr && !p.accumulate) {
+  if (p.bias.data == nullptr && !p.accumulate) {
     target.noalias() = left * right;
     return;
   }
-  if (p.bias != nullptr) {
-    const Eigen::Map<const Eigen::Matrix<T, Eigen::Dynamic, 1>> bias(static_cast<const T*>(p.bias) + part.row,
-                                                                     part.rows);
-    target.colwise() = bias;
-  }
+  if (p.bias.data != nullptr) spread_bias(p.bias, part, target);
   target.noalias() += left * right;
 }
 

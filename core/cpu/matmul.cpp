@@ -1,5 +1,7 @@
 #include <mnemo/core/cpu/matmul.h>
 
+#include <cassert>
+
 #include <mnemo/core/cpu/backend.h>
 #include <mnemo/core/cpu/eigen_product.h>
 #include <mnemo/core/cpu/floating.h>
@@ -24,14 +26,20 @@ void multiply_as(const Product& p) {
       auto tile = tiles.tile<T>(task % tiles.count());
       tile.add(a, b, p.depth);
       store(tile, static_cast<E*>(p.out.data) + batch * p.out.batch_stride, p.out.row_stride, p.out.column_stride,
-            p.accumulate, static_cast<const E*>(p.bias));
+            p.accumulate, Bias<E>{static_cast<const E*>(p.bias.data), p.bias.row_stride, p.bias.column_stride});
     }
   });
 }
 
+void* address(const Array& array) {
+  void* result = nullptr;
+  visit_floating(array.dtype(), [&](auto zero) { result = array.data<decltype(zero)>(); });
+  return result;
+}
+
 Matrix matrix(const Array& array) {
   Matrix result;
-  visit_floating(array.dtype(), [&](auto zero) { result.data = array.data<decltype(zero)>(); });
+  result.data = address(array);
   result.batch_stride = array.strides()[0];
   result.row_stride = array.strides()[1];
   result.column_stride = array.strides()[2];
@@ -46,16 +54,18 @@ void multiply(const Product& product) {
   visit_floating(product.dtype, [&](auto zero) { multiply_as<decltype(zero)>(product); });
 }
 
-void CpuBackend::matmul(const Array& a, const Array& b, const Array& out, bool accumulate, const Array&) {
-  multiply({.dtype = out.dtype(),
-            .batch = out.size(0),
-            .rows = out.size(1),
-            .columns = out.size(2),
-            .depth = a.size(2),
-            .a = matrix(a),
-            .b = matrix(b),
-            .out = matrix(out),
-            .accumulate = accumulate});
+void CpuBackend::matmul(const MatmulCall& call) {
+  assert(!(call.accumulate && call.bias.defined()));
+  multiply({.dtype = call.out.dtype(),
+            .batch = call.out.size(0),
+            .rows = call.out.size(1),
+            .columns = call.out.size(2),
+            .depth = call.a.size(2),
+            .a = matrix(call.a),
+            .b = matrix(call.b),
+            .out = matrix(call.out),
+            .accumulate = call.accumulate,
+            .bias = call.bias.defined() ? Matrix{address(call.bias), 0, call.bias.strides()[0]} : Matrix{}});
 }
 
 }  // namespace mnemo::cpu

@@ -183,27 +183,35 @@ std::int64_t tile_grain(const Tiling& tiles, std::int64_t depth) {
 
 template <class T, class E>
 void store(const Tile<T>& tile, E* out, std::int64_t row_stride, std::int64_t column_stride, bool accumulate,
-           const E* bias) {
+           const Bias<E>& bias) {
+  const bool by_columns = bias.data != nullptr && bias.column_stride != 0;
+  T starts[kTileColumns<T>];  // of the columns
+  for (std::int64_t j = 0; by_columns && j < tile.columns(); ++j)
+    starts[j] = cast<T>(bias.data[(tile.column() + j) * bias.column_stride]);
   for (std::int64_t i = 0; i < tile.rows(); ++i) {
     const T* from = tile.sums(i);
     E* to = out + (tile.row() + i) * row_stride + tile.column() * column_stride;
-    const T start = bias == nullptr ? T{0} : cast<T>(bias[tile.row() + i]);
-    if (accumulate) {
-      for (std::int64_t j = 0; j < tile.columns(); ++j) {
-        to[j * column_stride] = cast<E>(static_cast<T>(cast<T>(to[j * column_stride]) + from[j]));
+    const auto write = [&](const auto& value) {
+      if (column_stride == 1) {
+        for (std::int64_t j = 0; j < tile.columns(); ++j) to[j] = cast<E>(static_cast<T>(value(j)));
+      } else {
+        for (std::int64_t j = 0; j < tile.columns(); ++j) to[j * column_stride] = cast<E>(static_cast<T>(value(j)));
       }
-    } else if (column_stride == 1) {
-      for (std::int64_t j = 0; j < tile.columns(); ++j) to[j] = cast<E>(static_cast<T>(from[j] + start));
+    };
+    if (accumulate) {
+      write([&](std::int64_t j) { return cast<T>(to[j * column_stride]) + from[j]; });
+    } else if (by_columns) {
+      write([&](std::int64_t j) { return from[j] + starts[j]; });
     } else {
-      for (std::int64_t j = 0; j < tile.columns(); ++j)
-        to[j * column_stride] = cast<E>(static_cast<T>(from[j] + start));
+      const T start = bias.data == nullptr ? T{0} : cast<T>(bias.data[(tile.row() + i) * bias.row_stride]);
+      write([&](std::int64_t j) { return from[j] + start; });
     }
   }
 }
 
 #define MNEMO_PRODUCT(T, E)           \
   template class MatrixOperand<T, E>; \
-  template void store<T, E>(const Tile<T>&, E*, std::int64_t, std::int64_t, bool, const E*);
+  template void store<T, E>(const Tile<T>&, E*, std::int64_t, std::int64_t, bool, const Bias<E>&);
 MNEMO_PRODUCT(double, double)
 MNEMO_PRODUCT(float, float)
 MNEMO_PRODUCT(float, float16)

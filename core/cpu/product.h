@@ -110,9 +110,18 @@ Tiling tiling(std::int64_t rows, std::int64_t columns, std::int64_t depth, std::
 /// Tiles that one thread takes at a time: enough work to be worth the hand-over.
 std::int64_t tile_grain(const Tiling& tiles, std::int64_t depth);
 
-/// Writes a tile to rows of E: row i of the product begins at out + i * row_stride. `bias` (one per row) may be null.
+/// What is added to a product's element of row i and column j: data[i * row_stride + j * column_stride]. One of the
+/// strides is 0.
+template <class E>
+struct Bias {
+  const E* data = nullptr;  ///< null: nothing
+  std::int64_t row_stride = 1, column_stride = 0;
+};
+
+/// Writes a tile to rows of E: row i of the product begins at out + i * row_stride. REQUIRES: no bias when
+/// accumulating.
 template <class T, class E>
 void store(const Tile<T>& tile, E* out, std::int64_t row_stride, std::int64_t column_stride, bool accumulate,
-           const E* bias);
+           const Bias<E>& bias);
 
 }  // namespace mnemo::cpu

@@ -24,13 +24,13 @@ Shape leading(const Array& x) {
   return Shape(sizes);
 }
 
-/// REQUIRES: what Backend::matmul does.
-void multiply(const Array& a, const Array& b, const Array& out, bool accumulate) {
-  count_products(2 * out.numel() * a.size(2));
-  const MatmulProblem problem{out.size(0), out.size(1), out.size(2), a.size(2), a.dtype()};
-  Backend& backend = a.device().backend();
-  const Array workspace = new_workspace(backend.decisions().matmul_workspace(problem, conv_policy()), a.device());
-  backend.matmul(a, b, out, accumulate, workspace);
+/// Fills call.out. REQUIRES: what Backend::matmul does.
+void multiply(MatmulCall call) {
+  count_products(2 * call.out.numel() * call.a.size(2));
+  const MatmulProblem problem{call.out.size(0), call.out.size(1), call.out.size(2), call.a.size(2), call.a.dtype()};
+  Backend& backend = call.a.device().backend();
+  call.workspace = new_workspace(backend.decisions().matmul_workspace(problem, conv_policy()), call.a.device());
+  backend.matmul(call);
 }
 
 }  // namespace
@@ -48,11 +48,11 @@ void matmul_into(const Array& a, const Array& b, const Array& out, bool accumula
                                            a.shape().text(), b.shape().text(), out.shape().text()));
   }
   if (out.numel() == 0) return;
-  multiply(a, b, out, accumulate);
+  multiply({.a = a, .b = b, .out = out, .accumulate = accumulate});
   out.storage()->changed_in_place();
 }
 
-Array matmul(const Array& a, const Array& b) {
+Array matmul(const Array& a, const Array& b, const Array& bias) {
   check_same_device("matmul", a, b);
   check_floating("matmul", a);
   check_dtype("matmul", "the second operand", b, a.dtype());
@@ -67,12 +67,22 @@ Array matmul(const Array& a, const Array& b) {
     fail<ShapeError>("matmul", fmt::format("{} x {}: the inner sizes {} and {} differ; transpose one operand?",
                                            a.shape().text(), b.shape().text(), inner, right.size(right.rank() - 2)));
   }
+  const std::int64_t columns = right.size(right.rank() - 1);
+  if (bias.defined()) {
+    check_same_device("matmul", a, bias);
+    check_dtype("matmul", "the bias", bias, a.dtype());
+    if (!(bias.shape() == Shape{columns})) {
+      fail<ShapeError>("matmul", fmt::format("bias {} must have one element for each of the {} columns of {}",
+                                             bias.shape().text(), columns, right.shape().text()));
+    }
+  }
   const Shape batch = broadcast(leading(left), leading(right), "matmul");
   Dims sizes = batch;
   sizes.push_back(left.size(left.rank() - 2));
-  sizes.push_back(right.size(right.rank() - 1));
+  sizes.push_back(columns);
   const Array out(Shape(sizes), a.dtype(), a.device());
-  if (out.numel() > 0) multiply(as_batch(left, batch), as_batch(right, batch), as_batch(out, batch), false);
+  if (out.numel() > 0)
+    multiply({.a = as_batch(left, batch), .b = as_batch(right, batch), .out = as_batch(out, batch), .bias = bias});
   Array result = out;
   if (b.rank() == 1) result = result.squeeze(-1);
   if (a.rank() == 1) result = result.squeeze(b.rank() == 1 ? -1 : -2);

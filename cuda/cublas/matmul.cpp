@@ -3,6 +3,7 @@
 #include <mnemo/cuda/cublas/matmul.h>
 
 #include <atomic>
+#include <cassert>
 #include <mutex>
 #include <unordered_map>
 
@@ -37,6 +38,7 @@ struct Hash {
       mix(matrix.leading * 2 + (matrix.transposed ? 1 : 0)), mix(matrix.batch_stride);
     mix((p.accumulate ? 1 : 0) + (p.tf32 ? 268435456 : 0) + p.a_alignment * 2 + p.b_alignment * 1024 +
         p.d_alignment * 524288);
+    mix(p.bias_alignment);
     return state;
   }
 };
@@ -76,7 +78,8 @@ cudaDataType_t element_type(DType dtype) {
 /// The descriptors of a product, and the algorithm for it.
 class Plan {
  public:
-  Plan(const CublasLibrary& library, cublasLtHandle_t handle, const ColumnProduct& product)
+  /// `bias`: what the library is to add, or null. `run` may be given another one that is aligned alike.
+  Plan(const CublasLibrary& library, cublasLtHandle_t handle, const ColumnProduct& product, const void* bias)
       : library_(library),
         operation_(library.destroy_operation),
         a_(library.destroy_layout),
@@ -88,8 +91,12 @@ class Plan {
                                                        : CUBLAS_COMPUTE_32F;
     check_cublas(library, library.create_operation(operation_.address(), compute, in_double ? CUDA_R_64F : CUDA_R_32F),
                  "describing the product");
-    set_operation(CUBLASLT_MATMUL_DESC_TRANSA, product.a.transposed);
-    set_operation(CUBLASLT_MATMUL_DESC_TRANSB, product.b.transposed);
+    set_operation(CUBLASLT_MATMUL_DESC_TRANSA, product.a.transposed ? CUBLAS_OP_T : CUBLAS_OP_N);
+    set_operation(CUBLASLT_MATMUL_DESC_TRANSB, product.b.transposed ? CUBLAS_OP_T : CUBLAS_OP_N);
+    if (bias != nullptr) {
+      set_operation(CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
+      set_operation(CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);  // the algorithm depends on its alignment
+    }
     describe(a_, product, product.a, product.rows, product.depth);
     describe(b_, product, product.b, product.depth, product.columns);
     describe(d_, product, product.d, product.rows, product.columns);
@@ -101,9 +108,14 @@ class Plan {
   void give_up() const { supported_ = false; }
 
   template <class C>
-  void run(cublasLtHandle_t handle, const void* a, const void* b, void* d, bool accumulate, void* workspace,
-           std::size_t bytes, cudaStream_t stream) const {
+  void run(cublasLtHandle_t handle, const void* a, const void* b, const void* bias, void* d, bool accumulate,
+           void* workspace, std::size_t bytes, cudaStream_t stream) const {
     const C alpha = 1, beta = accumulate ? 1 : 0;
+    std::unique_lock lock(bias_mutex_, std::defer_lock);
+    if (bias != nullptr) {
+      lock.lock();
+      set_operation(CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
+    }
     check_cublas(library_,
                  library_.matmul(handle, operation_, &alpha, a, a_, b, b_, &beta, d, d_, d, d_, &algorithm_, workspace,
                                  bytes, stream),
@@ -111,8 +123,8 @@ class Plan {
   }
 
  private:
-  void set_operation(cublasLtMatmulDescAttributes_t attribute, bool transposed) {
-    const cublasOperation_t value = transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
+  template <class Value>
+  void set_operation(cublasLtMatmulDescAttributes_t attribute, Value value) const {
     check_cublas(library_, library_.set_operation(operation_, attribute, &value, sizeof value),
                  "describing the product");
   }
@@ -153,10 +165,10 @@ class Plan {
     supported_ = status == CUBLAS_STATUS_SUCCESS && count > 0 && result.state == CUBLAS_STATUS_SUCCESS;
     algorithm_ = result.algo;
     if (supported_) return;
-    memory::log_info(
-        fmt::format("[matmul] cuBLASLt has no algorithm for {} x ({}, {}, {}) of {}: mnemo's own kernel "
-                    "computes it",
-                    product.batch, product.rows, product.depth, product.columns, name(product.dtype)));
+    memory::log_info(fmt::format(
+        "[matmul] cuBLASLt has no algorithm for {} x ({}, {}, {}) of {}{}", product.batch, product.rows, product.depth,
+        product.columns, name(product.dtype),
+        product.bias_alignment > 0 ? " with a bias: a kernel of its own adds it" : ": mnemo's own kernel computes it"));
   }
 
   const CublasLibrary& library_;
@@ -164,6 +176,7 @@ class Plan {
   Owned<cublasLtMatrixLayout_t> a_, b_, d_;
   cublasLtMatmulAlgo_t algorithm_{};
   mutable std::atomic<bool> supported_ = false;
+  mutable std::mutex bias_mutex_;  ///< held while operation_ names one thread's bias
 };
 
 /// Whether the thread's policy lets a product round its operands.
@@ -188,10 +201,10 @@ class MatmulRunner::State {
     check_cublas(library_, library_.create(handle_.address()), "starting cuBLASLt");
   }
 
-  const Plan& plan(const ColumnProduct& product) {
+  const Plan& plan(const ColumnProduct& product, const void* bias) {
     const std::lock_guard lock(mutex_);
     if (const auto found = plans_.find(product); found != plans_.end()) return found->second;
-    return plans_.try_emplace(product, library_, handle_, product).first->second;
+    return plans_.try_emplace(product, library_, handle_, product, bias).first->second;
   }
   cublasLtHandle_t handle() const { return handle_; }
 
@@ -210,44 +223,62 @@ MatmulRunner::State& MatmulRunner::state() {
   return *state_;
 }
 
-void MatmulRunner::run(const CudaBackend& backend, const Array& a, const Array& b, const Array& out, bool accumulate,
-                       const Array& workspace) {
-  cudaStream_t const stream = backend.stream();  // makes the device the current one, for which the library starts
-  auto product = column_product(a, b, out, accumulate, workspace);
+void MatmulRunner::run(CudaBackend& backend, const MatmulCall& call) {
+  auto product = column_product(call);
   if (product) product->tf32 = rounds_to_tf32(product->dtype);
   // An algorithm may have a block of threads for each matrix along an axis of the grid that ends at 65535.
   constexpr std::int64_t kMostMatrices = 65535;
-  if (!product || product->batch > kMostMatrices) return multiply_strided(backend, a, b, out, accumulate);
-  const Array &left = product->swapped ? b : a, &right = product->swapped ? a : b;
-  void* const memory = workspace.defined() ? address(workspace) : nullptr;
-  const auto bytes = static_cast<std::size_t>(product->workspace);
+  if (!product || product->batch > kMostMatrices) return multiply_strided(backend, call);
+  if (product->bias_alignment > 0) {
+    if (run(backend, call, *product)) return;
+    product->bias_alignment = 0;
+  }
+  // Where the library does not add the bias, the product is added to it, and rounded once with it.
+  product->accumulate = call.accumulate || call.bias.defined();
+  if (!run(backend, call, *product)) multiply_strided(backend, call);
+}
+
+bool MatmulRunner::run(CudaBackend& backend, const MatmulCall& call, const ColumnProduct& product) {
+  cudaStream_t const stream = backend.stream();  // makes the device the current one, for which the library starts
+  const Array &left = product.swapped ? call.b : call.a, &right = product.swapped ? call.a : call.b;
+  const bool adds_bias = product.bias_alignment > 0;
+  const void* const bias = adds_bias ? address(call.bias) : nullptr;
+  void* const memory = call.workspace.defined() ? address(call.workspace) : nullptr;
+  const auto bytes = static_cast<std::size_t>(product.workspace);
   const Plan* plan = nullptr;
   try {
     with_room(backend, [&] {
       State& opened = state();
-      plan = &opened.plan(*product);
+      plan = &opened.plan(product, bias);
       if (!plan->is_supported()) return;
-      const cublasLtHandle_t handle = opened.handle();
-      if (product->dtype == DType::float64)
-        plan->run<double>(handle, address(left), address(right), address(out), accumulate, memory, bytes, stream);
+      if (call.bias.defined() && !adds_bias) backend.copy(call.bias.expand(call.out.shape()), call.out);
+      const auto run_in = [&](auto one) {
+        plan->run<decltype(one)>(opened.handle(), address(left), address(right), bias, address(call.out),
+                                 product.accumulate, memory, bytes, stream);
+      };
+      if (product.dtype == DType::float64)
+        run_in(1.0);
       else
-        plan->run<float>(handle, address(left), address(right), address(out), accumulate, memory, bytes, stream);
+        run_in(1.0f);
     });
-    if (plan->is_supported()) return;
+    return plan->is_supported();
   } catch (const CudaError& error) {
     if (!is_over() || !cublas_library().obstacle.empty()) throw;  // which says what to install
     if (plan != nullptr) plan->give_up();
-    memory::log_warning(fmt::format("{} of {} x {} = {}, which mnemo's own kernel does{}", error.what(),
-                                    a.shape().text(), b.shape().text(), out.shape().text(),
+    memory::log_warning(fmt::format("{} of {} x {} = {}, {}{}", error.what(), call.a.shape().text(),
+                                    call.b.shape().text(), call.out.shape().text(),
+                                    adds_bias ? "whose bias a kernel of its own adds" : "which mnemo's own kernel does",
                                     plan != nullptr ? " from now on" : ""));
   }
-  multiply_strided(backend, a, b, out, accumulate);
+  return false;
 }
 
-void CudaBackend::matmul(const Array& a, const Array& b, const Array& out, bool accumulate, const Array& workspace) {
-  if (out.numel() == 0) return;
-  if (a.size(2) > 0) return matmul_->run(*this, a, b, out, accumulate, workspace);
-  if (!accumulate) fill(out, 0);
+void CudaBackend::matmul(const MatmulCall& call) {
+  assert(!(call.accumulate && call.bias.defined()));
+  if (call.out.numel() == 0) return;
+  if (call.a.size(2) > 0) return matmul_->run(*this, call);
+  if (call.bias.defined()) return copy(call.bias.expand(call.out.shape()), call.out);
+  if (!call.accumulate) fill(call.out, 0);
 }
 
 }  // namespace mnemo::cuda

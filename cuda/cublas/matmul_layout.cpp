@@ -58,19 +58,26 @@ int alignment_of(const Array& array) {
   return static_cast<int>(std::min<std::uintptr_t>(256, address & (~address + 1)));
 }
 
+/// Whether the library is to add the bias, which it does along the rows of a matrix that it writes, from numbers side
+/// by side. Versions of it are known to leave out the bias of a single row, and to misread one that is not aligned.
+bool takes_bias(const ColumnProduct& product, const Array& bias) {
+  constexpr int kLeastAlignment = 16;
+  return bias.defined() && product.swapped && product.batch == 1 && product.rows > 1 && bias.strides()[0] == 1 &&
+         alignment_of(bias) >= kLeastAlignment;
+}
+
 }  // namespace
 
-std::optional<ColumnProduct> column_product(const Array& a, const Array& b, const Array& out, bool accumulate,
-                                            const Array& workspace) {
-  Matrix left(a), right(b), result(out);
+std::optional<ColumnProduct> column_product(const MatmulCall& call) {
+  Matrix left(call.a), right(call.b), result(call.out);
   ColumnProduct product;
-  product.dtype = out.dtype();
-  product.batch = out.size(0);
-  product.accumulate = accumulate;
-  product.workspace = workspace.defined() ? workspace.bytes() : 0;
-  product.a_alignment = alignment_of(a);
-  product.b_alignment = alignment_of(b);
-  product.d_alignment = alignment_of(out);
+  product.dtype = call.out.dtype();
+  product.batch = call.out.size(0);
+  product.accumulate = call.accumulate;
+  product.workspace = call.workspace.defined() ? call.workspace.bytes() : 0;
+  product.a_alignment = alignment_of(call.a);
+  product.b_alignment = alignment_of(call.b);
+  product.d_alignment = alignment_of(call.out);
   if (product.batch > std::numeric_limits<std::int32_t>::max()) return std::nullopt;
 
   // Stored by rows, the result is its transpose stored by columns: the product of the transposed operands, swapped.
@@ -99,6 +106,7 @@ std::optional<ColumnProduct> column_product(const Array& a, const Array& b, cons
   product.a = *first;
   product.b = *second;
   product.d = *d;
+  if (takes_bias(product, call.bias)) product.bias_alignment = alignment_of(call.bias);
   if (product.batch == 1) product.a.batch_stride = product.b.batch_stride = product.d.batch_stride = 0;
   return product;
 }

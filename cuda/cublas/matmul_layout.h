@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <optional>
 
-#include <mnemo/core/array.h>
+#include <mnemo/core/backend.h>
 
 namespace mnemo::cuda {
 
@@ -19,23 +19,23 @@ struct Columns {
   bool operator==(const Columns&) const = default;
 };
 
-/// d (rows, columns) = a (rows, depth) * b (depth, columns), `batch` of them. What distinguishes one product's plan
-/// from another's.
+/// d (rows, columns) = a (rows, depth) * b (depth, columns) [+ bias (rows)], `batch` of them. What distinguishes one
+/// product's plan from another's.
 struct ColumnProduct {
   DType dtype = DType::float32;
   std::int64_t rows = 0, columns = 0, depth = 0, batch = 1;
   Columns a, b, d;
   bool swapped = false;  ///< the transpose of what was asked for: its left operand is the other's right one
   bool accumulate = false;
-  bool tf32 = false;  ///< float32 operands may be rounded to TF32
+  bool tf32 = false;                                      ///< float32 operands may be rounded to TF32
   int a_alignment = 1, b_alignment = 1, d_alignment = 1;  ///< of the addresses, in bytes: powers of 2 up to 256
-  std::int64_t workspace = 0;                             ///< bytes
+  int bias_alignment = 0;      ///< the same for one number for each row, which the library adds; 0: it adds nothing
+  std::int64_t workspace = 0;  ///< bytes
 
   bool operator==(const ColumnProduct&) const = default;
 };
 
 /// Backend::matmul's product; nothing where strides do not fit. REQUIRES: no size is 0.
-std::optional<ColumnProduct> column_product(const Array& a, const Array& b, const Array& out, bool accumulate,
-                                            const Array& workspace);
+std::optional<ColumnProduct> column_product(const MatmulCall& call);
 
 }  // namespace mnemo::cuda

@@ -67,13 +67,13 @@ void spread_bias(CudaBackend& backend, const ConvCall& call) {
 void multiply(CudaBackend& backend, ConvPass pass, const Array& w, const Array& x, const Array& y, bool accumulate) {
   switch (pass) {
     case ConvPass::forward:
-      return backend.matmul(w, x, y, accumulate, {});
+      return backend.matmul({.a = w, .b = x, .out = y, .accumulate = accumulate});
     case ConvPass::data_gradient:
-      return backend.matmul(w.transpose(1, 2), y, x, false, {});
+      return backend.matmul({.a = w.transpose(1, 2), .b = y, .out = x});
     case ConvPass::weight_gradient:
       break;
   }
-  backend.matmul(y, x.transpose(1, 2), w, accumulate, {});
+  backend.matmul({.a = y, .b = x.transpose(1, 2), .out = w, .accumulate = accumulate});
 }
 
 }  // namespace

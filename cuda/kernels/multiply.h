@@ -8,7 +8,7 @@ namespace mnemo::cuda {
 class CudaBackend;
 
 /// Backend::matmul for strides that no library takes.
-void multiply_strided(const CudaBackend& backend, const Array& a, const Array& b, const Array& out, bool accumulate);
+void multiply_strided(const CudaBackend& backend, const MatmulCall& call);
 
 /// ConvAlgorithm::direct: any pass, no workspace.
 void conv_direct(const CudaBackend& backend, const ConvCall& call);

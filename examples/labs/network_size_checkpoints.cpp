@@ -45,8 +45,8 @@ Row checkpointed_chain_row(const std::string& device_name) {
   const training::CheckpointStudy study(
       {.spec = chain_spec(), .batch = kBatch, .size = kWidth, .device = open_device(shape_only(device_name), {})});
   const Bytes activation = block_bytes(kBatch * kWidth);
-  // Of a layer's forward pass, as core/work.h counts: the product, then bias and relu element by element.
-  const std::int64_t operations = 2 * kBatch * kWidth * kWidth + 2 * kBatch * kWidth;
+  // Of a layer's forward pass, as core/work.h counts: the product, which adds the bias, then relu element by element.
+  const std::int64_t operations = 2 * kBatch * kWidth * kWidth + kBatch * kWidth;
   const training::CheckpointTrial& plain = study.plain();
   row.figures.push_back({"operations of a step without checkpoints (not bytes)", {}, plain.operations});
   training::CheckpointTrial least = plain, finest = plain;

@@ -79,6 +79,7 @@ TEST_CASE("families: operands on different devices are refused") {
   refuses<DeviceError>("add", [&] { map_into(BinaryOp::add, x, x, y); });
   refuses<DeviceError>("copy", [&] { copy_into(x, y); });
   refuses<DeviceError>("matmul", [&] { matmul(x, y.transpose(0, 1)); });
+  refuses<DeviceError>("matmul", [&] { matmul(x, x.transpose(0, 1), zeros({2}, DType::float32, "virtual:cpu")); });
   refuses<DeviceError>("conv1d", [&] { conv_problem("conv1d", image, kernel, other, 1, {}); });
   refuses<DeviceError>("conv1d", [&] { conv_problem("conv1d", image, kernel.to(Device("virtual:cpu")), {}, 1, {}); });
   refuses<DeviceError>("cross_entropy",
@@ -97,6 +98,7 @@ TEST_CASE("families: dtypes that an operation does not take are refused") {
   refuses<DTypeError>("add", [&] { map_into(BinaryOp::add, x, d.transpose(0, 1), x); });
   refuses<DTypeError>("dropout", [&] { dropout({}, i); });
   refuses<DTypeError>("matmul", [&] { matmul(x, d); });
+  refuses<DTypeError>("matmul", [&] { matmul(x, x.transpose(0, 1), zeros({2}, DType::float16)); });
   refuses<DTypeError>("matmul", [&] { matmul(i, i.transpose(0, 1)); });
   refuses<DTypeError>("conv1d", [&] {
     conv_problem("conv1d", zeros({1, 1, 4}), zeros({1, 1, 2}, DType::float16), {}, 1, {});
@@ -128,6 +130,8 @@ TEST_CASE("families: shapes that do not fit are refused") {
   refuses<ShapeError>("arg_max", [&] { arg_max(x, 2); });
   refuses<ShapeError>("arg_max", [&] { arg_max(zeros(Shape{}), 0); });
   refuses<ShapeError>("matmul", [&] { matmul(x, x); });
+  for (const Shape& bias : {Shape{}, Shape{1}, Shape{3}, Shape{1, 2}})
+    refuses<ShapeError>("matmul", [&] { matmul(x, x.transpose(0, 1), zeros(bias)); });
   refuses<ShapeError>("matmul", [&] { matmul(x, zeros(Shape{})); });
   refuses<ShapeError>("matmul", [&] { matmul(zeros({2, 2, 3}), zeros({3, 3, 2})); });
   refuses<ShapeError>("softmax", [&] { softmax(x, -3, false); });

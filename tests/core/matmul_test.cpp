@@ -1,5 +1,7 @@
 #include <doctest/doctest.h>
 
+#include <mnemo/core/families.h>
+
 #include "numbers.h"
 
 using namespace mnemo;
@@ -40,19 +42,40 @@ void multiply(const Array& a, const Array& b, std::vector<double>& out, std::vec
         }
 }
 
+/// A number for each column, which lies in memory in one of several ways; nothing for `kind` 0.
+Array column_bias(Generator& random, std::int64_t columns, DType dtype, std::int64_t kind) {
+  switch (kind) {
+    case 0:
+      return {};
+    case 1:
+      return random.array({columns}, dtype);
+    case 2:
+      return random.array({3 * columns + 1}, dtype).slice(0, 1, 3 * columns + 1, 3);
+    default:
+      return random.array({1}, dtype).expand({columns});
+  }
+}
+
 void check(Generator& random, std::int64_t batch, std::int64_t rows, std::int64_t depth, std::int64_t columns,
            DType dtype) {
   const Array a = matrices(random, batch, rows, depth, dtype, random.integer(0, 3));
   const Array b = matrices(random, batch, depth, columns, dtype, random.integer(0, 3));
   const bool accumulate = random.integer(0, 1) == 1;
+  const std::int64_t bias_kind = accumulate ? 0 : random.integer(0, 3);
+  const Array bias = column_bias(random, columns, dtype, bias_kind);
   CAPTURE(batch);
   CAPTURE(rows);
   CAPTURE(depth);
   CAPTURE(columns);
   CAPTURE(std::string(name(dtype)));
   CAPTURE(accumulate);
+  CAPTURE(bias_kind);
   const Array before = random.array({batch, rows, columns}, dtype);
   auto expected = accumulate ? before.values<double>() : std::vector<double>(static_cast<std::size_t>(before.numel()));
+  if (bias.defined()) {
+    const auto values = bias.values<double>();
+    for (std::size_t i = 0; i < expected.size(); ++i) expected[i] = values[i % values.size()];
+  }
   auto size = expected;
   for (double& value : size) value = std::abs(value);
   multiply(a, b, expected, size);
@@ -62,7 +85,7 @@ void check(Generator& random, std::int64_t batch, std::int64_t rows, std::int64_
     Array& out = results[threads - 1];
     out = unwritten(before.shape(), dtype);
     if (accumulate) Device("cpu").backend().copy(before, out);
-    Device("cpu").backend().matmul(a, b, out, accumulate, {});
+    Device("cpu").backend().matmul({.a = a, .b = b, .out = out, .accumulate = accumulate, .bias = bias});
   }
   CHECK(error_of(results[0], expected, size) <= 1);
   CHECK(same_bits(results[0], results[1]));
@@ -96,7 +119,7 @@ TEST_CASE("matmul: one NaN or infinity reaches its row alone") {
   const Array a = Array::from<double>(values, {1, 20, 30}, "cpu").to(DType::float32);
   const Array b = Array::from<double>(std::vector<double>(30 * 25, 1), {1, 30, 25}, "cpu").to(DType::float32);
   const Array out = unwritten({1, 20, 25}, DType::float32);
-  Device("cpu").backend().matmul(a, b, out, false, {});
+  Device("cpu").backend().matmul({.a = a, .b = b, .out = out});
   const auto result = out.values<double>();
   for (std::size_t i = 0; i < result.size(); ++i) {
     if (i / 25 == 3)
@@ -104,4 +127,13 @@ TEST_CASE("matmul: one NaN or infinity reaches its row alone") {
     else
       CHECK(result[i] == 30);
   }
+}
+
+TEST_CASE("matmul: a product and its bias are rounded once, together") {
+  // 2049 is no float16: alone it would become 2048, and with 1 more that again.
+  const auto numbers = [](const std::vector<double>& values, const Shape& shape) {
+    return Array::from<double>(values, shape, "cpu").to(DType::float16);
+  };
+  const Array product = matmul(numbers({2048, 1}, {1, 2}), numbers({1, 2, 1, 1}, {2, 2}), numbers({1, 0.5}, {2}));
+  CHECK(product.values<double>() == std::vector<double>{2050, 4096});
 }

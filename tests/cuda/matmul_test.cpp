@@ -46,24 +46,43 @@ struct Matrices {
   }
 };
 
+/// A number for each column: none, side by side, not aligned, or with gaps.
+Array column_bias(Generator& random, std::int64_t columns, DType dtype, std::int64_t kind) {
+  const auto make = [&](std::int64_t size) { return random.array({size}, dtype).to(*cuda_device()); };
+  switch (kind) {
+    case 0:
+      return {};
+    case 1:
+      return make(columns);
+    case 2:
+      return make(columns + 1).slice(0, 1, columns + 1);
+    default:
+      return make(2 * columns).slice(0, 0, 2 * columns, 2);
+  }
+}
+
 void check(Generator& random, std::int64_t batch, std::int64_t rows, std::int64_t depth, std::int64_t columns,
            DType dtype) {
   const std::int64_t a_kind = random.integer(0, kinds - 1), b_kind = random.integer(0, kinds - 1);
   const bool accumulate = random.integer(0, 1) == 1, out_by_columns = random.integer(0, 3) == 0;
   const bool with_workspace = random.integer(0, 1) == 1;
+  const std::int64_t bias_kind = accumulate ? 0 : random.integer(0, 3);
   const std::string product = std::to_string(batch) + " x (" + std::to_string(rows) + ", " + std::to_string(depth) +
                               ") kind " + std::to_string(a_kind) + " * (" + std::to_string(depth) + ", " +
                               std::to_string(columns) + ") kind " + std::to_string(b_kind) + " " + name(dtype);
   CAPTURE(product);
   CAPTURE(accumulate);
   CAPTURE(out_by_columns);
+  CAPTURE(bias_kind);
   const Matrices a(random, batch, rows, depth, dtype, a_kind), b(random, batch, depth, columns, dtype, b_kind);
   const Matrices before(random, batch, rows, columns, dtype, out_by_columns ? by_columns : by_rows);
   const Array out = before.there;
   if (!accumulate) fill(out, std::nan(""));
+  const Array bias = column_bias(random, columns, dtype, bias_kind);
   Array workspace;
   if (with_workspace) workspace = Array({1 << 20}, DType::uint8, *cuda_device());
-  cuda_device()->backend().matmul(a.there, b.there, out, accumulate, workspace);
+  cuda_device()->backend().matmul(
+      {.a = a.there, .b = b.there, .out = out, .accumulate = accumulate, .bias = bias, .workspace = workspace});
 
   // What is computed, and what is added up, in float64.
   const auto reference = [&](const auto& f) {
@@ -72,8 +91,13 @@ void check(Generator& random, std::int64_t batch, std::int64_t rows, std::int64_
       copy_into(f(before.here), result);
     else
       fill(result, 0);
-    Device("cpu").backend().matmul(f(a.here), f(b.here), result, true, {});
-    return result.values<double>();
+    Device("cpu").backend().matmul({.a = f(a.here), .b = f(b.here), .out = result, .accumulate = true});
+    auto values = result.values<double>();
+    if (bias.defined()) {
+      const auto numbers = f(bias.contiguous().to("cpu").to(DType::float64)).template values<double>();
+      for (std::size_t i = 0; i < values.size(); ++i) values[i] += numbers[i % numbers.size()];
+    }
+    return values;
   };
   const auto expected = reference([](const Array& x) { return x; });
   const auto magnitudes = reference([](const Array& x) { return map(UnaryOp::abs, x); });

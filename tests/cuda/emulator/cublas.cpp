@@ -22,6 +22,17 @@ bool is_aligned(const void* pointer, std::uint32_t bytes) {
   return reinterpret_cast<std::uintptr_t>(pointer) % bytes == 0;
 }
 
+/// Of an address: the largest power of 2 that divides it, at most 256.
+std::uint32_t alignment_of(const void* pointer) {
+  const auto address = reinterpret_cast<std::uintptr_t>(pointer);
+  return static_cast<std::uint32_t>(std::min<std::uintptr_t>(256, address & (~address + 1)));
+}
+
+int& failures() {
+  static int count = 0;
+  return count;
+}
+
 /// Sizes after the operation on the operand.
 struct Sizes {
   std::int64_t rows, columns;
@@ -39,6 +50,17 @@ bool fits(const cublasLtMatmulDescOpaque_t& operation, const cublasLtMatrixLayou
            layout->batch == d.batch && layout->type == d.type;
   }
   return good && (operation.compute == CUBLAS_COMPUTE_64F) == (d.type == CUDA_R_64F);
+}
+
+/// Why a bias cannot be added, or success: also where there is none. Versions of the library differ in whether they
+/// have algorithms for float64 and for batches: here there are none.
+cublasStatus_t check_bias(const cublasLtMatmulDescOpaque_t& operation, const cublasLtMatrixLayoutOpaque_t& d) {
+  if (operation.epilogue == CUBLASLT_EPILOGUE_DEFAULT) return CUBLAS_STATUS_SUCCESS;
+  const std::uint32_t size = d.type == CUDA_R_64F ? 8 : d.type == CUDA_R_32F ? 4 : 2;
+  const bool good =
+      operation.epilogue == CUBLASLT_EPILOGUE_BIAS && operation.bias != nullptr && is_aligned(operation.bias, size);
+  if (!good) return CUBLAS_STATUS_INVALID_VALUE;
+  return d.type == CUDA_R_64F || d.batch > 1 ? CUBLAS_STATUS_NOT_SUPPORTED : CUBLAS_STATUS_SUCCESS;
 }
 
 template <class E>
@@ -61,6 +83,8 @@ void multiply(const cublasLtMatmulDescOpaque_t& operation, const E* a, const cub
         C sum = 0;
         for (std::int64_t k = 0; k < depth; ++k)
           sum += mnemo::cast<C>(left[k * a_column]) * mnemo::cast<C>(right[k * b_row]);
+        if (operation.epilogue == CUBLASLT_EPILOGUE_BIAS)
+          sum += mnemo::cast<C>(static_cast<const E*>(operation.bias)[i]);
         E& to = d[batch * d_layout.batch_stride + j * d_layout.leading + i];
         to = mnemo::cast<E>(adds ? mnemo::cast<C>(to) + sum : sum);
       }
@@ -82,6 +106,8 @@ const char* cublasLtGetStatusString(cublasStatus_t status) {
       return "CUBLAS_STATUS_SUCCESS";
     case CUBLAS_STATUS_INVALID_VALUE:
       return "CUBLAS_STATUS_INVALID_VALUE";
+    case CUBLAS_STATUS_EXECUTION_FAILED:
+      return "CUBLAS_STATUS_EXECUTION_FAILED";
     case CUBLAS_STATUS_NOT_SUPPORTED:
       break;
   }
@@ -100,7 +126,17 @@ cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t operation) {
 }
 cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t operation, cublasLtMatmulDescAttributes_t attribute,
                                               const void* value, std::size_t size) {
-  return set(attribute == CUBLASLT_MATMUL_DESC_TRANSA ? operation->a : operation->b, value, size);
+  switch (attribute) {
+    case CUBLASLT_MATMUL_DESC_TRANSA:
+      return set(operation->a, value, size);
+    case CUBLASLT_MATMUL_DESC_TRANSB:
+      return set(operation->b, value, size);
+    case CUBLASLT_MATMUL_DESC_EPILOGUE:
+      return set(operation->epilogue, value, size);
+    case CUBLASLT_MATMUL_DESC_BIAS_POINTER:
+      return set(operation->bias, value, size);
+  }
+  return CUBLAS_STATUS_INVALID_VALUE;
 }
 
 cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t* layout, cudaDataType_t type, std::uint64_t rows,
@@ -145,10 +181,13 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
                                               cublasLtMatmulPreference_t preference, int wanted,
                                               cublasLtMatmulHeuristicResult_t results[], int* count) {
   if (wanted < 1 || !fits(*operation, *a, *b, *d)) return CUBLAS_STATUS_INVALID_VALUE;
+  if (const cublasStatus_t status = check_bias(*operation, *d); status != CUBLAS_STATUS_SUCCESS) return status;
   cublasLtMatmulHeuristicResult_t& result = results[0];
   result.workspaceSize = std::min<std::size_t>(preference->workspace, 4096);
   result.algo.workspace = result.workspaceSize;
   std::copy_n(preference->alignments, 4, result.algo.alignments);
+  result.algo.epilogue = operation->epilogue;
+  result.algo.bias_alignment = alignment_of(operation->bias);
   result.state = CUBLAS_STATUS_SUCCESS;
   *count = 1;
   return CUBLAS_STATUS_SUCCESS;
@@ -162,15 +201,26 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t operation, 
   const void* operands[] = {a, b, c, d};
   bool good = fits(*operation, *a_layout, *b_layout, *d_layout) && workspace_bytes >= algorithm->workspace && c == d;
   for (int i = 0; i < 4; ++i) good = good && is_aligned(operands[i], algorithm->alignments[i]);
+  good = good && algorithm->epilogue == operation->epilogue;
+  if (good && operation->epilogue != CUBLASLT_EPILOGUE_DEFAULT)
+    good = check_bias(*operation, *d_layout) == CUBLAS_STATUS_SUCCESS &&
+           is_aligned(operation->bias, algorithm->bias_alignment);
   const bool in_double = d_layout->type == CUDA_R_64F;
   const auto number = [&](const void* value) {
     return in_double ? *static_cast<const double*>(value) : static_cast<double>(*static_cast<const float*>(value));
   };
   if (!good || number(alpha) != 1) return CUBLAS_STATUS_INVALID_VALUE;
+  if (failures() > 0) {
+    --failures();
+    return CUBLAS_STATUS_EXECUTION_FAILED;
+  }
   const bool adds = number(beta) != 0;
-  emulator::queue(stream, [=, operation = *operation, a_layout = *a_layout, b_layout = *b_layout, d_layout = *d_layout,
-                           used = algorithm->workspace] {
-    emulator::list_work("matrix product with a workspace of", used);
+  const cudaError_t error = emulator::queue(stream, [=, operation = *operation, a_layout = *a_layout,
+                                                     b_layout = *b_layout, d_layout = *d_layout,
+                                                     used = algorithm->workspace] {
+    emulator::list_work(operation.epilogue == CUBLASLT_EPILOGUE_BIAS ? "matrix product with a bias and a workspace of"
+                                                                     : "matrix product with a workspace of",
+                        used);
     if (used > 0) std::memset(workspace, 0xff, used);  // it must be this product's own
     const auto run = [&](auto zero) {
       using E = decltype(zero);
@@ -189,8 +239,10 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t operation, 
     }
     run(float{});
   });
-  return CUBLAS_STATUS_SUCCESS;
+  return error == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
 }
+
+void emulator::fail_products(int count) { failures() = count; }
 
 namespace mnemo::cuda {
 

@@ -165,7 +165,7 @@ TEST_CASE("cuda: large: products with strides in both dimensions, and own convol
   const Array a = card.numbers({batch, side, 64}, kHalf).slice(2, 0, 64, 2);
   const Array b = card.numbers({batch, 32, 2 * side}, kHalf).slice(2, 0, 2 * side, 2);
   const Array out = card.zeros({batch, side, side}, kHalf);
-  card.sample([&] { card.backend().matmul(a, b, out, false, {}); });
+  card.sample([&] { card.backend().matmul({.a = a, .b = b, .out = out}); });
   const auto entry = [&](std::int64_t i) {
     const std::int64_t of = i / (side * side), row = i / side % side, column = i % side;
     double sum = 0;
