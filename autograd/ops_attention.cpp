@@ -80,9 +80,12 @@ Array mask_of(const Array& mask, const Part& part) {
 /// score, and is no infinity, of which a row without keys would be NaN.
 double bound(DType dtype) { return dtype == DType::float16 ? 65504 : 1e30; }
 
-/// The weights of a part: (matrices, rows, keys). `scaled`: the queries times the scale.
-Array weights_of(const Attention& attention, const Part& part, const Array& scaled, const Array& k, const Array& mask) {
-  const Array scores = matmul(scaled, keys_of(k, part).transpose(1, 2));
+/// The weights of a part: (matrices, rows, keys). `queries`: the part's.
+Array weights_of(const Attention& attention, const Part& part, const Array& queries, const Array& k,
+                 const Array& mask) {
+  const Array scores({part.matrices(), part.rows, part.keys}, k.dtype(), k.device());
+  // The product is scaled before it is rounded: a half type may have no room for what it was.
+  matmul_into(queries, keys_of(k, part).transpose(1, 2), scores, false, attention.scale);
   const auto softmaxed = [&] {
     return attention.causal ? causal_softmax(scores, part.row) : softmax(scores, 2, false);
   };
@@ -100,10 +103,6 @@ Array weights_of(const Attention& attention, const Part& part, const Array& scal
   return weights;
 }
 
-Array scaled_queries(const Attention& attention, const Part& part, const Array& q) {
-  return map(UnaryOp::affine, queries_of(q, part), {.a = attention.scale});
-}
-
 /// Where the gradients of keys or values are summed up: rows of several parts add to them. In float32 for half types,
 /// so that they are rounded once.
 class KeySums {
@@ -113,13 +112,15 @@ class KeySums {
                       : Array(like.shape(), like.dtype(), like.device())),
         several_(several) {}
 
-  /// Adds a (matrices, keys, rows) x b (matrices, rows, features) to the part's keys.
-  void add(const Part& part, const Array& a, const Array& b) {
+  /// Adds scale * a (matrices, keys, rows) x b (matrices, rows, features) to the part's keys.
+  void add(const Part& part, const Array& a, const Array& b, double scale = 1) {
     const Array to = keys_of(sums_, part);
-    if (!several_ || !is_half(sums_.dtype())) return matmul_into(a, b, to, several_);
+    if (!several_ || !is_half(sums_.dtype())) return matmul_into(a, b, to, several_, scale);
     if (part.row == 0) wide_ = full(matrices(sums_, part, 0, sums_.size(2)).shape(), 0, DType::float32, to.device());
     const Array wide = wide_.slice(1, 0, part.keys);
-    map_into(BinaryOp::add, wide, matmul(a, b), wide);
+    const Array more(to.shape(), to.dtype(), to.device());
+    matmul_into(a, b, more, false, scale);
+    map_into(BinaryOp::add, wide, more, wide);
     copy_into(wide, to);
   }
   Array result() && { return std::move(sums_); }
@@ -148,15 +149,13 @@ void give_gradients(const Attention& attention, const Kept& kept, Backward& back
   for (std::size_t i = 0; i < parts.size(); ++i) {
     const Part& part = parts[i];
     const auto dropped = [&](const Array& x) { return kept.dropped.empty() ? x : dropout(kept.dropped[i], x); };
-    const Array scaled = scaled_queries(attention, part, q), dy = queries_of(grad, part);
-    const Array weights = weights_of(attention, part, scaled, k, mask);
+    const Array queries = queries_of(q, part), dy = queries_of(grad, part);
+    const Array weights = weights_of(attention, part, queries, k, mask);
     if (dv) dv->add(part, dropped(weights).transpose(1, 2), dy);
     if (!dk && !dq.defined()) continue;
     const Array dscores = softmax_gradient(dropped(matmul(dy, keys_of(v, part).transpose(1, 2))), weights, 2, false);
-    if (dk) dk->add(part, dscores.transpose(1, 2), scaled);
-    if (!dq.defined()) continue;
-    // The scale goes to the smaller factor before the product, where a half type has most room.
-    matmul_into(dscores, map(UnaryOp::affine, keys_of(k, part), {.a = attention.scale}), queries_of(dq, part));
+    if (dk) dk->add(part, dscores.transpose(1, 2), queries, attention.scale);
+    if (dq.defined()) matmul_into(dscores, keys_of(k, part), queries_of(dq, part), false, attention.scale);
   }
   if (dq.defined()) back.give(0, std::move(dq));
   if (dk) back.give(1, std::move(*dk).result());
@@ -168,7 +167,7 @@ Tensor attend(const Attention& attention, const Tensor& q, const Tensor& k, cons
   Array y({attention.batch, attention.heads, attention.queries, v.size(3)}, q.dtype(), q.device());
   Kept kept;
   for (const Part& part : attention.parts()) {
-    Array weights = weights_of(attention, part, scaled_queries(attention, part, q.array()), k.array(), mask);
+    Array weights = weights_of(attention, part, queries_of(q.array(), part), k.array(), mask);
     if (probability > 0) weights = dropout_next(kept.dropped.emplace_back(DropoutCall{.p = probability}), weights);
     matmul_into(weights, keys_of(v.array(), part), queries_of(y, part));
   }

@@ -39,11 +39,12 @@ struct DropoutCall {
   Array shift = {};  ///< as in RandomCall
 };
 
-/// out (B, M, N) = a (B, M, K) * b (B, K, N) [+ bias (N)], rounded once, or the product is added to it; any strides,
-/// batch stride 0 allowed in a and b; out dense in (M, N).
+/// out (B, M, N) = scale * a (B, M, K) * b (B, K, N) [+ bias (N)], rounded once, or the product is added to it; any
+/// strides, batch stride 0 allowed in a and b; out dense in (M, N).
 struct MatmulCall {
   Array a, b, out;
   bool accumulate = false;
+  double scale = 1;
   Array bias = {};       ///< of any stride; or undefined, as it is when accumulating
   Array workspace = {};  ///< uint8 of Decisions::matmul_workspace bytes, or undefined when that is 0
 };

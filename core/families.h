@@ -53,8 +53,8 @@ Array cumsum(const Array& x, int axis, bool reverse = false);
 /// (..., M, K) x (..., K, N): leading dimensions broadcast; vectors are rows or columns as usual. `bias` (N) or
 /// undefined is added to every row.
 Array matmul(const Array& a, const Array& b, const Array& bias = {});
-/// out (B, M, N) = a (B, M, K) x (B, K, N), or added to it; `out` may be a view whose rows have no gaps.
-void matmul_into(const Array& a, const Array& b, const Array& out, bool accumulate = false);
+/// out (B, M, N) = scale * a (B, M, K) x (B, K, N), or added to it; `out` may be a view whose rows have no gaps.
+void matmul_into(const Array& a, const Array& b, const Array& out, bool accumulate = false, double scale = 1);
 
 // conv. x (N, C, spatial...), w (K, C/groups, kernel...), bias (K) or undefined.
 /// Checks everything there is to check and works out the sizes. `op` begins the error texts: "conv1d", "conv2d" or

@@ -70,13 +70,14 @@ void multiply_part(const Product& p, Index batch, const Part& part, Index outer_
   T* out = static_cast<T*>(p.out.data) + batch * p.out.batch_stride + part.row * p.out.row_stride + part.column;
   const View<T, order_a> left(a, part.rows, p.depth, Eigen::OuterStride<>(outer_a));
   const View<T, order_b> right(b, p.depth, part.columns, Eigen::OuterStride<>(outer_b));
+  const T scale = static_cast<T>(p.scale);
   Target<T> target(out, part.rows, part.columns, Eigen::OuterStride<>(std::max(p.out.row_stride, part.columns)));
   if (p.bias.data == nullptr && !p.accumulate) {
-    target.noalias() = left * right;
+    target.noalias() = scale * left * right;
     return;
   }
   if (p.bias.data != nullptr) spread_bias(p.bias, part, target);
-  target.noalias() += left * right;
+  target.noalias() += scale * left * right;
 }
 
 template <class T>

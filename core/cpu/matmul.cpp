@@ -25,6 +25,7 @@ void multiply_as(const Product& p) {
                                   p.b.row_stride);
       auto tile = tiles.tile<T>(task % tiles.count());
       tile.add(a, b, p.depth);
+      if (p.scale != 1) tile.multiply(static_cast<T>(p.scale));
       store(tile, static_cast<E*>(p.out.data) + batch * p.out.batch_stride, p.out.row_stride, p.out.column_stride,
             p.accumulate, Bias<E>{static_cast<const E*>(p.bias.data), p.bias.row_stride, p.bias.column_stride});
     }
@@ -65,6 +66,7 @@ void CpuBackend::matmul(const MatmulCall& call) {
             .b = matrix(call.b),
             .out = matrix(call.out),
             .accumulate = call.accumulate,
+            .scale = call.scale,
             .bias = call.bias.defined() ? Matrix{address(call.bias), 0, call.bias.strides()[0]} : Matrix{}});
 }
 

@@ -13,13 +13,14 @@ struct Matrix {
   std::int64_t row_stride = 0, column_stride = 0, batch_stride = 0;
 };
 
-/// out (batch, rows, columns) = a (batch, rows, depth) * b (batch, depth, columns) [+ bias (rows, columns)], or added
-/// to what is there.
+/// out (batch, rows, columns) = scale * a (batch, rows, depth) * b (batch, depth, columns) [+ bias (rows, columns)], or
+/// added to what is there.
 struct Product {
   DType dtype = DType::float32;
   std::int64_t batch = 1, rows = 0, columns = 0, depth = 0;
   Matrix a, b, out;
   bool accumulate = false;
+  double scale = 1;
   Matrix bias = {};  ///< one for each row or for each column: the other stride is 0
 };
 

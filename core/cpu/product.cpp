@@ -155,6 +155,14 @@ void Tile<T>::add(const Operand<T>& left, const Operand<T>& right, std::int64_t 
 }
 
 template <class T>
+void Tile<T>::multiply(T by) {
+  for (std::int64_t i = 0; i < rows_; ++i) {
+    T* row = sums_ + i * kTileColumns<T>;
+    for (std::int64_t j = 0; j < columns_; ++j) row[j] *= by;
+  }
+}
+
+template <class T>
 Tiling tiling(std::int64_t rows, std::int64_t columns, std::int64_t depth, std::int64_t copies) {
   constexpr std::int64_t wanted = 8;                     // tiles, so that a few threads have something to share
   constexpr std::int64_t small = std::int64_t{1} << 18;  // multiplications that are not worth sharing

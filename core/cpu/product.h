@@ -71,6 +71,8 @@ class Tile {
 
   /// Adds left rows times right columns over `depth`.
   void add(const Operand<T>& left, const Operand<T>& right, std::int64_t depth);
+  /// Multiplies all sums by a number.
+  void multiply(T by);
 
   std::int64_t row() const { return row_; }  ///< first row of the product
   std::int64_t rows() const { return rows_; }

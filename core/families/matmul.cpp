@@ -35,7 +35,7 @@ void multiply(MatmulCall call) {
 
 }  // namespace
 
-void matmul_into(const Array& a, const Array& b, const Array& out, bool accumulate) {
+void matmul_into(const Array& a, const Array& b, const Array& out, bool accumulate, double scale) {
   check_same_device("matmul", a, b);
   check_same_device("matmul", a, out);
   check_floating("matmul", a);
@@ -48,7 +48,7 @@ void matmul_into(const Array& a, const Array& b, const Array& out, bool accumula
                                            a.shape().text(), b.shape().text(), out.shape().text()));
   }
   if (out.numel() == 0) return;
-  multiply({.a = a, .b = b, .out = out, .accumulate = accumulate});
+  multiply({.a = a, .b = b, .out = out, .accumulate = accumulate, .scale = scale});
   out.storage()->changed_in_place();
 }
 

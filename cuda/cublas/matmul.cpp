@@ -108,9 +108,9 @@ class Plan {
   void give_up() const { supported_ = false; }
 
   template <class C>
-  void run(cublasLtHandle_t handle, const void* a, const void* b, const void* bias, void* d, bool accumulate,
+  void run(cublasLtHandle_t handle, C alpha, const void* a, const void* b, const void* bias, void* d, bool accumulate,
            void* workspace, std::size_t bytes, cudaStream_t stream) const {
-    const C alpha = 1, beta = accumulate ? 1 : 0;
+    const C beta = accumulate ? 1 : 0;
     std::unique_lock lock(bias_mutex_, std::defer_lock);
     if (bias != nullptr) {
       lock.lock();
@@ -252,14 +252,14 @@ bool MatmulRunner::run(CudaBackend& backend, const MatmulCall& call, const Colum
       plan = &opened.plan(product, bias);
       if (!plan->is_supported()) return;
       if (call.bias.defined() && !adds_bias) backend.copy(call.bias.expand(call.out.shape()), call.out);
-      const auto run_in = [&](auto one) {
-        plan->run<decltype(one)>(opened.handle(), address(left), address(right), bias, address(call.out),
-                                 product.accumulate, memory, bytes, stream);
+      const auto run_with = [&](auto scale) {
+        plan->run(opened.handle(), scale, address(left), address(right), bias, address(call.out), product.accumulate,
+                  memory, bytes, stream);
       };
       if (product.dtype == DType::float64)
-        run_in(1.0);
+        run_with(call.scale);
       else
-        run_in(1.0f);
+        run_with(static_cast<float>(call.scale));
     });
     return plan->is_supported();
   } catch (const CudaError& error) {

@@ -32,6 +32,7 @@ struct StridedProduct {
   const E* bias_data;  // or null
   Strides a_strides, b_strides, out_strides;
   std::int64_t bias_stride;
+  C scale;
   bool accumulate, a_along_rows, b_along_columns;
 
   __device__ Line line(std::int64_t batch, std::int64_t column) const {
@@ -48,6 +49,7 @@ struct StridedProduct {
   __device__ C b(const Step& step, const Line& line) const { return cast<C>(b_data[step.b + line.b]); }
   __device__ void store(std::int64_t, std::int64_t row, const Line& line, C value) const {
     E& to = out_data[line.out + row * out_strides.row];
+    value *= scale;
     to = cast<E>(accumulate ? cast<C>(to) + value : value + line.bias);
   }
 };
@@ -66,6 +68,7 @@ void multiply_strided(const CudaBackend& backend, const MatmulCall& call) {
                                  .b_strides = Strides(b),
                                  .out_strides = Strides(out),
                                  .bias_stride = call.bias.defined() ? call.bias.strides()[0] : 0,
+                                 .scale = static_cast<compute_type<E>>(call.scale),
                                  .accumulate = call.accumulate,
                                  .a_along_rows = a.strides()[1] < a.strides()[2],
                                  .b_along_columns = b.strides()[2] <= b.strides()[1]};

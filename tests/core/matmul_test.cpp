@@ -27,8 +27,8 @@ Array matrices(Generator& random, std::int64_t batch, std::int64_t rows, std::in
   }
 }
 
-/// out += a * b, one multiplication at a time; `size` adds up magnitudes.
-void multiply(const Array& a, const Array& b, std::vector<double>& out, std::vector<double>& size) {
+/// out += scale * a * b, one multiplication at a time; `size` adds up magnitudes.
+void multiply(double scale, const Array& a, const Array& b, std::vector<double>& out, std::vector<double>& size) {
   const auto batch = static_cast<std::size_t>(a.size(0)), rows = static_cast<std::size_t>(a.size(1));
   const auto depth = static_cast<std::size_t>(a.size(2)), columns = static_cast<std::size_t>(b.size(2));
   const auto av = a.values<double>(), bv = b.values<double>();
@@ -36,7 +36,7 @@ void multiply(const Array& a, const Array& b, std::vector<double>& out, std::vec
     for (std::size_t i = 0; i < rows; ++i)
       for (std::size_t j = 0; j < columns; ++j)
         for (std::size_t k = 0; k < depth; ++k) {
-          const double value = av[(n * rows + i) * depth + k] * bv[(n * depth + k) * columns + j];
+          const double value = scale * av[(n * rows + i) * depth + k] * bv[(n * depth + k) * columns + j];
           out[(n * rows + i) * columns + j] += value;
           size[(n * rows + i) * columns + j] += std::abs(value);
         }
@@ -62,6 +62,7 @@ void check(Generator& random, std::int64_t batch, std::int64_t rows, std::int64_
   const Array b = matrices(random, batch, depth, columns, dtype, random.integer(0, 3));
   const bool accumulate = random.integer(0, 1) == 1;
   const std::int64_t bias_kind = accumulate ? 0 : random.integer(0, 3);
+  const double scales[] = {1, 0.375, -2.5}, scale = random.one_of(scales);
   const Array bias = column_bias(random, columns, dtype, bias_kind);
   CAPTURE(batch);
   CAPTURE(rows);
@@ -70,6 +71,7 @@ void check(Generator& random, std::int64_t batch, std::int64_t rows, std::int64_
   CAPTURE(std::string(name(dtype)));
   CAPTURE(accumulate);
   CAPTURE(bias_kind);
+  CAPTURE(scale);
   const Array before = random.array({batch, rows, columns}, dtype);
   auto expected = accumulate ? before.values<double>() : std::vector<double>(static_cast<std::size_t>(before.numel()));
   if (bias.defined()) {
@@ -78,14 +80,15 @@ void check(Generator& random, std::int64_t batch, std::int64_t rows, std::int64_
   }
   auto size = expected;
   for (double& value : size) value = std::abs(value);
-  multiply(a, b, expected, size);
+  multiply(scale, a, b, expected, size);
   Array results[3];
   for (int threads = 1; threads <= 3; ++threads) {
     const Threads scope(threads);
     Array& out = results[threads - 1];
     out = unwritten(before.shape(), dtype);
     if (accumulate) Device("cpu").backend().copy(before, out);
-    Device("cpu").backend().matmul({.a = a, .b = b, .out = out, .accumulate = accumulate, .bias = bias});
+    Device("cpu").backend().matmul(
+        {.a = a, .b = b, .out = out, .accumulate = accumulate, .scale = scale, .bias = bias});
   }
   CHECK(error_of(results[0], expected, size) <= 1);
   CHECK(same_bits(results[0], results[1]));
@@ -127,6 +130,14 @@ TEST_CASE("matmul: one NaN or infinity reaches its row alone") {
     else
       CHECK(result[i] == 30);
   }
+}
+
+TEST_CASE("matmul: a product is scaled before it is rounded") {
+  // 300 * 300 is more than float16 has.
+  const Array a = Array::from<double>({300}, {1, 1, 1}, "cpu").to(DType::float16),
+              out = unwritten(a.shape(), a.dtype());
+  matmul_into(a, a, out, false, 0.125);
+  CHECK(out.item() == 11248);  // 11250, to a multiple of 8
 }
 
 TEST_CASE("matmul: a product and its bias are rounded once, together") {

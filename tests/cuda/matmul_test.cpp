@@ -67,6 +67,7 @@ void check(Generator& random, std::int64_t batch, std::int64_t rows, std::int64_
   const bool accumulate = random.integer(0, 1) == 1, out_by_columns = random.integer(0, 3) == 0;
   const bool with_workspace = random.integer(0, 1) == 1;
   const std::int64_t bias_kind = accumulate ? 0 : random.integer(0, 3);
+  const double scales[] = {1, 0.375, -2.5}, scale = random.one_of(scales);
   const std::string product = std::to_string(batch) + " x (" + std::to_string(rows) + ", " + std::to_string(depth) +
                               ") kind " + std::to_string(a_kind) + " * (" + std::to_string(depth) + ", " +
                               std::to_string(columns) + ") kind " + std::to_string(b_kind) + " " + name(dtype);
@@ -74,6 +75,7 @@ void check(Generator& random, std::int64_t batch, std::int64_t rows, std::int64_
   CAPTURE(accumulate);
   CAPTURE(out_by_columns);
   CAPTURE(bias_kind);
+  CAPTURE(scale);
   const Matrices a(random, batch, rows, depth, dtype, a_kind), b(random, batch, depth, columns, dtype, b_kind);
   const Matrices before(random, batch, rows, columns, dtype, out_by_columns ? by_columns : by_rows);
   const Array out = before.there;
@@ -81,18 +83,25 @@ void check(Generator& random, std::int64_t batch, std::int64_t rows, std::int64_
   const Array bias = column_bias(random, columns, dtype, bias_kind);
   Array workspace;
   if (with_workspace) workspace = Array({1 << 20}, DType::uint8, *cuda_device());
-  cuda_device()->backend().matmul(
-      {.a = a.there, .b = b.there, .out = out, .accumulate = accumulate, .bias = bias, .workspace = workspace});
+  cuda_device()->backend().matmul({.a = a.there,
+                                   .b = b.there,
+                                   .out = out,
+                                   .accumulate = accumulate,
+                                   .scale = scale,
+                                   .bias = bias,
+                                   .workspace = workspace});
 
   // What is computed, and what is added up, in float64.
   const auto reference = [&](const auto& f) {
-    const Array result({batch, rows, columns}, DType::float64);
-    if (accumulate)
-      copy_into(f(before.here), result);
-    else
-      fill(result, 0);
+    const Array result = full({batch, rows, columns}, 0, DType::float64);
     Device("cpu").backend().matmul({.a = f(a.here), .b = f(b.here), .out = result, .accumulate = true});
+    const double factor = f(full({}, scale, DType::float64)).item();
     auto values = result.values<double>();
+    for (double& value : values) value *= factor;
+    if (accumulate) {
+      const auto numbers = f(before.here).template values<double>();
+      for (std::size_t i = 0; i < values.size(); ++i) values[i] += numbers[i];
+    }
     if (bias.defined()) {
       const auto numbers = f(bias.contiguous().to("cpu").to(DType::float64)).template values<double>();
       for (std::size_t i = 0; i < values.size(); ++i) values[i] += numbers[i % numbers.size()];

@@ -66,7 +66,7 @@ cublasStatus_t check_bias(const cublasLtMatmulDescOpaque_t& operation, const cub
 template <class E>
 void multiply(const cublasLtMatmulDescOpaque_t& operation, const E* a, const cublasLtMatrixLayoutOpaque_t& a_layout,
               const E* b, const cublasLtMatrixLayoutOpaque_t& b_layout, E* d,
-              const cublasLtMatrixLayoutOpaque_t& d_layout, bool adds) {
+              const cublasLtMatrixLayoutOpaque_t& d_layout, double alpha, bool adds) {
   using C = mnemo::compute_type<E>;
   const auto strides = [](const cublasLtMatrixLayoutOpaque_t& layout, cublasOperation_t transposed) {
     return transposed == CUBLAS_OP_T ? std::pair(layout.leading, std::int64_t{1})
@@ -83,6 +83,7 @@ void multiply(const cublasLtMatmulDescOpaque_t& operation, const E* a, const cub
         C sum = 0;
         for (std::int64_t k = 0; k < depth; ++k)
           sum += mnemo::cast<C>(left[k * a_column]) * mnemo::cast<C>(right[k * b_row]);
+        sum *= static_cast<C>(alpha);
         if (operation.epilogue == CUBLASLT_EPILOGUE_BIAS)
           sum += mnemo::cast<C>(static_cast<const E*>(operation.bias)[i]);
         E& to = d[batch * d_layout.batch_stride + j * d_layout.leading + i];
@@ -209,11 +210,12 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t operation, 
   const auto number = [&](const void* value) {
     return in_double ? *static_cast<const double*>(value) : static_cast<double>(*static_cast<const float*>(value));
   };
-  if (!good || number(alpha) != 1) return CUBLAS_STATUS_INVALID_VALUE;
+  if (!good) return CUBLAS_STATUS_INVALID_VALUE;
   if (failures() > 0) {
     --failures();
     return CUBLAS_STATUS_EXECUTION_FAILED;
   }
+  const double factor = number(alpha);
   const bool adds = number(beta) != 0;
   const cudaError_t error = emulator::queue(stream, [=, operation = *operation, a_layout = *a_layout,
                                                      b_layout = *b_layout, d_layout = *d_layout,
@@ -225,7 +227,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t operation, 
     const auto run = [&](auto zero) {
       using E = decltype(zero);
       multiply(operation, static_cast<const E*>(a), a_layout, static_cast<const E*>(b), b_layout, static_cast<E*>(d),
-               d_layout, adds);
+               d_layout, factor, adds);
     };
     switch (d_layout.type) {
       case CUDA_R_64F:
