@@ -40,7 +40,7 @@ class RowGradients {
     if (!kChannels) each = std::max<std::int64_t>(1, kWork / features);
     const std::int64_t pieces = std::max<std::int64_t>(1, quotient(batch, each));
     if (kChannels) sums_.resize(static_cast<std::size_t>(2 * pieces * sizes_.channels));
-    if (pieces == 1 && sizes_.inner == 1 && sizes_.features > kWork) {
+    if (pieces * groups_ == 1 && sizes_.inner == 1 && batch * features > 2 * kWork) {
       give_columns();
     } else {
       const std::int64_t grain = std::max<std::int64_t>(1, kWork / (each * features));
@@ -178,21 +178,17 @@ class RowGradients {
         from, to, group, 0, sizes_.features, [&](std::int64_t row) { return line_of_points(row); }, sums);
   }
 
-  /// Few and long rows: first what is known of each, then columns of all.
+  /// Few and long rows, one for each sample: first what is known of each, then columns of all.
   void give_columns() {
-    const std::int64_t batch = sizes_.batch();
     std::vector<Line> lines(static_cast<std::size_t>(sizes_.rows));
     parallel_for(sizes_.rows, 1, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t row = begin; row < end; ++row) lines[static_cast<std::size_t>(row)] = line_of_points(row);
     });
-    const std::int64_t width = quotient(kWork, std::max<std::int64_t>(1, batch));
-    for (std::int64_t group = 0; group < groups_; ++group) {
-      parallel_for(quotient(sizes_.features, width), 1, [&](std::int64_t begin, std::int64_t end) {
-        give_points(
-            0, batch, group, begin * width, std::min(sizes_.features, end * width),
-            [&](std::int64_t row) { return lines[static_cast<std::size_t>(row)]; }, sums_.data());
-      });
-    }
+    parallel_for(sizes_.features, quotient(kWork, sizes_.rows), [&](std::int64_t begin, std::int64_t end) {
+      give_points(
+          0, sizes_.rows, 0, begin, end, [&](std::int64_t row) { return lines[static_cast<std::size_t>(row)]; },
+          sums_.data());
+    });
   }
 
   /// What the pieces' sums add up to.
