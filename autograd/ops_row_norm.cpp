@@ -11,77 +11,31 @@ namespace mnemo {
 
 namespace {
 
-/// The sizes of rows and channels, and how many samples there are of these.
-struct RowNorm {
-  RowNormSizes sizes;
-  std::int64_t batch;
-  double epsilon;
-
-  Dims by_channels() const { return {batch, sizes.channels, sizes.inner}; }
-};
-
-/// The gradients of weight and bias, which are wanted unless undefined: batch normalization's for a channel of mean 0
-/// and deviation 1, given the normalized values. The bias's do not depend on these.
-void give_channel_gradients(const RowNorm& norm, const Array& normalized, const Array& grad, const Array& dweight,
-                            const Array& dbias) {
-  NormalizeGradientCall call;
-  call.batch = norm.batch;
-  call.channels = norm.sizes.channels;
-  call.inner = norm.sizes.inner;
-  call.training = false;
-  call.x = normalized.reshape(norm.by_channels());
-  call.grad = grad.reshape(norm.by_channels());
-  const DType dtype = compute_dtype(normalized.dtype());
-  call.mean = full(Shape{norm.sizes.channels}, 0, dtype, grad.device());
-  call.inverse_deviation = full(Shape{norm.sizes.channels}, 1, dtype, grad.device());
-  call.dweight = dweight;
-  call.dbias = dbias;
-  normalize_gradient(call);
-}
-
-/// x with each row normalized by what is known of it.
-Array normalized_again(const RowNorm& norm, const Array& x, const Array& mean, const Array& inverse_deviation) {
-  NormalizeCall call;
-  call.channels = norm.sizes.rows;
-  call.inner = norm.sizes.features;
-  call.given = true;
-  call.x = x.contiguous().reshape({norm.sizes.rows, norm.sizes.features});
-  call.mean = mean;
-  call.inverse_deviation = inverse_deviation;
-  normalize(call);
-  return call.y;
-}
-
-Tensor row_norm(const RowNorm& norm, const Tensor& x, const Tensor& weight, const Tensor& bias) {
-  RowNormCall call{norm.sizes, norm.epsilon, x.array(), weight.array(), bias.array(), {}, {}, {}};
+Tensor row_norm(const RowNormSizes& sizes, double epsilon, const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  RowNormCall call{sizes, epsilon, x.array(), weight.array(), bias.array(), {}, {}, {}};
   row_norm(call);
   const bool wanted = needs_grad(x) || needs_grad(weight);
   return record(
       {&x, &weight, &bias}, std::move(call.y),
-      [norm, weight_like = weight.array().layout().shape, weight_dtype = weight.array().dtype(),
+      [sizes, weight_like = weight.array().layout().shape, weight_dtype = weight.array().dtype(),
        bias_like = bias.array().layout().shape, bias_dtype = bias.array().dtype(), x = save_if(wanted, x.array()),
        weight = save_if(needs_grad(x), weight.array()), mean = save_if(wanted, call.mean),
        inverse_deviation = save_if(wanted, call.inverse_deviation)](Backward& back) {
-        Array g = back.take_grad().contiguous();
-        const Shape per_channel{norm.sizes.channels};
-        if (back.needs(1)) {
-          const Array dweight(per_channel, weight_dtype, g.device());
-          const Array dbias = back.needs(2) ? Array(per_channel, bias_dtype, g.device()) : Array();
-          // The normalized values were not kept: they are computed again.
-          give_channel_gradients(norm, normalized_again(norm, x.get(), mean.get(), inverse_deviation.get()), g, dweight,
-                                 dbias);
-          back.give(1, dweight.reshape(weight_like));
-          if (back.needs(2)) back.give(2, dbias.reshape(bias_like));
-        } else if (back.needs(2)) {
-          const Array dbias(per_channel, bias_dtype, g.device());
-          give_channel_gradients(norm, g, g, {}, dbias);  // of which any values serve
-          back.give(2, dbias.reshape(bias_like));
+        RowNormGradientCall gradient{sizes, back.take_grad().contiguous(), {}, {}, {}, {}, {}};
+        const auto of_channels = [&](DType dtype) {
+          return Array(Shape{sizes.channels}, dtype, gradient.grad.device());
+        };
+        if (back.needs(1)) gradient.dweight = of_channels(weight_dtype);
+        if (back.needs(2)) gradient.dbias = of_channels(bias_dtype);
+        if (back.needs(0) || back.needs(1)) {
+          gradient.x = x.get();
+          gradient.mean = mean.get(), gradient.inverse_deviation = inverse_deviation.get();
         }
-        if (!back.needs(0)) return;
-        RowNormGradientCall gradient{norm.sizes, std::move(g), x.get(), {}, mean.get(), inverse_deviation.get(), {}};
-        if (weight.defined()) gradient.weight = weight.get();
-        row_norm_gradient(gradient);
-        back.give(0, std::move(gradient.dx));
+        if (back.needs(0) && weight.defined()) gradient.weight = weight.get();
+        row_norm_gradient(gradient, back.needs(0));
+        if (back.needs(0)) back.give(0, std::move(gradient.dx));
+        if (back.needs(1)) back.give(1, gradient.dweight.reshape(weight_like));
+        if (back.needs(2)) back.give(2, gradient.dbias.reshape(bias_like));
       });
 }
 
@@ -118,7 +72,7 @@ Tensor layer_norm(const Tensor& x, const Shape& shape, const Tensor& weight, con
   std::int64_t rows = 1;
   for (int axis = 0; axis < first; ++axis) rows *= x.size(axis);
   const RowNormSizes sizes{.rows = rows, .features = shape.numel(), .channels = shape.numel(), .inner = 1};
-  return row_norm({sizes, rows, epsilon}, x, weight, bias);
+  return row_norm(sizes, epsilon, x, weight, bias);
 }
 
 Tensor group_norm(const Tensor& x, std::int64_t groups, const Tensor& weight, const Tensor& bias, double epsilon) {
@@ -138,7 +92,7 @@ Tensor group_norm(const Tensor& x, std::int64_t groups, const Tensor& weight, co
   for (int axis = 2; axis < x.rank(); ++axis) inner *= x.size(axis);
   const RowNormSizes sizes{
       .rows = batch * groups, .features = channels / groups * inner, .channels = channels, .inner = inner};
-  return row_norm({sizes, batch, epsilon}, x, weight, bias);
+  return row_norm(sizes, epsilon, x, weight, bias);
 }
 
 }  // namespace mnemo

@@ -121,6 +121,11 @@ struct RowNormSizes {
   MNEMO_HOST_DEVICE std::int64_t first_channel(std::int64_t row) const {
     return features == channels * inner ? 0 : row * (features / inner) % channels;
   }
+  /// Rows of a sample of the batch: one after the other they have all of its channels.
+  MNEMO_HOST_DEVICE std::int64_t groups() const {
+    return features == channels * inner ? 1 : channels / (features / inner);
+  }
+  MNEMO_HOST_DEVICE std::int64_t batch() const { return rows / groups(); }
 };
 /// Weight and bias may be undefined; otherwise both are of x's dtype, or both of the one that it is computed in.
 struct RowNormCall {
@@ -131,13 +136,15 @@ struct RowNormCall {
 
   DType numbers_dtype() const { return weight.defined() ? weight.dtype() : bias.defined() ? bias.dtype() : x.dtype(); }
 };
-/// The gradient with respect to x: dx may be the memory of `grad`. Weight as in RowNormCall.
+/// The gradients with respect to x, weight and bias, each undefined where nobody wants it; dx may be the memory of
+/// `grad`. Weight, which dx alone needs, as in RowNormCall; where dbias alone is wanted, x and what is known of its rows
+/// may be undefined.
 struct RowNormGradientCall {
   RowNormSizes sizes;
   Array grad, x, weight, mean, inverse_deviation;
-  Array dx;
+  Array dx, dweight = {}, dbias = {};  ///< the last two of any floating dtype
 
-  DType numbers_dtype() const { return weight.defined() ? weight.dtype() : x.dtype(); }
+  DType numbers_dtype() const { return weight.defined() ? weight.dtype() : grad.dtype(); }
 };
 
 /// Softmax over the middle of (outer, size, inner), or its logarithm.

@@ -93,8 +93,9 @@ void normalize_gradient(NormalizeGradientCall& call);
 /// Fills call.y, in the shape of call.x, call.mean and call.inverse_deviation. REQUIRES: checked arrays in `call`;
 /// sizes that fit x.
 void row_norm(RowNormCall& call);
-/// Fills call.dx: in the memory of `grad` where nobody else holds it.
-void row_norm_gradient(RowNormGradientCall& call);
+/// Fills call.dweight and call.dbias where they are defined, and if `wants_dx` call.dx: in the memory of `grad` where
+/// nobody else holds it.
+void row_norm_gradient(RowNormGradientCall& call, bool wants_dx = true);
 
 Array softmax(const Array& x, int axis, bool logarithm);
 Array softmax_gradient(const Array& grad, const Array& y, int axis, bool logarithm);

@@ -32,13 +32,13 @@ void row_norm(RowNormCall& call) {
   call.x.device().backend().row_norm(call);
 }
 
-void row_norm_gradient(RowNormGradientCall& call) {
-  call.x = call.x.contiguous();
+void row_norm_gradient(RowNormGradientCall& call, bool wants_dx) {
   call.grad = call.grad.contiguous();
-  unify(call.x, {&call.weight});
-  call.dx = call.grad.storage().is_unique() ? call.grad : Array::like(call.grad);
-  count_operations(call.x.numel());
-  call.x.device().backend().row_norm_gradient(call);
+  if (call.x.defined()) call.x = call.x.contiguous();
+  unify(call.grad, {&call.weight});
+  if (wants_dx) call.dx = call.grad.storage().is_unique() ? call.grad : Array::like(call.grad);
+  count_operations(call.grad.numel());
+  call.grad.device().backend().row_norm_gradient(call);
 }
 
 }  // namespace mnemo

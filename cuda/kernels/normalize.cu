@@ -15,7 +15,7 @@ struct Forward {
   using Element = E;
   using Real = compute_type<E>;
   static constexpr int kSums = 1, kInputs = kAdds ? 2 : 1;
-  static constexpr bool kKeeps = false;
+  static constexpr bool kKeeps = false, kOfImages = false, kElements = true;
 
   const E* sum_inputs[kSums];  ///< x
   const E* inputs[kInputs];    ///< x, and the residual

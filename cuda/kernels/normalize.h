@@ -1,5 +1,7 @@
 // What both directions of batch normalization share: two sums for each channel of (batch, channels, inner), two numbers
-// that follow from them, and a pass over the elements that takes these. One kernel does one half or both. Private.
+// that follow from them, and a pass over the elements that takes these. One kernel does one half or both. An operation
+// may want the sums alone (kElements is false), and they may depend on the image and row of channels that an element is
+// in (kOfImages); these are read once for a pack. Private.
 #pragma once
 
 #include <algorithm>
@@ -89,9 +91,13 @@ template <class Op>
 void normalize_any(const CudaBackend& backend, const Op& op, const Division& division, bool sums, bool elements) {
   using E = typename Op::Element;
   constexpr int kVector = sizeof(E) == 8 ? 1 : kPerVector<E>;  // 8 bytes for each thread do as well
-  bool aligned = (division.inner == 1 ? division.channels : division.inner) % kVector == 0 && is_aligned(op.output);
-  for (const E* input : op.inputs) aligned = aligned && is_aligned(input);
+  bool aligned = (division.inner == 1 ? division.channels : division.inner) % kVector == 0;
   for (const E* input : op.sum_inputs) aligned = aligned && is_aligned(input);
+  if constexpr (Op::kOfImages) aligned = aligned && (division.inner > 1 || op.channels_of_row % kVector == 0);
+  if constexpr (Op::kElements) {
+    aligned = aligned && is_aligned(op.output);
+    for (const E* input : op.inputs) aligned = aligned && is_aligned(input);
+  }
   if (kVector > 1 && aligned)
     normalize_with<kVector>(backend, op, division, sums, elements);
   else

@@ -102,13 +102,17 @@ __device__ void load_packs(const E* const (&inputs)[K], std::int64_t place, Raw<
 template <class E>
 using Partial = std::conditional_t<sizeof(E) == 2, float, double>;
 
-/// The terms of element `j` of a pack go to `first` and `second`, and what counts of it to `kept`.
+/// The terms of element `j` of a pack of image `n` go to `first` and `second`, and what counts of it to `kept`.
 template <class Op, int V, class P>
-__device__ void add_terms(const typename Op::Context& context, const Raw<typename Op::Element, V> (&packs)[Op::kSums],
-                          int j, P& first, P& second, Pack<typename Op::Element, V>& kept) {
+__device__ void add_terms(const Op& op, const typename Op::Context& of_channel, std::int64_t n,
+                          const Raw<typename Op::Element, V> (&packs)[Op::kSums], int j, P& first, P& second,
+                          Pack<typename Op::Element, V>& kept) {
   typename Op::Real values[Op::kSums];
   take<typename Op::Element, V>(packs, j, values);
-  Op::add(first, second, context, values);
+  if constexpr (Op::kOfImages)
+    Op::add(first, second, op.context(of_channel, n), values);
+  else
+    Op::add(first, second, of_channel, values);
   if constexpr (Op::kKeeps) kept.values[j] = cast<typename Op::Element>(values[0]);
 }
 

@@ -15,7 +15,7 @@ struct Gradient {
   using Element = E;
   using Real = compute_type<E>;
   static constexpr int kSums = kMask == Mask::y ? 3 : 2, kInputs = 2;
-  static constexpr bool kKeeps = kMask == Mask::y;
+  static constexpr bool kKeeps = kMask == Mask::y, kOfImages = false, kElements = true;
 
   const E* sum_inputs[kSums];  ///< the gradient, x, and y
   const E* inputs[kInputs];    ///< the gradient or what is kept of it, x

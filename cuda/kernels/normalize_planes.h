@@ -29,11 +29,11 @@ class Plane {
       return narrow ? static_cast<std::int64_t>(static_cast<std::uint32_t>(packs) / static_cast<std::uint32_t>(by))
                     : packs / by;
     };
-    const std::int64_t step_rows = quotient(step, row_), n = quotient(first, row_);
-    step_rest_ = step - step_rows * row_;
-    in_row_ = first - n * row_;
-    place_ = n * d.channels * row_ + in_row_;
-    stride_ = step_rows * d.channels * row_ + step_rest_, wrap_ = (d.channels - 1) * row_;
+    step_rows_ = quotient(step, row_), n_ = quotient(first, row_);
+    step_rest_ = step - step_rows_ * row_;
+    in_row_ = first - n_ * row_;
+    place_ = n_ * d.channels * row_ + in_row_;
+    stride_ = step_rows_ * d.channels * row_ + step_rest_, wrap_ = (d.channels - 1) * row_;
     if (backwards) {
       place_ = (d.batch - 1) * d.channels * row_ + row_ - 1 - place_;
       stride_ = -stride_, wrap_ = -wrap_;
@@ -42,23 +42,23 @@ class Plane {
     left_ = quotient(count - 1 - first, step) + 1;
     if (left_ >= kLoads) load();
   }
-  /// body(place, packs of the inputs)
+  /// body(place, image unless backwards, packs of the inputs)
   template <class Body>
   __device__ void visit(const Body& body) {
     for (bool loaded = true; left_ >= kLoads; left_ -= kLoads) {
       if (!loaded) load();
       loaded = false;
 #pragma unroll
-      for (int u = 0; u < kLoads; ++u) body(places_[u], packs_[u]);
+      for (int u = 0; u < kLoads; ++u) body(places_[u], images_[u], packs_[u]);
     }
 #pragma unroll
     for (int u = 0; u < kLoads - 1; ++u) {
       if (u < left_) load_packs<V>(inputs_, place_, packs_[u]);
-      places_[u] = place_, advance();
+      places_[u] = place_, images_[u] = n_, advance();
     }
 #pragma unroll
     for (int u = 0; u < kLoads - 1; ++u) {
-      if (u < left_) body(places_[u], packs_[u]);
+      if (u < left_) body(places_[u], images_[u], packs_[u]);
     }
   }
 
@@ -66,20 +66,21 @@ class Plane {
   static constexpr int kLoads = (kPlanePacks<E, V> + K - 1) / K;
 
   __device__ void advance() {
-    place_ += stride_, in_row_ += step_rest_;
-    if (in_row_ >= row_) place_ += wrap_, in_row_ -= row_;
+    place_ += stride_, in_row_ += step_rest_, n_ += step_rows_;
+    if (in_row_ >= row_) place_ += wrap_, in_row_ -= row_, ++n_;
   }
   __device__ void load() {
 #pragma unroll
     for (int u = 0; u < kLoads; ++u) {
       load_packs<V>(inputs_, place_, packs_[u]);
-      places_[u] = place_, advance();
+      places_[u] = place_, images_[u] = n_, advance();
     }
   }
 
   const E* const (&inputs_)[K];
   std::int64_t row_, in_row_ = 0, step_rest_ = 0, place_ = 0, stride_ = 0, wrap_ = 0, left_ = 0;
-  std::int64_t places_[kLoads];
+  std::int64_t n_ = 0, step_rows_ = 0;
+  std::int64_t places_[kLoads], images_[kLoads];
   Raw<E, V> packs_[kLoads][K];
 };
 
@@ -96,11 +97,11 @@ __global__ void __launch_bounds__(kThreads, kPlaneBlocks<V>) normalize_planes(Op
     Plane<V, E, Op::kSums> mine(op.sum_inputs, d, false, channel, split);
     const typename Op::Context context = op.context(channel);
     Pair sums{};
-    mine.visit([&](std::int64_t place, const R(&packs)[Op::kSums]) {
+    mine.visit([&](std::int64_t place, std::int64_t n, const R(&packs)[Op::kSums]) {
       Partial<E> first = 0, second = 0;
       P kept;
 #pragma unroll
-      for (int j = 0; j < V; ++j) add_terms<Op, V>(context, packs, j, first, second, kept);
+      for (int j = 0; j < V; ++j) add_terms<Op, V>(op, context, n, packs, j, first, second, kept);
       sums.first += static_cast<double>(first);
       sums.second += static_cast<double>(second);
       if constexpr (Op::kKeeps) store(kept, op.kept + place * V);
@@ -128,21 +129,23 @@ __global__ void __launch_bounds__(kThreads, kPlaneBlocks<V>) normalize_planes(Op
     }
     __syncthreads();
   }
-  if (!d.elements) return;
-  Plane<V, E, Op::kInputs> mine(op.inputs, d, d.follows(), channel, split);
-  const auto line = op.line(channel, d.sums                 ? shared
-                                     : d.numbers != nullptr ? d.numbers[channel]
-                                                            : op.still(channel, split == 0 && threadIdx.x == 0));
-  mine.visit([&](std::int64_t place, const R(&packs)[Op::kInputs]) {
-    P out;
+  if constexpr (Op::kElements) {
+    if (!d.elements) return;
+    Plane<V, E, Op::kInputs> mine(op.inputs, d, d.follows(), channel, split);
+    const auto line = op.line(channel, d.sums                 ? shared
+                                       : d.numbers != nullptr ? d.numbers[channel]
+                                                              : op.still(channel, split == 0 && threadIdx.x == 0));
+    mine.visit([&](std::int64_t place, std::int64_t, const R(&packs)[Op::kInputs]) {
+      P out;
 #pragma unroll
-    for (int j = 0; j < V; ++j) {
-      typename Op::Real values[Op::kInputs];
-      take<E, V>(packs, j, values);
-      out.values[j] = op.element(line, values);
-    }
-    store(out, op.output + place * V);
-  });
+      for (int j = 0; j < V; ++j) {
+        typename Op::Real values[Op::kInputs];
+        take<E, V>(packs, j, values);
+        out.values[j] = op.element(line, values);
+      }
+      store(out, op.output + place * V);
+    });
+  }
 }
 
 }  // namespace mnemo::cuda

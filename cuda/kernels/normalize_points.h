@@ -30,11 +30,12 @@ class Column {
       : inputs_(inputs) {
     const std::int64_t row = d.channels / V;
     left_ = active && first < d.batch ? (d.batch - first + step - 1) / step : 0;
-    place_ = (backwards ? d.batch - 1 - first : first) * row + column;
+    n_ = backwards ? d.batch - 1 - first : first, step_ = backwards ? -step : step;
+    place_ = n_ * row + column;
     stride_ = (backwards ? -step : step) * row;
     if (left_ >= kRows) load();
   }
-  /// body(place, packs of the inputs), and `flush()` after every kRows.
+  /// body(place, image, packs of the inputs), and `flush()` after every kRows.
   template <class Body, class Flush>
   __device__ void visit(const Body& body, const Flush& flush) {
     for (bool loaded = true; left_ >= kRows; left_ -= kRows) {
@@ -43,8 +44,8 @@ class Column {
         if (!loaded) load();
         loaded = false;
 #pragma unroll
-        for (int u = 0; u < kLoads; ++u) body(place_ + u * stride_, packs_[u]);
-        place_ += kLoads * stride_;
+        for (int u = 0; u < kLoads; ++u) body(place_ + u * stride_, n_ + u * step_, packs_[u]);
+        advance();
       }
       flush();
     }
@@ -55,9 +56,9 @@ class Column {
       }
 #pragma unroll
       for (int u = 0; u < kLoads; ++u) {
-        if (u < left_) body(place_ + u * stride_, packs_[u]);
+        if (u < left_) body(place_ + u * stride_, n_ + u * step_, packs_[u]);
       }
-      place_ += kLoads * stride_;
+      advance();
     }
     flush();
   }
@@ -65,13 +66,14 @@ class Column {
  private:
   static constexpr int kRows = kPointRows<E, V, K>, kLoads = kPointLoads<E, V, K>;
 
+  __device__ void advance() { place_ += kLoads * stride_, n_ += kLoads * step_; }
   __device__ void load() {
 #pragma unroll
     for (int u = 0; u < kLoads; ++u) load_packs<V>(inputs_, place_ + u * stride_, packs_[u]);
   }
 
   const E* const (&inputs_)[K];
-  std::int64_t left_, place_, stride_;
+  std::int64_t left_, place_, stride_, n_, step_;
   Raw<E, V> packs_[kLoads][K];
 };
 
@@ -141,7 +143,6 @@ __global__ void __launch_bounds__(kThreads, kPointBlocks<V>) normalize_points(Op
   __shared__ double parts[kWarps][2 * kChannelTile];
   __shared__ double room[kThreads];
   __shared__ typename Op::Context contexts_of_tile[kChannelTile];
-  __shared__ typename Op::Line lines_of_tile[kChannelTile];
   const unsigned block = d.block(), units = static_cast<unsigned>(d.units);
   const std::int64_t unit = block % units;  // neighbouring blocks have neighbouring memory
   const int split = static_cast<int>(block / units);
@@ -167,14 +168,14 @@ __global__ void __launch_bounds__(kThreads, kPointBlocks<V>) normalize_points(Op
 #pragma unroll
       for (int j = 0; j < V; ++j) contexts[j] = contexts_of_tile[in_tile + j];
       mine.visit(
-          [&](std::int64_t place, const R(&packs)[Op::kSums]) {
+          [&](std::int64_t place, std::int64_t n, const R(&packs)[Op::kSums]) {
             P kept;
 #pragma unroll
             for (int j = 0; j < V; ++j) {
               if constexpr (kFew)
-                add_terms<Op, V>(contexts[j], packs, j, firsts[j], seconds[j], kept);
+                add_terms<Op, V>(op, contexts[Op::kOfImages ? 0 : j], n, packs, j, firsts[j], seconds[j], kept);
               else
-                add_terms<Op, V>(contexts[j], packs, j, sums[j].first, sums[j].second, kept);
+                add_terms<Op, V>(op, contexts[Op::kOfImages ? 0 : j], n, packs, j, sums[j].first, sums[j].second, kept);
             }
             if constexpr (Op::kKeeps) store(kept, op.kept + place * V);
           },
@@ -216,29 +217,32 @@ __global__ void __launch_bounds__(kThreads, kPointBlocks<V>) normalize_points(Op
       }
     }
   }
-  if (!d.elements) return;
-  Column<V, E, Op::kInputs> mine(op.inputs, d, d.follows(), active, own / V, first, step);
-  if (computes) {
-    if (!d.sums) found = d.numbers != nullptr ? d.numbers[channel] : op.still(channel, split == 0);
-    lines_of_tile[thread] = op.line(channel, found);
+  if constexpr (Op::kElements) {
+    __shared__ typename Op::Line lines_of_tile[kChannelTile];
+    if (!d.elements) return;
+    Column<V, E, Op::kInputs> mine(op.inputs, d, d.follows(), active, own / V, first, step);
+    if (computes) {
+      if (!d.sums) found = d.numbers != nullptr ? d.numbers[channel] : op.still(channel, split == 0);
+      lines_of_tile[thread] = op.line(channel, found);
+    }
+    __syncthreads();
+    if (!active) return;
+    typename Op::Line lines[V];
+#pragma unroll
+    for (int j = 0; j < V; ++j) lines[j] = lines_of_tile[in_tile + j];
+    mine.visit(
+        [&](std::int64_t place, std::int64_t, const R(&packs)[Op::kInputs]) {
+          P out;
+#pragma unroll
+          for (int j = 0; j < V; ++j) {
+            typename Op::Real values[Op::kInputs];
+            take<E, V>(packs, j, values);
+            out.values[j] = op.element(lines[j], values);
+          }
+          store(out, op.output + place * V);
+        },
+        [] {});
   }
-  __syncthreads();
-  if (!active) return;
-  typename Op::Line lines[V];
-#pragma unroll
-  for (int j = 0; j < V; ++j) lines[j] = lines_of_tile[in_tile + j];
-  mine.visit(
-      [&](std::int64_t place, const R(&packs)[Op::kInputs]) {
-        P out;
-#pragma unroll
-        for (int j = 0; j < V; ++j) {
-          typename Op::Real values[Op::kInputs];
-          take<E, V>(packs, j, values);
-          out.values[j] = op.element(lines[j], values);
-        }
-        store(out, op.output + place * V);
-      },
-      [] {});
 }
 
 }  // namespace mnemo::cuda

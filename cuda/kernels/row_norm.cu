@@ -4,6 +4,7 @@
 
 #include <mnemo/core/normalize_lines.h>
 #include <mnemo/cuda/kernels/lines.h>
+#include <mnemo/cuda/kernels/row_norm.h>
 
 namespace mnemo::cuda {
 
@@ -137,8 +138,8 @@ bool few_and_long(const CudaBackend& backend, const RowNormSizes& sizes) {
 void scale_channels(CudaBackend& backend, const RowNormSizes& sizes, const Array& from, const Array& weight,
                     const Array& bias, const Array& to) {
   NormalizeCall call;
-  call.batch = sizes.rows * sizes.features / (sizes.channels * sizes.inner);
-  call.channels = sizes.channels, call.inner = sizes.inner, call.given = true;  // with mean 0 and deviation 1
+  call.batch = sizes.batch(), call.channels = sizes.channels, call.inner = sizes.inner;
+  call.given = true;  // with mean 0 and deviation 1
   call.x = from, call.y = to, call.weight = weight, call.bias = bias;
   backend.normalize(call);
 }
@@ -170,8 +171,10 @@ void CudaBackend::row_norm(const RowNormCall& call) {
 }
 
 void CudaBackend::row_norm_gradient(const RowNormGradientCall& call) {
+  // Before dx takes the memory of the gradient that they are made of.
+  if (call.dweight.defined() || call.dbias.defined()) give_channel_gradients(*this, call);
   const Lines lines{call.sizes.rows, call.sizes.features, 1};
-  if (lines.count() * lines.size == 0) return;
+  if (!call.dx.defined() || lines.count() * lines.size == 0) return;
   if (few_and_long(*this, call.sizes)) {
     if (call.weight.defined()) scale_channels(*this, call.sizes, call.grad, call.weight, {}, call.dx);
     NormalizeGradientCall rows;

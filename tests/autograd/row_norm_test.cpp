@@ -141,6 +141,15 @@ TEST_CASE("layer_norm and group_norm keep x and two numbers per row, and not wha
     CHECK(device.allocator().allocated() == before + bytes - 2 * 512 * 4);
     CHECK(device.allocator().statistics().allocated_bytes.all.peak <= before + bytes + 1024);
   }
+  for (const bool in_groups : {false, true}) {
+    const Tensor x = randn({512, 128}, {.requires_grad = true});
+    weight.zero_grad(), bias.zero_grad();
+    const Tensor y = in_groups ? group_norm(x, 32, weight, bias) : layer_norm(x, {128}, weight, bias);
+    const memory::Bytes before = device.allocator().allocated();
+    device.allocator().reset_peak();
+    sum(y).backward();  // and those of weight and bias, of 512 bytes each, need nothing but themselves
+    CHECK(device.allocator().statistics().allocated_bytes.all.peak <= before + bytes + 2 * 512 + 1024);
+  }
   {
     const NoGradScope no_grad;
     const Tensor x = randn({512, 128});
@@ -178,5 +187,28 @@ TEST_CASE("layer_norm of a half type with float32 parameters: rounded once, grad
     CHECK(x.grad().dtype() == half);
     const auto got = weight.grad().values<double>(), wanted = wide_weight.grad().values<double>();
     for (std::size_t i = 0; i < got.size(); ++i) CHECK(std::abs(got[i] - wanted[i]) <= 64 * last_place);
+  }
+}
+
+TEST_CASE("layer_norm and group_norm: a gradient is the same whichever others are wanted, and of any strides of x") {
+  manual_seed(3);
+  const Tensor values = randn({9, 70}), numbers = rand({70}), more = rand({70}), grad = randn({9, 70});
+  for (const bool in_groups : {false, true}) {
+    std::vector<std::vector<double>> all;
+    for (const int wanted : {7, 1, 2, 3, 4, 5, 6}) {
+      CAPTURE(wanted);
+      Tensor x = wanted % 2 == 1 ? clone(values) : transpose(clone(transpose(values, 0, 1)), 0, 1);
+      Tensor weight = clone(numbers), bias = clone(more);
+      const std::vector<Tensor*> inputs{&x, &weight, &bias};
+      for (std::size_t i = 0; i < 3; ++i) inputs[i]->set_requires_grad((wanted >> i & 1) != 0);
+      (in_groups ? group_norm(x, 7, weight, bias) : layer_norm(x, {70}, weight, bias)).backward(grad);
+      for (std::size_t i = 0; i < 3; ++i) {
+        CAPTURE(i);
+        if (wanted == 7)
+          all.push_back(inputs[i]->grad().values<double>());
+        else if ((wanted >> i & 1) != 0)
+          CHECK(inputs[i]->grad().values<double>() == all[i]);
+      }
+    }
   }
 }

@@ -2,6 +2,8 @@
 // definitions.
 #include <doctest/doctest.h>
 
+#include <tuple>
+
 #include <core/numbers.h>
 #include <cuda_device.h>
 
@@ -288,7 +290,7 @@ TEST_CASE("cuda: row_norm and its gradient, rows of any length, numbers of chann
     const std::int64_t groups = random.integer(1, 3);
     sizes.channels = groups * random.integer(1, 12) * (i % 4 == 2 ? 8 : 1) * (i % 20 == 4 ? 300 : 1);
     sizes.features = sizes.channels / groups * sizes.inner;
-    sizes.rows = random.integer(0, 6) * groups;
+    sizes.rows = (i % 15 == 8 ? 2500 : random.integer(0, 6)) * groups;  // so many that blocks share a channel's sums
     CAPTURE(sizes.rows);
     CAPTURE(sizes.features);
     CAPTURE(sizes.channels);
@@ -314,9 +316,21 @@ TEST_CASE("cuda: row_norm and its gradient, rows of any length, numbers of chann
     CHECK(distance(inverse_there, inverse, 30 * slack) <= 1);
     CHECK(distance(y_there, y, 30 * slack) <= 1);
     const Array dx = unwritten(shape, dtype), dx_there = there(grad);  // in the gradient's memory
-    host.row_norm_gradient({sizes, grad, x, weight, mean, inverse, dx});
-    device.row_norm_gradient({sizes, dx_there, there(x), there(weight), there(mean), there(inverse), dx_there});
+    Array dweight, dweight_there, dbias, dbias_there;
+    if (i % 5 != 1) std::tie(dweight, dweight_there) = both(per_channel, parameters);
+    if (i % 5 != 2) std::tie(dbias, dbias_there) = both(per_channel, i % 2 == 0 ? parameters : wide);
+    host.row_norm_gradient({sizes, grad, x, weight, mean, inverse, dx, dweight, dbias});
+    device.row_norm_gradient(
+        {sizes, dx_there, there(x), there(weight), there(mean), there(inverse), dx_there, dweight_there, dbias_there});
     CHECK(distance(dx_there, dx, 1000 * slack) <= 1);
+    const auto added = static_cast<double>(sizes.rows * sizes.inner);  // most of a channel
+    CHECK(distance(dweight_there, dweight, 30 * slack * added) <= 1);
+    CHECK(distance(dbias_there, dbias, 8 * rounding(wide) * added) <= 1);
+    if (!dbias.defined()) continue;
+    // Bias's alone, for which x is not asked: the same sums.
+    const Array alone = there(unwritten(per_channel, dbias.dtype()));
+    device.row_norm_gradient({sizes, there(grad), {}, {}, {}, {}, {}, {}, alone});
+    CHECK(same_bits(here(alone), here(dbias_there)));
   }
 }
 

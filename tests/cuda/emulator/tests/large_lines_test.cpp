@@ -111,10 +111,42 @@ TEST_CASE("cuda: large: normalization of rows and its gradient, sums along lines
         return s * (at(g, i) - mean_of(i, [&](auto k) { return at(g, k); }) - (at(x, i) - c) * s * s * product);
       },
       1 << 26, 0.02);
+  // Blocks share a channel's sums: where they read is judged, what the last one makes of it is not seen.
+  const Array dweight = card.zeros({kSize}, DType::float32), dbias = card.zeros({kSize}, DType::float32);
+  card.sample(
+      [&] {
+        card.backend().row_norm_gradient({sizes, g, x, {}, mean, deviation, {}, dweight, dbias});
+      },
+      kThree);
   card.sample([&] { card.backend().cumsum(x, 1, false, y); }, kThree);
   card.compare(
       y, [&](std::int64_t i) { return sum_of(i / kSize * kSize, i % kSize + 1, 1, [&](auto k) { return at(x, k); }); },
       1 << 26);
+}
+
+TEST_CASE("cuda: large: gradients of weight and bias of planes in groups") {
+  Card card;
+  constexpr std::int64_t channels = 16900, inner = 1 << 18, groups = 130, count = channels * inner;
+  const RowNormSizes sizes{.rows = groups, .features = count / groups, .channels = channels, .inner = inner};
+  std::vector<float> means, deviations;
+  for (std::int64_t row = 0; row < groups; ++row) {
+    means.push_back(static_cast<float>(row % 5) / 4);
+    deviations.push_back(static_cast<float>(row % 3 + 1) / 2);
+  }
+  const Array x = card.numbers({count}, kHalf), g = card.numbers({count}, kHalf);
+  const Array mean = numbers(card, means), deviation = numbers(card, deviations);
+  const Array dweight = card.zeros({channels}, DType::float32), dbias = card.zeros({channels}, DType::float32);
+  const auto share = [](std::int64_t i) { return static_cast<double>(i) / static_cast<double>(count); };
+  card.sample(
+      [&] {
+        card.backend().row_norm_gradient({sizes, g, x, {}, mean, deviation, {}, dweight, dbias});
+      },
+      {0, share(large::k2To31), share(large::k2To32), 1});
+  card.compare(dweight, [&](std::int64_t c) {
+    const auto row = static_cast<std::size_t>(c / (channels / groups));
+    return sum_of(c * inner, inner, 1, [&](auto k) { return at(g, k) * (at(x, k) - means[row]) * deviations[row]; });
+  });
+  card.compare(dbias, [&](std::int64_t c) { return sum_of(c * inner, inner, 1, [&](auto k) { return at(g, k); }); });
 }
 
 TEST_CASE("cuda: large: batch normalization of planes and of points, and its gradient") {
