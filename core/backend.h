@@ -137,8 +137,8 @@ struct RowNormCall {
   DType numbers_dtype() const { return weight.defined() ? weight.dtype() : bias.defined() ? bias.dtype() : x.dtype(); }
 };
 /// The gradients with respect to x, weight and bias, each undefined where nobody wants it; dx may be the memory of
-/// `grad`. Weight, which dx alone needs, as in RowNormCall; where dbias alone is wanted, x and what is known of its rows
-/// may be undefined.
+/// `grad`. Weight, which dx alone needs, as in RowNormCall; where dbias alone is wanted, x and what is known of its
+/// rows may be undefined.
 struct RowNormGradientCall {
   RowNormSizes sizes;
   Array grad, x, weight, mean, inverse_deviation;
