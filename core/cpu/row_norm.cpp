@@ -40,6 +40,7 @@ Statistics statistics_of(const E* x, std::int64_t count) {
 template <class E>
 RowNormLine<compute_type<E>> line_of(const RowNormCall& call, std::int64_t row) {
   using T = compute_type<E>;
+  if (call.sizes.features == 0) return {std::numeric_limits<T>::quiet_NaN(), std::numeric_limits<T>::quiet_NaN()};
   const E* x = call.x.data<E>() + row * call.sizes.features;
   Statistics found = statistics_of<T>(x, call.sizes.features);
   // Squares of floats may have left their range: then once more in double.

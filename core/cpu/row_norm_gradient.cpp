@@ -1,4 +1,5 @@
 // row_norm's gradients: one row after the other gives its share of weight's and bias's before its own takes its place.
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -31,12 +32,14 @@ class RowGradients {
         dx_(kDx ? call.dx.data<E>() : nullptr) {}
 
   /// The samples are cut into pieces of which each has sums of its own: few pieces, and sums that take far less memory
-  /// than the elements do.
+  /// than the elements do, and 16 MiB at most where there are several.
   void give() {
-    constexpr std::int64_t kMostPieces = 64, kLeastOfChannel = 32;
+    constexpr std::int64_t kMostPieces = 64, kMostSums = std::int64_t{1} << 21, kLeastOfChannel = 32;
     const std::int64_t batch = sizes_.batch(), features = std::max<std::int64_t>(1, sizes_.features);
+    const std::int64_t most =
+        std::clamp<std::int64_t>(kMostSums / std::max<std::int64_t>(1, 2 * sizes_.channels), 1, kMostPieces);
     std::int64_t each =
-        std::max(quotient(kLeastOfChannel, std::max<std::int64_t>(1, sizes_.inner)), quotient(batch, kMostPieces));
+        std::max(quotient(kLeastOfChannel, std::max<std::int64_t>(1, sizes_.inner)), quotient(batch, most));
     if (!kChannels) each = std::max<std::int64_t>(1, kWork / features);
     const std::int64_t pieces = std::max<std::int64_t>(1, quotient(batch, each));
     if (kChannels) sums_.resize(static_cast<std::size_t>(2 * pieces * sizes_.channels));

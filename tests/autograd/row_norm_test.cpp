@@ -212,3 +212,20 @@ TEST_CASE("layer_norm and group_norm: a gradient is the same whichever others ar
     }
   }
 }
+
+TEST_CASE("layer_norm and group_norm of rows without elements") {
+  for (const Shape& shape : {Shape{3, 0}, Shape{0, 4}, Shape{0, 0}}) {
+    CAPTURE(shape.text());
+    const Shape row{shape[1]};
+    const Tensor x = zeros(shape, {.requires_grad = true}), weight = ones(row, {.requires_grad = true}),
+                 bias = zeros(row, {.requires_grad = true});
+    sum(layer_norm(x, row, weight, bias)).backward();
+    CHECK(x.grad().shape() == shape);
+    CHECK(weight.grad().values<float>() == std::vector<float>(static_cast<std::size_t>(shape[1]), 0));
+    CHECK(bias.grad().values<float>() == weight.grad().values<float>());
+  }
+  const Tensor x = zeros({2, 4, 0}, {.requires_grad = true}), weight = ones({4}, {.requires_grad = true});
+  sum(group_norm(x, 2, weight, zeros({4}))).backward();
+  CHECK(x.grad().shape() == Shape{2, 4, 0});
+  CHECK(weight.grad().values<float>() == std::vector<float>(4, 0));
+}
