@@ -1,8 +1,8 @@
 // mnemo devices: what can be named as a device.
 #include <memory>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include <mnemo/mnemo.h>
 

@@ -1,8 +1,8 @@
 // mnemo models: the zoo.
 #include <memory>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include "command/command.h"
 #include "command/numbers.h"

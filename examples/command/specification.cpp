@@ -4,9 +4,9 @@
 #include <filesystem>
 #include <sstream>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <CLI/CLI.hpp>
 
 #include "command/numbers.h"
 #include "command/output.h"

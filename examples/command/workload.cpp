@@ -1,7 +1,7 @@
 #include "command/workload.h"
 
-#include <CLI/CLI.hpp>
 #include <fmt/ranges.h>
+#include <CLI/CLI.hpp>
 
 #include "command/numbers.h"
 #include "models/layer.h"
