@@ -102,7 +102,7 @@ Array Array::contiguous() const {
   Array result(shape(), dtype_, device());
   count_operations(numel());
   device().backend().copy(*this, result);
-  if (const auto range = storage_->integers()) result.storage()->set_integers(*range);
+  result.storage()->set_integers_of(*storage_);
   return result;
 }
 

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include <mnemo/core/backend.h>
+#include <mnemo/core/capture.h>
 #include <mnemo/memory/allocator.h>
 
 namespace mnemo {
@@ -20,6 +21,10 @@ void Storage::swap_contents(Storage& other) noexcept {
   std::swap(block_, other.block_);
   changed_in_place();
   other.changed_in_place();
+}
+
+void Storage::set_integers_of(const Storage& from) {
+  if (const auto range = from.integers(); range && Capture::current() == nullptr) set_integers(*range);
 }
 
 void Storage::record_stream(memory::StreamId stream) {

@@ -44,6 +44,7 @@ class Storage {
 
   /// What is known of all int64 in here from how they were made, until they are changed in place: a device need not be
   /// waited for then to say whether they are good as indices. Whoever writes by way of `data()` calls changed_in_place.
+  /// Repetitions of a recorded step change them without that: what is set while recording must hold for all of these.
   std::optional<IntegerRange> integers() const {
     return integers_version_ == version_ ? std::optional(integers_) : std::nullopt;
   }
@@ -51,6 +52,8 @@ class Storage {
     integers_ = range;
     integers_version_ = version_;
   }
+  /// What is known of those in `from`, of which all in here are copies; nothing while a step is recorded.
+  void set_integers_of(const Storage& from);
 
   /// Exchanges the contents, without a copy: whoever holds either storage sees the other's. REQUIRES: the same device
   /// and size.

@@ -51,7 +51,7 @@ Array take_rows(const char* op, const Array& x, const Array& index) {
   in_pieces(index, out.shape(), [&](std::int64_t begin, std::int64_t end, const Array& numbers) {
     x.device().backend().gather(source, 0, numbers, out.slice(0, begin, end));
   });
-  if (const auto range = x.storage()->integers()) out.storage()->set_integers(*range);  // labels of some samples
+  out.storage()->set_integers_of(*x.storage());  // labels of some samples
   return out;
 }
 

@@ -1,11 +1,13 @@
 // Indices whose range is known from how they were made: the host does not wait for the device to look at them.
 #include <doctest/doctest.h>
 
+#include <span>
 #include <string>
 
 #include <cuda_runtime_api.h>
 
 #include <mnemo/autograd/ops.h>
+#include <mnemo/autograd/step_graph.h>
 #include <mnemo/core/error.h>
 #include <mnemo/core/families.h>
 
@@ -63,4 +65,22 @@ TEST_CASE("cuda: what was known of indices is forgotten when they are changed in
   Tensor others = tensor(std::vector<std::int64_t>{0, 9, 3, 3}, {4}, device);
   others.array().storage()->swap_contents(*targets.array().storage());
   CHECK(refusal_of(logits, others).find("target 11 is not a class") != std::string::npos);
+}
+
+TEST_CASE("cuda: what a recorded step makes of indices may be others when it is repeated") {
+  const Device device = Device::open("cuda");
+  const DeviceScope scope(device);
+  const Tensor logits = zeros({4, 10}, {.device = device});
+  const Tensor table = tensor(std::vector<std::int64_t>{0, 1, 2, 3}, {4}, device);
+  const Tensor places = tensor(std::vector<std::int64_t>{0, 1, 2, 3}, {4}, device);
+  StepGraph graph(device);
+  Tensor labels;
+  const auto run = [&] {
+    labels = graph.run({places}, [&](std::span<const Tensor> in) { return index_select(table, 0, in[0]); });
+  };
+  for (int i = 0; i < 3; ++i) run();
+  CHECK(refusal_of(logits, labels) == "fine");
+  copy_into(tensor(std::vector<std::int64_t>{0, 1, 12, 3}, {4}, device).array(), table.array());
+  run();
+  CHECK(refusal_of(logits, labels).find("target 12 is not a class") != std::string::npos);
 }
