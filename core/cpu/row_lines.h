@@ -2,6 +2,8 @@
 // by side, or are the same. Private.
 #pragma once
 
+#include <type_traits>
+
 #include <mnemo/core/cpu/channel_tiles.h>
 
 /// Before a loop none of whose turns reads what another one writes, although some may write where they read. Clang,

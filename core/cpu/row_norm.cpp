@@ -27,12 +27,17 @@ Statistics statistics_from(P center, const E* x, std::int64_t count) {
   return {static_cast<double>(center) + distance, std::max(squares - distance * distance, 0.0), squares};
 }
 
-/// The same, in one pass from the first element, which lies among the others however far they are from 0; unless it
-/// lies so far outside that digits of the squares cancel.
+/// The same, in one pass from the mean of the first elements, which lies among the others however far they are from 0;
+/// unless it lies so far outside that digits of the squares cancel.
 template <class P, class E>
 Statistics statistics_of(const E* x, std::int64_t count) {
-  constexpr double kFar = 8;
-  const Statistics found = statistics_from(static_cast<P>(cast<compute_type<E>>(x[0])), x, count);
+  constexpr std::int64_t kFirst = 16;
+  constexpr double kFar = 2;  // times the variance: what the digits of the squares lose at most
+  const std::int64_t first = std::min(count, kFirst);
+  P center = 0;
+  for (std::int64_t i = 0; i < first; ++i)
+    center += static_cast<P>(cast<compute_type<E>>(x[i])) * (1 / static_cast<P>(first));
+  const Statistics found = statistics_from(center, x, count);
   return found.squares <= kFar * found.variance ? found : statistics_from(static_cast<P>(found.mean), x, count);
 }
 

@@ -60,24 +60,25 @@ class RowGradients {
  private:
   static constexpr std::int64_t kFewRows = 8;
 
-  /// What is known of a row, as far as it is asked for.
+  /// What is known of a row, as far as it is asked for. `product`: the sum of weighted gradients times normalized
+  /// values, which stay in the range of floats where x and the distances from its mean do not.
   Line line_of(std::int64_t row, double sum, double product) const {
     if constexpr (!kReadsX) return {};
     const T mean = call_.mean.data<T>()[row], inverse = call_.inverse_deviation.data<T>()[row];
     const auto count = static_cast<double>(sizes_.features), scale = static_cast<double>(inverse);
-    return {inverse, static_cast<T>(sum / count), mean, static_cast<T>(product * scale * scale / count)};
+    return {inverse, static_cast<T>(sum / count), mean, static_cast<T>(product * scale / count)};
   }
 
   /// Of a row whose elements have a channel each.
   Line line_of_points(std::int64_t row) const {
-    double sums[2] = {};  // of the gradient, and with the distance from the mean
+    double sums[2] = {};  // of the gradient, and with the normalized value
     if constexpr (kDx) {
       const E *grad = grad_ + row * sizes_.features, *x = x_ + row * sizes_.features;
-      const T mean = call_.mean.data<T>()[row];
+      const T mean = call_.mean.data<T>()[row], inverse = call_.inverse_deviation.data<T>()[row];
       weights_.visit(sizes_.first_channel(row), false, [&](const auto& weight) {
         add_in_few<T>(sizes_.features, sums, [&](std::int64_t i, T(&few)[2]) {
           const T g = cast<T>(grad[i]) * weight(i);
-          few[0] += g, few[1] += g * (cast<T>(x[i]) - mean);
+          few[0] += g, few[1] += g * ((cast<T>(x[i]) - mean) * inverse);
         });
       });
     }
@@ -139,42 +140,52 @@ class RowGradients {
     }
   }
 
-  /// A row whose channels have several elements each.
-  void give_planes(std::int64_t row, double* sums) const {
-    double sum = 0, product = 0;
+  /// A row whose channels have several elements each; those of a long one are shared out if rows are not.
+  /// `of_channels`: room for two sums of each of its channels.
+  void give_planes(std::int64_t row, std::vector<double>& of_channels, double* sums) const {
     const T mean = kReadsX ? call_.mean.data<T>()[row] : T{0};
-    const double inverse = kReadsX ? static_cast<double>(call_.inverse_deviation.data<T>()[row]) : 0;
-    for_each_run(sizes_, row, [&](std::int64_t place, std::int64_t length, std::int64_t channel) {
+    const T inverse = kReadsX ? call_.inverse_deviation.data<T>()[row] : T{0};
+    const std::int64_t inner = sizes_.inner, channels = sizes_.features / inner, first = sizes_.first_channel(row);
+    const auto for_each_channel = [&](const auto& body) {  // body(number in the row, place of its first element)
+      parallel_for(channels, std::max<std::int64_t>(1, kWork / inner), [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t c = begin; c < end; ++c) body(c, row * sizes_.features + c * inner);
+      });
+    };
+    for_each_channel([&](std::int64_t c, std::int64_t place) {
       const E *grad = grad_ + place, *x = kReadsX ? x_ + place : nullptr;
-      double of_channel[2] = {};
-      add_in_few<T>(length, of_channel, [&](std::int64_t i, T(&few)[2]) {
+      double both[2] = {};  // of the gradient, and with the normalized value
+      add_in_few<T>(inner, both, [&](std::int64_t i, T(&few)[2]) {
         const T g = cast<T>(grad[i]);
         few[0] += g;
-        if constexpr (kReadsX) few[1] += g * (cast<T>(x[i]) - mean);
+        if constexpr (kReadsX) few[1] += g * ((cast<T>(x[i]) - mean) * inverse);
       });
-      if constexpr (kChannels) {
-        sums[channel] += of_channel[1] * inverse;
-        sums[sizes_.channels + channel] += of_channel[0];
-      }
-      const auto weight = static_cast<double>(weights_.at(channel));
-      sum += of_channel[0] * weight, product += of_channel[1] * weight;
+      std::copy_n(both, 2, of_channels.begin() + 2 * c);
     });
+    double sum = 0, product = 0;
+    for (std::int64_t c = 0; c < channels; ++c) {
+      const double* both = of_channels.data() + 2 * c;
+      if constexpr (kChannels) {
+        sums[first + c] += both[1];
+        sums[sizes_.channels + first + c] += both[0];
+      }
+      const auto weight = static_cast<double>(weights_.at(first + c));
+      sum += both[0] * weight, product += both[1] * weight;
+    }
     if constexpr (kDx) {
-      for_each_run(
-          sizes_, row,
-          [&, line = line_of(row, sum, product)](std::int64_t place, std::int64_t length, std::int64_t channel) {
-            const E *grad = grad_ + place, *x = x_ + place;
-            E* dx = dx_ + place;
-            const T weight = weights_.at(channel);
-            MNEMO_INDEPENDENT
-            for (std::int64_t i = 0; i < length; ++i) dx[i] = cast<E>(line(cast<T>(grad[i]) * weight, cast<T>(x[i])));
-          });
+      for_each_channel([&, line = line_of(row, sum, product)](std::int64_t c, std::int64_t place) {
+        const E *grad = grad_ + place, *x = x_ + place;
+        E* dx = dx_ + place;
+        const T weight = weights_.at(first + c);
+        MNEMO_INDEPENDENT
+        for (std::int64_t i = 0; i < inner; ++i) dx[i] = cast<E>(line(cast<T>(grad[i]) * weight, cast<T>(x[i])));
+      });
     }
   }
 
   void give_piece(std::int64_t from, std::int64_t to, std::int64_t group, double* sums) const {
     if (sizes_.inner > 1) {
-      for (; from < to; ++from) give_planes(from * groups_ + group, sums);
+      std::vector<double> of_channels(static_cast<std::size_t>(2 * (sizes_.features / sizes_.inner)));
+      for (; from < to; ++from) give_planes(from * groups_ + group, of_channels, sums);
       return;
     }
     give_points(

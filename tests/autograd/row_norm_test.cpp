@@ -229,3 +229,48 @@ TEST_CASE("layer_norm and group_norm of rows without elements") {
   CHECK(x.grad().shape() == Shape{2, 4, 0});
   CHECK(weight.grad().values<float>() == std::vector<float>(4, 0));
 }
+
+TEST_CASE("layer_norm and group_norm: gradients where a distance from the mean times a gradient is no float") {
+  // One row of four; dx = inverse * (g - mean of g - y * mean of g y), with y the normalized values.
+  const auto check = [](const std::vector<double>& values, const std::vector<double>& grads, double epsilon) {
+    double mean = 0, variance = 0, sum = 0, product = 0;
+    for (const double value : values) mean += value / 4;
+    for (const double value : values) variance += (value - mean) * (value - mean) / 4;
+    const double inverse = 1 / std::sqrt(variance + epsilon);
+    std::vector<double> normalized;
+    for (const double value : values) normalized.push_back((value - mean) * inverse);
+    for (std::size_t i = 0; i < 4; ++i) sum += grads[i] / 4, product += grads[i] * normalized[i] / 4;
+    const auto tensor_of = [](const std::vector<double>& numbers) {
+      return to(tensor(numbers, {1, 4}), DType::float32).detach();
+    };
+    for (const bool groups : {false, true}) {
+      CAPTURE(groups);
+      Tensor x = tensor_of(values), weight = ones({groups ? 1 : 4}, {.requires_grad = true});
+      x.set_requires_grad(true);
+      const Tensor y = groups ? reshape(group_norm(reshape(x, {1, 1, 4}), 1, weight, {}, epsilon), {1, 4})
+                              : layer_norm(x, {4}, weight, {}, epsilon);
+      y.backward(tensor_of(grads));
+      const auto dx = x.grad().values<double>(), dweight = weight.grad().values<double>();
+      double most = 0;
+      for (const double g : grads) most = std::max(most, std::abs(g));
+      for (std::size_t i = 0; i < 4; ++i) {
+        CHECK(std::abs(dx[i] - inverse * (grads[i] - sum - normalized[i] * product)) <= 1e-6 * inverse * most);
+        if (!groups) CHECK(std::abs(dweight[i] - grads[i] * normalized[i]) <= 1e-6 * most);
+      }
+      if (groups) CHECK(std::abs(dweight[0] - 4 * product) <= 1e-6 * most);
+    }
+  };
+  check({3e30, -3e30, 1e30, -2e30}, {1e9, -2e9, 3e9, 4e9}, 1e-5);
+  check({1e15, -1e15, 3e15, 2e15}, {1e25, -2e25, 3e25, 5e25}, 1e-5);
+  check({1e-20, -1e-20, 3e-20, 2e-20}, {1e-30, -2e-30, 3e-30, 5e-30}, 0);
+}
+
+TEST_CASE("layer_norm: a row that begins far from its mean loses no digits of its deviation") {
+  // 128 zeros, then 896 times the same: the variance is 7 / 64 of its square.
+  std::vector<float> values(1024, 1.904F);
+  std::fill_n(values.begin(), 128, 0.0F);
+  const auto y = layer_norm(tensor(values, {1, 1024}), {1024}, {}, {}, 0).values<double>();
+  const double deviation = std::sqrt(7.0 / 64);  // of 1.904 times 0 and 1
+  CHECK(std::abs(y.front() - (0 - 7.0 / 8) / deviation) <= 4e-7 * 7.0 / 8 / deviation);
+  CHECK(std::abs(y.back() - (1 - 7.0 / 8) / deviation) <= 3e-6 / deviation);
+}
