@@ -103,8 +103,8 @@ Array weights_of(const Attention& attention, const Part& part, const Array& quer
   return weights;
 }
 
-/// Where the gradients of keys or values are summed up: rows of several parts add to them. In float32 for half types,
-/// so that they are rounded once.
+/// Where the gradients of keys or values are summed up: rows of several parts add to them. Of half types what each part
+/// adds is rounded, and the sum is one of float32.
 class KeySums {
  public:
   KeySums(const Array& like, bool several)

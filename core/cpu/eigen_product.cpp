@@ -93,7 +93,7 @@ template <class T>
 void multiply_as(const Product& p, const Lines& a, const Lines& b) {
   // Strips across the longer side, each worth about a quarter of a millisecond or more and wide enough to be packed
   // well. A few small products make smaller ones, so that there is something to share.
-  constexpr Index kWorthwhile = Index{1} << 23, kLeast = 64, kMost = 16, kFew = 4;
+  constexpr Index kWorthwhile = Index{1} << 23, kLeast = 64, kMost = 16, kShared = 4;
   const bool by_rows = p.rows > p.columns;
   const Index length = by_rows ? p.rows : p.columns;
   const double work = static_cast<double>(p.rows) * static_cast<double>(p.columns) * static_cast<double>(p.depth);
@@ -101,7 +101,7 @@ void multiply_as(const Product& p, const Lines& a, const Lines& b) {
     return static_cast<Index>(std::min(work / static_cast<double>(each), static_cast<double>(kMost)));
   };
   const Index wanted =
-      std::max(worth(kWorthwhile), std::min(worth(kWorthwhile / 4), kFew / std::max<Index>(1, p.batch)));
+      std::max(worth(kWorthwhile), std::min(worth(kWorthwhile / 4), kShared / std::max<Index>(1, p.batch)));
   const Index strips = std::clamp<Index>(std::min(wanted, length / kLeast), 1, kMost);
   const Index width = (length + strips - 1) / strips;
   const Index grain =
