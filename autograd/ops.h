@@ -258,8 +258,18 @@ Tensor adaptive_avg_pool1d(const Tensor& x, const Extent& out);
 Tensor adaptive_avg_pool2d(const Tensor& x, const Extent& out);
 Tensor adaptive_avg_pool3d(const Tensor& x, const Extent& out);
 /// x (N, C, sizes...) -> (N, C, sizes * scale...): every element `scale` times along each of 1 to 3 sizes; a whole
-/// number for each of them, or one for all. Keeps nothing.
+/// number for each of them, or one for all. Keeps nothing. (ops_interpolate.cpp)
 Tensor upsample_nearest(const Tensor& x, const Extent& scale);
+struct InterpolateOptions {
+  ResampleMode mode = ResampleMode::linear;  ///< along each size: linear is bilinear of two, trilinear of three
+  /// The middles of the first and last elements lie at the same places before and after; else their outer edges do.
+  bool align_corners = false;
+};
+/// The sizes of x (N, C, 1 to 3 sizes) become `out`: PyTorch's interpolate with `size`, without smoothing before
+/// (antialias). Along each size `linear` takes two neighbours, `cubic` four, `nearest` the element at floor(i size /
+/// out), and `average` the mean of those from there to ceil((i + 1) size / out) - 1, which PyTorch calls area. One pass,
+/// rounded once. Keeps nothing.
+Tensor interpolate(const Tensor& x, const Extent& out, const InterpolateOptions& options = {});
 
 // Normalization and regularization (ops_batch_norm.cpp, ops_normalize*.cpp).
 struct BatchNormOptions {
@@ -305,6 +315,10 @@ Tensor batch_norm_leaky_relu(const Tensor& x, const Tensor& weight, const Tensor
 /// least; the weight may be float32 where x is of a half type. The result is row-major. (ops_row_norm.cpp)
 Tensor layer_norm(const Tensor& x, const Shape& shape, const Tensor& weight = {}, const Tensor& bias = {},
                   double epsilon = 1e-5);
+/// x (..., shape...): each sample's last axes, of the sizes `shape`, divided by the root of the mean of their squares
+/// plus epsilon, then * weight of that shape, which may be undefined (Zhang and Sennrich, Root Mean Square Layer
+/// Normalization, 2019). Keeps x, the weight and one number per sample; the rest as layer_norm.
+Tensor rms_norm(const Tensor& x, const Shape& shape, const Tensor& weight = {}, double epsilon = 1e-5);
 /// x (N, C) or (N, C, sizes...): each sample's channels in `groups` of equal size to mean 0 and variance 1, then
 /// * weight + bias (C) (Wu and He, Group Normalization, 2018). One group per channel is instance normalization. Keeps
 /// x, the weight and two numbers per sample and group; the rest as layer_norm.

@@ -37,11 +37,4 @@ Tensor avg_pool3d(const Tensor& x, const PoolOptions& options) {
   return pooling("avg_pool3d", PoolProblem::Kind::average, 3, x, options);
 }
 
-Tensor upsample_nearest(const Tensor& x, const Extent& scale) {
-  const Operation operation("upsample_nearest");
-  return record({&x}, upsample_nearest(x.array(), scale), [shape = x.shape(), scale](Backward& back) {
-    back.give(0, upsample_nearest_gradient(back.grad(), shape, scale));
-  });
-}
-
 }  // namespace mnemo

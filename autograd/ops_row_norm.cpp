@@ -1,4 +1,5 @@
-// Normalization of each sample by itself: over its last axes (layer_norm), or over groups of its channels (group_norm).
+// Normalization of each sample by itself: over its last axes (layer_norm, rms_norm), or over groups of its channels
+// (group_norm).
 #include <fmt/format.h>
 
 #include <mnemo/autograd/ops.h>
@@ -11,17 +12,18 @@ namespace mnemo {
 
 namespace {
 
-Tensor row_norm(const RowNormSizes& sizes, double epsilon, const Tensor& x, const Tensor& weight, const Tensor& bias) {
-  RowNormCall call{sizes, epsilon, x.array(), weight.array(), bias.array(), {}, {}, {}};
+Tensor row_norm(const RowNormSizes& sizes, double epsilon, const Tensor& x, const Tensor& weight, const Tensor& bias,
+                bool centered = true) {
+  RowNormCall call{sizes, epsilon, x.array(), weight.array(), bias.array(), {}, {}, {}, centered};
   row_norm(call);
   const bool wanted = needs_grad(x) || needs_grad(weight);
   return record(
       {&x, &weight, &bias}, std::move(call.y),
       [sizes, weight_like = weight.array().layout().shape, weight_dtype = weight.array().dtype(),
        bias_like = bias.array().layout().shape, bias_dtype = bias.array().dtype(), x = save_if(wanted, x.array()),
-       weight = save_if(needs_grad(x), weight.array()), mean = save_if(wanted, call.mean),
-       inverse_deviation = save_if(wanted, call.inverse_deviation)](Backward& back) {
-        RowNormGradientCall gradient{sizes, back.take_grad().contiguous(), {}, {}, {}, {}, {}};
+       weight = save_if(needs_grad(x), weight.array()), mean = save_if(wanted && centered, call.mean),
+       inverse_deviation = save_if(wanted, call.inverse_deviation), centered](Backward& back) {
+        RowNormGradientCall gradient{sizes, back.take_grad().contiguous(), {}, {}, {}, {}, {}, {}, {}, centered};
         const auto of_channels = [&](DType dtype) {
           return Array(Shape{sizes.channels}, dtype, gradient.grad.device());
         };
@@ -29,7 +31,8 @@ Tensor row_norm(const RowNormSizes& sizes, double epsilon, const Tensor& x, cons
         if (back.needs(2)) gradient.dbias = of_channels(bias_dtype);
         if (back.needs(0) || back.needs(1)) {
           gradient.x = x.get();
-          gradient.mean = mean.get(), gradient.inverse_deviation = inverse_deviation.get();
+          if (centered) gradient.mean = mean.get();
+          gradient.inverse_deviation = inverse_deviation.get();
         }
         if (back.needs(0) && weight.defined()) gradient.weight = weight.get();
         row_norm_gradient(gradient, back.needs(0));
@@ -53,10 +56,9 @@ void check_epsilon(const char* op, double epsilon) {
   if (!(epsilon >= 0)) fail<ShapeError>(op, fmt::format("epsilon {} must not be negative", epsilon));
 }
 
-}  // namespace
-
-Tensor layer_norm(const Tensor& x, const Shape& shape, const Tensor& weight, const Tensor& bias, double epsilon) {
-  constexpr const char* op = "layer_norm";
+/// Over the last axes, which have the sizes `shape`.
+Tensor norm_of_last(const char* op, const Tensor& x, const Shape& shape, const Tensor& weight, const Tensor& bias,
+                    double epsilon, bool centered) {
   const Operation operation(op);
   check_floating(op, x.array());
   check_epsilon(op, epsilon);
@@ -72,7 +74,17 @@ Tensor layer_norm(const Tensor& x, const Shape& shape, const Tensor& weight, con
   std::int64_t rows = 1;
   for (int axis = 0; axis < first; ++axis) rows *= x.size(axis);
   const RowNormSizes sizes{.rows = rows, .features = shape.numel(), .channels = shape.numel(), .inner = 1};
-  return row_norm(sizes, epsilon, x, weight, bias);
+  return row_norm(sizes, epsilon, x, weight, bias, centered);
+}
+
+}  // namespace
+
+Tensor layer_norm(const Tensor& x, const Shape& shape, const Tensor& weight, const Tensor& bias, double epsilon) {
+  return norm_of_last("layer_norm", x, shape, weight, bias, epsilon, true);
+}
+
+Tensor rms_norm(const Tensor& x, const Shape& shape, const Tensor& weight, double epsilon) {
+  return norm_of_last("rms_norm", x, shape, weight, {}, epsilon, false);
 }
 
 Tensor group_norm(const Tensor& x, std::int64_t groups, const Tensor& weight, const Tensor& bias, double epsilon) {

@@ -14,6 +14,7 @@
 #include <mnemo/core/decisions.h>
 #include <mnemo/core/functors.h>
 #include <mnemo/core/host_device.h>
+#include <mnemo/core/resampling.h>
 #include <mnemo/core/update_numbers.h>
 #include <mnemo/memory/allocator.h>
 
@@ -111,7 +112,7 @@ struct NormalizeGradientCall {
   Array dresidual = {};  ///< grad where it counts, and maybe the memory of grad. Defined where y is.
 };
 
-/// Row-major elements as rows, each of which is brought to mean 0 and variance 1, and as (batch, channels, inner), of
+/// Row-major elements as rows, each of which is brought to mean 0 and variance 1 (or just to mean square 1), and as (batch, channels, inner), of
 /// which each channel has a weight and a bias. A row is whole channels, or all rows begin with channel 0.
 struct RowNormSizes {
   std::int64_t rows = 1, features = 1;
@@ -133,6 +134,7 @@ struct RowNormCall {
   double epsilon = 1e-5;
   Array x, weight, bias;
   Array y, mean, inverse_deviation;  ///< the last two of each row, as the gradient needs them
+  bool centered = true;              ///< else means are taken to be 0, and `mean` is undefined
 
   DType numbers_dtype() const { return weight.defined() ? weight.dtype() : bias.defined() ? bias.dtype() : x.dtype(); }
 };
@@ -143,6 +145,7 @@ struct RowNormGradientCall {
   RowNormSizes sizes;
   Array grad, x, weight, mean, inverse_deviation;
   Array dx, dweight = {}, dbias = {};  ///< the last two of any floating dtype
+  bool centered = true;
 
   DType numbers_dtype() const { return weight.defined() ? weight.dtype() : grad.dtype(); }
 };
@@ -286,6 +289,9 @@ class Backend {
   virtual void conv(const ConvCall& call) = 0;
   virtual void pool(const PoolProblem& problem, const Array& x, const Array& y, const Array& offsets) = 0;
   virtual void pool_gradient(const PoolProblem& problem, const Array& grad, const Array& offsets, const Array& dx) = 0;
+  /// Every element of y is a weighted sum of elements of x; in the gradient of those of `grad` that it counts for.
+  virtual void resample(const ResampleProblem& problem, const Array& x, const Array& y) = 0;
+  virtual void resample_gradient(const ResampleProblem& problem, const Array& grad, const Array& dx) = 0;
   virtual void normalize(const NormalizeCall& call) = 0;
   virtual void normalize_gradient(const NormalizeGradientCall& call) = 0;
   virtual void row_norm(const RowNormCall& call) = 0;

@@ -84,13 +84,20 @@ Array upsample_nearest(const Array& x, const Extent& scale);
 /// The sum over the places that got an element.
 Array upsample_nearest_gradient(const Array& grad, const Shape& x_shape, const Extent& scale);
 
+/// The last `rank` axes of x (N, C, sizes...) or (C, sizes...) resampled to the sizes `out`, which are at least 1.
+ResampleProblem resample_problem(const char* op, ResampleMode mode, const Array& x, const Extent& out, int rank,
+                                 bool corners = false);
+/// In x's layout.
+Array resample(const ResampleProblem& problem, const Array& x, int rank);
+Array resample_gradient(const ResampleProblem& problem, const Array& grad, const Shape& x_shape);
+
 /// Batch normalization; fills call.y and, in training, call.mean and call.inverse_deviation, unless those are given. In
 /// evaluation it fills those two where they are defined. REQUIRES: checked arrays in `call`.
 void normalize(NormalizeCall& call);
 /// With `y` it also makes dresidual where that is undefined: in the memory of `grad` where nobody else holds it.
 void normalize_gradient(NormalizeGradientCall& call);
 
-/// Fills call.y, in the shape of call.x, call.mean and call.inverse_deviation. REQUIRES: checked arrays in `call`;
+/// Fills call.y, in the shape of call.x, call.inverse_deviation and, if rows are centered, call.mean. REQUIRES: checked arrays in `call`;
 /// sizes that fit x.
 void row_norm(RowNormCall& call);
 /// Fills call.dweight and call.dbias where they are defined, and if `wants_dx` call.dx: in the memory of `grad` where

@@ -36,6 +36,8 @@ class VirtualBackend final : public Backend {
   void conv(const ConvCall&) override {}
   void pool(const PoolProblem&, const Array&, const Array&, const Array&) override {}
   void pool_gradient(const PoolProblem&, const Array&, const Array&, const Array&) override {}
+  void resample(const ResampleProblem&, const Array&, const Array&) override {}
+  void resample_gradient(const ResampleProblem&, const Array&, const Array&) override {}
   void normalize(const NormalizeCall&) override {}
   void normalize_gradient(const NormalizeGradientCall&) override {}
   void row_norm(const RowNormCall&) override {}

@@ -46,4 +46,17 @@ Tensor GlobalAvgPool::forward(const Tensor& x) const {
   return rank == 3 ? mean(x, {2}, true) : rank == 4 ? mean(x, {2, 3}, true) : mean(x, {2, 3, 4}, true);
 }
 
+Tensor Upsample::forward(const Tensor& x) const {
+  if (options.mode == ResampleMode::nearest) return upsample_nearest(x, scale);
+  constexpr const char* op = "upsample";
+  if (x.rank() < 3 || x.rank() > 5) fail<ShapeError>(op, "input " + x.shape().text() + " must be (N, C, 1 to 3 sizes)");
+  const auto size = [&](int d) { return checked_multiply(x.size(2 + d), scale[d], "the size of the result"); };
+  const int rank = x.rank() - 2;
+  return interpolate(x,
+                     rank == 1   ? Extent{size(0)}
+                     : rank == 2 ? Extent{size(0), size(1)}
+                                 : Extent{size(0), size(1), size(2)},
+                     options);
+}
+
 }  // namespace mnemo::nn

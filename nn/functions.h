@@ -126,11 +126,12 @@ struct AdaptiveAvgPool3d : AdaptivePool<AdaptiveAvgPool3d> {
   using AdaptivePool::AdaptivePool;
   Tensor forward(const Tensor& x) const { return adaptive_avg_pool3d(x, out); }
 };
-/// Every element `scale` times along each size: see upsample_nearest.
+/// Sizes times `scale`, a whole number: every element as often (upsample_nearest), or between them (interpolate).
 struct Upsample : Stateless<Upsample> {
   Extent scale;
-  explicit Upsample(Extent by) : scale(by) {}
-  Tensor forward(const Tensor& x) const { return upsample_nearest(x, scale); }
+  InterpolateOptions options;
+  explicit Upsample(Extent by, InterpolateOptions how = {.mode = ResampleMode::nearest}) : scale(by), options(how) {}
+  Tensor forward(const Tensor& x) const;
 };
 
 }  // namespace mnemo::nn

@@ -14,14 +14,18 @@ void check_epsilon(const char* layer, double epsilon) {
   if (!(epsilon >= 0)) fail<ShapeError>(layer, fmt::format("epsilon {} must not be negative", epsilon));
 }
 
+void check_shape(const char* layer, const Shape& shape) {
+  if (shape.rank() == 0 || shape.numel() == 0) {
+    fail<ShapeError>(layer, fmt::format("shape {} must have at least one axis, and no empty one; the sizes of the last "
+                                        "axes are wanted",
+                                        shape.text()));
+  }
+}
+
 }  // namespace
 
 LayerNorm::LayerNorm(LayerNormOptions layer_options) : options(layer_options) {
-  if (options.shape.rank() == 0 || options.shape.numel() == 0) {
-    fail<ShapeError>("LayerNorm", fmt::format("shape {} must have at least one axis, and no empty one; the sizes of "
-                                              "the last axes are wanted",
-                                              options.shape.text()));
-  }
+  check_shape("LayerNorm", options.shape);
   check_epsilon("LayerNorm", options.epsilon);
   if (!options.affine) return;
   weight = constant_parameter(options.shape, 1);
@@ -34,6 +38,19 @@ Tensor LayerNorm::forward(const Tensor& x) const {
     return layer_norm(y, shape, w, b, epsilon);
   };
   return in_place ? recompute(normalize, x, weight, bias) : normalize(x, weight, bias);
+}
+
+RMSNorm::RMSNorm(RMSNormOptions layer_options) : options(layer_options) {
+  check_shape("RMSNorm", options.shape);
+  check_epsilon("RMSNorm", options.epsilon);
+  if (options.affine) weight = constant_parameter(options.shape, 1);
+}
+
+Tensor RMSNorm::forward(const Tensor& x) const {
+  const auto normalize = [shape = options.shape, epsilon = options.epsilon](const Tensor& y, const Tensor& w) {
+    return rms_norm(y, shape, w, epsilon);
+  };
+  return in_place ? recompute(normalize, x, weight) : normalize(x, weight);
 }
 
 GroupNorm::GroupNorm(GroupNormOptions layer_options) : options(layer_options) {

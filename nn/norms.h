@@ -1,4 +1,5 @@
-// Normalizations that look at one sample at a time: LayerNorm, GroupNorm. They do the same in training and evaluation.
+// Normalizations that look at one sample at a time: LayerNorm, RMSNorm, GroupNorm. They do the same in training and
+// evaluation.
 #pragma once
 
 #include <mnemo/autograd/ops.h>
@@ -22,6 +23,22 @@ struct LayerNorm : Module<LayerNorm> {
   explicit LayerNorm(LayerNormOptions layer_options);
   Tensor forward(const Tensor& x) const;
   void visit(Visitor& v) { v.parameter("weight", weight), v.parameter("bias", bias); }
+};
+
+struct RMSNormOptions {
+  Shape shape;  ///< as LayerNormOptions has it
+  double epsilon = 1e-5;
+  bool affine = true;  ///< a learned weight
+};
+/// (..., shape...) -> the same: see rms_norm. In place as LayerNorm.
+struct RMSNorm : Module<RMSNorm> {
+  RMSNormOptions options;
+  Tensor weight;  // (shape...), or undefined
+
+  /// Throws ShapeError as LayerNorm does.
+  explicit RMSNorm(RMSNormOptions layer_options);
+  Tensor forward(const Tensor& x) const;
+  void visit(Visitor& v) { v.parameter("weight", weight); }
 };
 
 struct GroupNormOptions {

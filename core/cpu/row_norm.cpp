@@ -41,18 +41,24 @@ Statistics statistics_of(const E* x, std::int64_t count) {
   return found.squares <= kFar * found.variance ? found : statistics_from(static_cast<P>(found.mean), x, count);
 }
 
+template <class P, class E>
+Statistics statistics_of(const RowNormCall& call, const E* x) {
+  if (call.centered) return statistics_of<P>(x, call.sizes.features);
+  const double squares = statistics_from(P{0}, x, call.sizes.features).squares;
+  return {0, squares, squares};
+}
+
 /// The mean and the inverse deviation of a row, rounded as they are kept.
 template <class E>
 RowNormLine<compute_type<E>> line_of(const RowNormCall& call, std::int64_t row) {
   using T = compute_type<E>;
   if (call.sizes.features == 0) return {std::numeric_limits<T>::quiet_NaN(), std::numeric_limits<T>::quiet_NaN()};
   const E* x = call.x.data<E>() + row * call.sizes.features;
-  Statistics found = statistics_of<T>(x, call.sizes.features);
+  Statistics found = statistics_of<T>(call, x);
   // Squares of floats may have left their range: then once more in double.
   constexpr double kLeast = 1e-25, kMost = std::numeric_limits<double>::max();
   const double spread = found.variance + call.epsilon;
-  if (sizeof(T) < sizeof(double) && !(spread >= kLeast && spread <= kMost))
-    found = statistics_of<double>(x, call.sizes.features);
+  if (sizeof(T) < sizeof(double) && !(spread >= kLeast && spread <= kMost)) found = statistics_of<double>(call, x);
   return {static_cast<T>(found.mean), static_cast<T>(1 / std::sqrt(found.variance + call.epsilon))};
 }
 
@@ -63,7 +69,7 @@ void normalize_rows(const RowNormCall& call) {
   const bool one = call.sizes.inner > 1;
   const auto normalize = [&](std::int64_t row) {
     const auto line = line_of<E>(call, row);
-    call.mean.data<T>()[row] = line.mean;
+    if (call.centered) call.mean.data<T>()[row] = line.mean;
     call.inverse_deviation.data<T>()[row] = line.inverse_deviation;
     for_each_run(call.sizes, row, [&](std::int64_t place, std::int64_t length, std::int64_t channel) {
       const E* x = call.x.data<E>() + place;

@@ -64,17 +64,19 @@ class RowGradients {
   /// values, which stay in the range of floats where x and the distances from its mean do not.
   Line line_of(std::int64_t row, double sum, double product) const {
     if constexpr (!kReadsX) return {};
-    const T mean = call_.mean.data<T>()[row], inverse = call_.inverse_deviation.data<T>()[row];
+    const T inverse = call_.inverse_deviation.data<T>()[row];
     const auto count = static_cast<double>(sizes_.features), scale = static_cast<double>(inverse);
-    return {inverse, static_cast<T>(sum / count), mean, static_cast<T>(product * scale / count)};
+    const T constant = call_.centered ? static_cast<T>(sum / count) : T{0};
+    return {inverse, constant, mean_of(row), static_cast<T>(product * scale / count)};
   }
+  T mean_of(std::int64_t row) const { return call_.centered ? call_.mean.data<T>()[row] : T{0}; }
 
   /// Of a row whose elements have a channel each.
   Line line_of_points(std::int64_t row) const {
     double sums[2] = {};  // of the gradient, and with the normalized value
     if constexpr (kDx) {
       const E *grad = grad_ + row * sizes_.features, *x = x_ + row * sizes_.features;
-      const T mean = call_.mean.data<T>()[row], inverse = call_.inverse_deviation.data<T>()[row];
+      const T mean = mean_of(row), inverse = call_.inverse_deviation.data<T>()[row];
       weights_.visit(sizes_.first_channel(row), false, [&](const auto& weight) {
         add_in_few<T>(sizes_.features, sums, [&](std::int64_t i, T(&few)[2]) {
           const T g = cast<T>(grad[i]) * weight(i);
@@ -143,7 +145,7 @@ class RowGradients {
   /// A row whose channels have several elements each; those of a long one are shared out if rows are not.
   /// `of_channels`: room for two sums of each of its channels.
   void give_planes(std::int64_t row, std::vector<double>& of_channels, double* sums) const {
-    const T mean = kReadsX ? call_.mean.data<T>()[row] : T{0};
+    const T mean = kReadsX ? mean_of(row) : T{0};
     const T inverse = kReadsX ? call_.inverse_deviation.data<T>()[row] : T{0};
     const std::int64_t inner = sizes_.inner, channels = sizes_.features / inner, first = sizes_.first_channel(row);
     const auto for_each_channel = [&](const auto& body) {  // body(number in the row, place of its first element)

@@ -26,8 +26,9 @@ void row_norm(RowNormCall& call) {
   call.x = call.x.contiguous();
   unify(call.x, {&call.weight, &call.bias});
   call.y = Array::like(call.x);
-  call.mean = Array(Shape{call.sizes.rows}, compute_dtype(call.x.dtype()), call.x.device());
-  call.inverse_deviation = Array::like(call.mean);
+  const auto of_rows = [&] { return Array(Shape{call.sizes.rows}, compute_dtype(call.x.dtype()), call.x.device()); };
+  if (call.centered) call.mean = of_rows();
+  call.inverse_deviation = of_rows();
   count_operations(call.x.numel());
   call.x.device().backend().row_norm(call);
 }

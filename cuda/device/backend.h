@@ -60,6 +60,8 @@ class CudaBackend final : public Backend {
   void conv(const ConvCall& call) override;
   void pool(const PoolProblem& problem, const Array& x, const Array& y, const Array& offsets) override;
   void pool_gradient(const PoolProblem& problem, const Array& grad, const Array& offsets, const Array& dx) override;
+  void resample(const ResampleProblem& problem, const Array& x, const Array& y) override;
+  void resample_gradient(const ResampleProblem& problem, const Array& grad, const Array& dx) override;
   void normalize(const NormalizeCall& call) override;
   void normalize_gradient(const NormalizeGradientCall& call) override;
   void row_norm(const RowNormCall& call) override;

@@ -6,6 +6,7 @@
 #include <mnemo/core/backend.h>
 #include <mnemo/cuda/kernels/elements.h>
 #include <mnemo/cuda/kernels/launch.h>
+#include <mnemo/cuda/kernels/place.h>
 
 namespace mnemo::cuda {
 
@@ -43,27 +44,6 @@ void with_shape(const PoolProblem& p, const F& f, std::int64_t groups = 1) {
   else
     f(PoolShape<std::int64_t>(p));
 }
-
-/// a / b for a >= 0, b > 0.
-template <class I>
-__device__ I quotient(I a, I b) {
-  return static_cast<I>(static_cast<std::make_unsigned_t<I>>(a) / static_cast<std::make_unsigned_t<I>>(b));
-}
-
-/// A place in (planes, sizes...).
-template <class I>
-struct Place {
-  I plane, at[3];
-
-  __device__ Place(I i, const I (&sizes)[3]) {
-    for (int d = 2; d >= 0; --d) {
-      const I rest = quotient(i, sizes[d]);
-      at[d] = i - rest * sizes[d];
-      i = rest;
-    }
-    plane = i;
-  }
-};
 
 /// What one output sees along one axis: its first element, and the taps [from, until) that lie inside the input.
 template <class I>

@@ -64,14 +64,14 @@ __global__ void __launch_bounds__(kThreads, 2)
       });
       return group_join<kGroup, Plus>(sum, 0.0) / static_cast<double>(sizes.features);
     };
-    const double mean = sum_of([](Few<E> value) { return value; });
+    const double mean = means == nullptr ? 0 : sum_of([](Few<E> value) { return value; });
     const double variance = sum_of([center = static_cast<Few<E>>(mean)](Few<E> value) {
       const Few<E> distance = value - center;
       return distance * distance;
     });
     const RowNormLine<T> normalize{static_cast<T>(mean), static_cast<T>(1 / std::sqrt(variance + epsilon))};
     if (member == 0) {
-      means[row] = normalize.mean;
+      if (means != nullptr) means[row] = normalize.mean;
       inverse_deviations[row] = normalize.inverse_deviation;
     }
     const std::int64_t channel = sizes.first_channel(row);
@@ -93,7 +93,7 @@ __global__ void __launch_bounds__(kThreads, 2)  // two blocks at once: one compu
   const Lines lines{sizes.rows, sizes.features, 1};
   for_each_line<kGroup>(lines, [&](std::int64_t row, std::int64_t begin, int member) {
     Share<E, kGroup, V> grads(lines, grad + begin, member), values(lines, x + begin, member);
-    const T mean = means[row], inverse = inverse_deviations[row];
+    const T mean = means == nullptr ? T{0} : means[row], inverse = inverse_deviations[row];
     const std::int64_t channel = sizes.first_channel(row);
     double sum = 0, product = 0;
     grads.visit(values, [&](const T(&gs)[V], const T(&xs)[V], std::int64_t first) {
@@ -110,8 +110,8 @@ __global__ void __launch_bounds__(kThreads, 2)  // two blocks at once: one compu
     });
     const auto count = static_cast<double>(sizes.features), scale = static_cast<double>(inverse);
     sum = group_join<kGroup, Plus>(sum, 0.0), product = group_join<kGroup, Plus>(product, 0.0);
-    const NormalizeGradientLine<T> line{inverse, static_cast<T>(sum / count), mean,
-                                        static_cast<T>(product * scale * scale / count)};
+    const T constant = means == nullptr ? T{0} : static_cast<T>(sum / count);
+    const NormalizeGradientLine<T> line{inverse, constant, mean, static_cast<T>(product * scale * scale / count)};
     grads.write(values, dx + begin, [&](T(&gs)[V], const T(&xs)[V], std::int64_t first) {
       T weights[V];
       take_numbers<V>(sizes, weight, channel, first, T{1}, weights);
@@ -149,7 +149,7 @@ void scale_channels(CudaBackend& backend, const RowNormSizes& sizes, const Array
 void CudaBackend::row_norm(const RowNormCall& call) {
   const Lines lines{call.sizes.rows, call.sizes.features, 1};
   if (lines.count() * lines.size == 0) return;
-  if (few_and_long(*this, call.sizes)) {
+  if (call.centered && few_and_long(*this, call.sizes)) {
     NormalizeCall rows;
     rows.channels = call.sizes.rows, rows.inner = call.sizes.features, rows.epsilon = call.epsilon;
     rows.x = call.x, rows.y = call.y, rows.mean = call.mean, rows.inverse_deviation = call.inverse_deviation;
@@ -175,7 +175,7 @@ void CudaBackend::row_norm_gradient(const RowNormGradientCall& call) {
   if (call.dweight.defined() || call.dbias.defined()) give_channel_gradients(*this, call);
   const Lines lines{call.sizes.rows, call.sizes.features, 1};
   if (!call.dx.defined() || lines.count() * lines.size == 0) return;
-  if (few_and_long(*this, call.sizes)) {
+  if (call.centered && few_and_long(*this, call.sizes)) {
     if (call.weight.defined()) scale_channels(*this, call.sizes, call.grad, call.weight, {}, call.dx);
     NormalizeGradientCall rows;
     rows.channels = call.sizes.rows, rows.inner = call.sizes.features;

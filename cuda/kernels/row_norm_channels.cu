@@ -15,7 +15,8 @@ struct ChannelGradients {
   static constexpr bool kKeeps = false, kOfImages = true, kElements = false;
 
   const E* sum_inputs[kSums];              ///< the gradient, x
-  const Real *means, *inverse_deviations;  ///< of each row; or none, where bias's gradient alone is wanted
+  const Real* means;               ///< of each row; or none, which are taken to be 0
+  const Real* inverse_deviations;  ///< of each row; or none, where bias's gradient alone is wanted
   ChannelNumbers dweight, dbias;
   std::int64_t groups, channels_of_row;
 
@@ -26,8 +27,9 @@ struct ChannelGradients {
     Real mean, inverse_deviation;
   };
   __device__ Row context(Context group, std::int64_t n) const {
-    if (means == nullptr) return {};
-    return {means[n * groups + group], inverse_deviations[n * groups + group]};
+    if (inverse_deviations == nullptr) return {};
+    const std::int64_t number = n * groups + group;
+    return {means == nullptr ? Real{0} : means[number], inverse_deviations[number]};
   }
   template <class P>
   __device__ static void add(P& first, P& second, const Row& row, const Real (&values)[kSums]) {
@@ -53,7 +55,7 @@ void give_channel_gradients(const CudaBackend& backend, const RowNormGradientCal
     op.sum_inputs[0] = elements<E>(call.grad);
     op.sum_inputs[1] = elements<E>(call.dweight.defined() ? call.x : call.grad);  // of which any values serve
     if (call.dweight.defined()) {
-      op.means = elements<compute_type<E>>(call.mean);
+      if (call.centered) op.means = elements<compute_type<E>>(call.mean);
       op.inverse_deviations = elements<compute_type<E>>(call.inverse_deviation);
     }
     op.dweight = ChannelNumbers(call.dweight), op.dbias = ChannelNumbers(call.dbias);

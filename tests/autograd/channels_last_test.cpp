@@ -109,6 +109,14 @@ TEST_CASE("channels last: pooling, joining, upsampling and softmax keep the layo
        [](const Inputs& t) {
          return upsample_nearest(t[0], {2, 3});
        }},
+      {"interpolate",
+       [](const Inputs& t) {
+         return interpolate(t[0], {9, 4}, {ResampleMode::cubic});
+       }},
+      {"adaptive_avg_pool2d",
+       [](const Inputs& t) {
+         return adaptive_avg_pool2d(t[0], {3, 4});
+       }},
       {"relu", [](const Inputs& t) { return relu(t[0]); }},
       {"softmax", [](const Inputs& t) { return softmax(t[0], 1); }},
       {"softmax along a size", [](const Inputs& t) { return log_softmax(t[0], 2); }},

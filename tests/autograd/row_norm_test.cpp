@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include <mnemo/core/error.h>
 #include <mnemo/core/random.h>
 #include <mnemo/memory/allocator.h>
 
@@ -74,6 +75,31 @@ OpRow group_norm_row(const Shape& shape, std::int64_t groups, int affine) {
           false};
 }
 
+OpRow rms_norm_row(const Shape& shape, int axes, bool affine) {
+  Dims last;
+  for (int axis = shape.rank() - axes; axis < shape.rank(); ++axis) last.push_back(shape[axis]);
+  const Shape over(last);
+  std::vector<Input> inputs{{shape}};
+  if (affine) inputs.push_back({over});
+  return {"rms_norm " + shape.text() + over.text(),
+          inputs,
+          [=](const Tensors& x) { return rms_norm(x[0], over, affine ? x[1] : Tensor(), kEpsilon); },
+          [=](const Plains& x) {
+            const auto count = static_cast<double>(over.numel());
+            return filled(x[0].sizes, [&](const Index& index) {
+              double squares = 0;
+              for_each(x[0].sizes, [&](const Index& other) {
+                const bool same = std::equal(index.begin(), index.end() - axes, other.begin());
+                if (same) squares += x[0].at(other) * x[0].at(other);
+              });
+              const double y = x[0].at(index) / std::sqrt(squares / count + kEpsilon);
+              return affine ? y * x[1].broadcast_at(index) : y;
+            });
+          },
+          0,
+          false};
+}
+
 memory::Bytes saved(const Device& device) {
   return device.allocator().categories()[static_cast<std::size_t>(memory::Category::saved_activation)];
 }
@@ -106,6 +132,43 @@ TEST_CASE("op rows: group_norm") {
   rows.front().large = {{{6, 40, 300}}, {{40}}, {{40}}};
   rows.front().op = [](const Tensors& x) { return group_norm(x[0], x[0].size(1) == 40 ? 8 : 1, x[1], x[2], kEpsilon); };
   check(rows);
+}
+
+TEST_CASE("op rows: rms_norm") {
+  std::vector<OpRow> rows;
+  for (const bool affine : {true, false}) {
+    rows.push_back(rms_norm_row({3, 5}, 1, affine));
+    rows.push_back(rms_norm_row({2, 3, 4}, 2, affine));
+    rows.push_back(rms_norm_row({7}, 1, affine));
+    rows.push_back(rms_norm_row({0, 3}, 1, affine));
+  }
+  rows.front().large = {{{300, 401}}, {{401}}};
+  rows.front().op = [](const Tensors& x) { return rms_norm(x[0], {x[0].size(-1)}, x[1], kEpsilon); };
+  check(rows);
+}
+
+TEST_CASE("rms_norm keeps x and one number per row, and takes half values with a float32 weight") {
+  const Device device = Device::open("virtual:cpu");
+  {
+    const DeviceScope scope(device);
+    const Tensor weight = ones({128}, {.requires_grad = true});
+    const Tensor x = randn({512, 128}, {.requires_grad = true}) * 1.0;
+    const Tensor y = rms_norm(x, {128}, weight);
+    CHECK(saved(device) == 512 * 128 * 4 + 512 * 4);
+    sum(y).backward();
+    CHECK(saved(device) == 0);
+    CHECK_THROWS_WITH_AS((void)rms_norm(x, {64}, {}), doctest::Contains("[rms_norm] input (512, 128) must end with"),
+                         ShapeError);
+    CHECK_THROWS_AS((void)rms_norm(x, {128}, ones({64})), ShapeError);
+    CHECK_THROWS_AS((void)rms_norm(x, {128}, {}, -1), ShapeError);
+  }
+  // Squares of these are no floats: 3e30 times 1, -1, 1, -1 has root mean square 3e30.
+  const Tensor large = tensor<float>({3e30F, -3e30F, 3e30F, -3e30F}, {1, 4});
+  CHECK(rms_norm(large, {4}).values<double>() == std::vector<double>{1, -1, 1, -1});
+  const Tensor half = to(tensor<float>({1, 7, 5, 5}, {1, 4}), DType::bfloat16);  // mean square 25
+  const Tensor y = rms_norm(half, {4}, tensor<float>({5, 5, 5, 2.5F}, {4}), 0);
+  CHECK(y.dtype() == DType::bfloat16);
+  CHECK(y.values<double>() == std::vector<double>{1, 7, 5, 2.5});
 }
 
 TEST_CASE("layer_norm and group_norm keep x and two numbers per row, and not what is normalized or its result") {

@@ -73,6 +73,22 @@ TEST_CASE("PyTorch agrees: cross_entropy with smoothing and an ignored class") {
   }
 }
 
+TEST_CASE("PyTorch agrees: interpolate and rms_norm") {
+  const auto resampled = [](const std::string& name, const Shape& shape, const Extent& out, InterpolateOptions how) {
+    check_option("interpolate_" + name, [=](const Leaves& x) { return interpolate(x[0], out, how); }, {shape});
+  };
+  for (const bool corners : {false, true}) {
+    const std::string end = corners ? "_corners" : "";
+    resampled("linear" + end, {1, 2, 5}, 8, {ResampleMode::linear, corners});
+    resampled("bilinear" + end, {1, 1, 3, 4}, {5, 2}, {ResampleMode::linear, corners});
+    resampled("bicubic" + end, {1, 1, 4, 3}, {3, 7}, {ResampleMode::cubic, corners});
+    resampled("trilinear" + end, {1, 1, 2, 3, 2}, {4, 2, 3}, {ResampleMode::linear, corners});
+  }
+  resampled("nearest", {1, 1, 3, 4}, {5, 3}, {ResampleMode::nearest});
+  resampled("area", {1, 1, 3, 4}, {5, 3}, {ResampleMode::average});
+  check_option("rms_norm", [](const Leaves& x) { return rms_norm(x[0], {3, 2}, x[1], 1e-3); }, {{4, 3, 2}, {3, 2}});
+}
+
 TEST_CASE("PyTorch agrees: activations and pools") {
   check("gelu", [](const Leaves& x) { return gelu(x[0]); }, {{9}});
   check("silu", [](const Leaves& x) { return silu(x[0]); }, {{9}});

@@ -34,6 +34,7 @@ class Rows {
   }
   void leave_out_weight() { forward_.weight = {}; }
   void leave_out_bias() { forward_.bias = {}; }
+  void leave_out_means() { forward_.mean = {}, forward_.centered = false; }
   Array x() const { return forward_.x; }
 
   void run() { Device("cpu").backend().row_norm(forward_); }
@@ -41,6 +42,7 @@ class Rows {
   RowNormGradientCall gradient(bool dx, bool dweight, bool dbias) const {
     const Shape of_channels{forward_.sizes.channels};
     RowNormGradientCall call{forward_.sizes, grad_, {}, {}, {}, {}, {}};
+    call.centered = forward_.centered;
     if (dx) call.dx = unwritten(grad_.shape(), dtype_), call.weight = forward_.weight;
     if (dweight) call.dweight = unwritten(of_channels, numbers_);
     if (dbias) call.dbias = unwritten(of_channels, numbers_);
@@ -59,7 +61,8 @@ class Rows {
     const std::vector<double> x = forward_.x.values<double>(), grad = grad_.values<double>();
     const auto weight = values_of(forward_.weight, sizes.channels, 1),
                bias = values_of(forward_.bias, sizes.channels, 0);
-    const auto means = forward_.mean.values<double>(), inverses = forward_.inverse_deviation.values<double>();
+    const auto means = values_of(forward_.mean, sizes.rows, 0), inverses = forward_.inverse_deviation.values<double>();
+    const long double centered = forward_.centered ? 1 : 0;
     std::vector<double> y, dx, y_size, dx_size;
     std::vector<long double> dweight(weight.size()), dbias(weight.size()), weight_size(weight.size());
     const double rounded = rounding(wide(dtype_));
@@ -73,7 +76,7 @@ class Rows {
                i / static_cast<std::size_t>(sizes.inner);
       };
       long double mean = 0, variance = 0;
-      for (std::size_t i = 0; i < count; ++i) mean += x[begin + i] / static_cast<long double>(count);
+      for (std::size_t i = 0; i < count; ++i) mean += centered * x[begin + i] / static_cast<long double>(count);
       for (std::size_t i = 0; i < count; ++i)
         variance += (x[begin + i] - mean) * (x[begin + i] - mean) / static_cast<long double>(count);
       const auto at = static_cast<std::size_t>(row);
@@ -88,8 +91,8 @@ class Rows {
         const long double distance = x[begin + i] - m, g = grad[begin + i], gw = g * weight[channel(i)];
         y.push_back(static_cast<double>(distance * s * weight[channel(i)] + bias[channel(i)]));
         y_size.push_back(1 + std::abs(y.back()));
-        sum += gw, product += gw * distance;
-        sum_size += std::abs(gw), product_size += std::abs(gw * distance);
+        sum += centered * gw, product += gw * distance;
+        sum_size += centered * std::abs(gw), product_size += std::abs(gw * distance);
         dweight[channel(i)] += g * distance * s, dbias[channel(i)] += g;
         weight_size[channel(i)] += std::abs(g * distance * s);
       }
@@ -130,6 +133,8 @@ void capture_and_check(const RowNormSizes& sizes, DType dtype, DType numbers, do
   Rows rows(sizes, dtype, numbers, center, random);
   if (random.integer(0, 3) == 0) rows.leave_out_weight(), rows.leave_out_bias();
   if (random.integer(0, 3) == 0) rows.leave_out_bias();
+  rows.check();
+  rows.leave_out_means();
   rows.check();
 }
 

@@ -308,10 +308,13 @@ TEST_CASE("cuda: row_norm and its gradient, rows of any length, numbers of chann
       return std::pair(unwritten(of, type), there(unwritten(of, type)));
     };
     const auto [y, y_there] = both(shape, dtype);
-    const auto [mean, mean_there] = both(per_row, wide);
+    const bool centered = i % 8 < 6;
+    CAPTURE(centered);
+    Array mean, mean_there;
+    if (centered) std::tie(mean, mean_there) = both(per_row, wide);
     const auto [inverse, inverse_there] = both(per_row, wide);
-    host.row_norm({sizes, 1e-3, x, weight, bias, y, mean, inverse});
-    device.row_norm({sizes, 1e-3, there(x), there(weight), there(bias), y_there, mean_there, inverse_there});
+    host.row_norm({sizes, 1e-3, x, weight, bias, y, mean, inverse, centered});
+    device.row_norm({sizes, 1e-3, there(x), there(weight), there(bias), y_there, mean_there, inverse_there, centered});
     CHECK(distance(mean_there, mean, slack) <= 1);
     CHECK(distance(inverse_there, inverse, 30 * slack) <= 1);
     CHECK(distance(y_there, y, 30 * slack) <= 1);
@@ -319,9 +322,9 @@ TEST_CASE("cuda: row_norm and its gradient, rows of any length, numbers of chann
     Array dweight, dweight_there, dbias, dbias_there;
     if (i % 5 != 1) std::tie(dweight, dweight_there) = both(per_channel, parameters);
     if (i % 5 != 2) std::tie(dbias, dbias_there) = both(per_channel, i % 2 == 0 ? parameters : wide);
-    host.row_norm_gradient({sizes, grad, x, weight, mean, inverse, dx, dweight, dbias});
-    device.row_norm_gradient(
-        {sizes, dx_there, there(x), there(weight), there(mean), there(inverse), dx_there, dweight_there, dbias_there});
+    host.row_norm_gradient({sizes, grad, x, weight, mean, inverse, dx, dweight, dbias, centered});
+    device.row_norm_gradient({sizes, dx_there, there(x), there(weight), there(mean), there(inverse), dx_there,
+                              dweight_there, dbias_there, centered});
     CHECK(distance(dx_there, dx, 1000 * slack) <= 1);
     const auto added = static_cast<double>(sizes.rows * sizes.inner);  // most of a channel
     CHECK(distance(dweight_there, dweight, 30 * slack * added) <= 1);

@@ -61,6 +61,7 @@ TEST_CASE("visit names every parameter and buffer of every layer") {
   });
   check_visit_is_complete("ConvTranspose3d", [] { return ConvTranspose3d({.in = 3, .out = 4, .kernel = 3}); });
   check_visit_is_complete("LayerNorm", [] { return LayerNorm({.shape = {3, 4}}); });
+  check_visit_is_complete("RMSNorm", [] { return RMSNorm({.shape = {3, 4}}); });
   check_visit_is_complete("LayerNorm without bias", [] { return LayerNorm({.shape = {4}, .bias = false}); });
   check_visit_is_complete("LayerNorm without affine", [] { return LayerNorm({.shape = {4}, .affine = false}); });
   check_visit_is_complete("GroupNorm", [] { return GroupNorm({.groups = 2, .channels = 4}); });
@@ -108,6 +109,7 @@ TEST_CASE("parameters have the names, shapes and counts that users know") {
   CHECK(names(rows.named_parameters()) == std::vector<std::string>{"weight (3, 4)", "bias (3, 4)"});
   CHECK(rows.weight.values<double>() == std::vector<double>(12, 1));
   CHECK(rows.bias.values<double>() == std::vector<double>(12, 0));
+  CHECK(names(RMSNorm({.shape = {4}}).named_parameters()) == std::vector<std::string>{"weight (4)"});
   GroupNorm groups({.groups = 2, .channels = 4});
   CHECK(names(groups.named_parameters()) == std::vector<std::string>{"weight (4)", "bias (4)"});
   CHECK(groups.weight.values<double>() == std::vector<double>(4, 1));
@@ -209,12 +211,16 @@ TEST_CASE("transposed convolutions, norms, pooling and upsampling compute what t
         Shape{1, 5, 4, 6, 8});
   LayerNorm rows({.shape = {7, 6}, .epsilon = 0.1});
   CHECK(rows(x).values<float>() == layer_norm(x, {7, 6}, {}, {}, 0.1).values<float>());
+  RMSNorm roots({.shape = {6}, .epsilon = 0.1});
+  CHECK(roots(x).values<float>() == rms_norm(x, {6}, {}, 0.1).values<float>());
   GroupNorm groups({.groups = 2, .channels = 4, .epsilon = 0.1});
   CHECK(groups(x).values<float>() == group_norm(x, 2, {}, {}, 0.1).values<float>());
   groups.eval();
   CHECK(groups(x).values<float>() == group_norm(x, 2, {}, {}, 0.1).values<float>());
   CHECK(Identity()(x).array().storage() == x.array().storage());
   CHECK(Upsample({1, 3})(x).values<float>() == upsample_nearest(x, {1, 3}).values<float>());
+  const InterpolateOptions smooth{.mode = ResampleMode::cubic, .align_corners = true};
+  CHECK(Upsample({1, 3}, smooth)(x).values<float>() == interpolate(x, {7, 18}, smooth).values<float>());
   CHECK(GlobalAvgPool()(x).shape() == Shape{2, 4, 1, 1});
   const auto means = GlobalAvgPool()(x).values<float>(), pooled = avg_pool2d(x, {.kernel = {7, 6}}).values<float>();
   for (std::size_t i = 0; i < means.size(); ++i) CHECK(means[i] == doctest::Approx(pooled[i]).epsilon(1e-4));
@@ -323,6 +329,11 @@ TEST_CASE("options that make no layer are errors that name it") {
          ConvTranspose2d({.in = 4, .out = 4})(ones({1, 3, 5, 5}));
        }},
       {"[LayerNorm] shape ()", [] { LayerNorm({}); }},
+      {"[RMSNorm] shape (0)", [] { RMSNorm({.shape = {0}}); }},
+      {"[upsample] input (2, 3)",
+       [] {
+         Upsample(2, {ResampleMode::linear})(ones({2, 3}));
+       }},
       {"[LayerNorm] epsilon", [] { LayerNorm({.shape = {3}, .epsilon = -1}); }},
       {"[layer_norm] ",
        [] {

@@ -77,6 +77,28 @@ TEST_CASE("cuda: large: pooling with the channels outside and innermost, and its
   }
 }
 
+TEST_CASE("cuda: large: images made smaller, with the channels outside and innermost, and the gradient") {
+  for (const std::int64_t inner : {1, 7}) {
+    const Windows w(PoolProblem::Kind::average, 65536, inner == 1 ? 65552 : 9376, inner);  // of which means are taken
+    CAPTURE(inner);
+    ResampleProblem problem{.inner = inner};
+    for (std::size_t d = 1; d < 3; ++d)
+      problem.axes[d] = Resampling<std::int64_t>(ResampleMode::linear, w.problem.in[d], w.problem.out[d]);
+    Card card;
+    const Array x = card.numbers({w.inputs}, kHalf), y = card.zeros({w.outputs}, kHalf);
+    card.sample([&] { card.backend().resample(problem, x, y); });
+    card.compare(y, [&](std::int64_t i) {
+      double sum = 0;
+      for (const std::int64_t k : {w.place(i, 0, 0), w.place(i, 0, 1), w.place(i, 1, 0), w.place(i, 1, 1)})
+        sum += at(x, k);
+      return sum / 4;
+    });
+    const Array g = card.numbers({w.outputs}, kHalf);
+    card.sample([&] { card.backend().resample_gradient(problem, g, x); });
+    card.compare(x, [&](std::int64_t i) { return at(g, w.seen_by(i)) / 4; });
+  }
+}
+
 TEST_CASE("cuda: large: elements by number, from and to where 32 bits do not reach") {
   Card card;
   const std::vector<std::int64_t> places{0, 5, k2To31 - 1, k2To31, k2To32 - 1, k2To32, k2To32 + 5, kCount - 1};
