@@ -78,9 +78,9 @@ constexpr std::array table{
     Card{
         .name = "h200",
         .title = "NVIDIA H200 SXM 141GB",
-        .capacity = 150'754'820'096,
-        .capacity_source = "143771 MiB, the total that nvidia-smi shows on an H200 "
-                           "(PyTorch out-of-memory texts say 139.80 GiB, 0.4 % less)",
+        .capacity = 150'109'945'856,
+        .capacity_source = "torch device properties in a public script: total_memory=143156MB (whole MiB); "
+                           "out-of-memory texts say 139.80 GiB",
         .context = 518 * MiB,
         .context_source = "no measurement found; derived: a100-80gb's 424 MiB scaled from 108 to 132 SM",
         .bandwidth = 4.8 * TB,

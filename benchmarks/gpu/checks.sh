@@ -7,7 +7,7 @@
 gpu_build=$root/build/gpu
 gpu_logs=$gpu_build/logs
 gpu_stages=(tests sanitizer parity torch traces micro)
-gpu_binaries=(cuda autograd nn)
+gpu_binaries=(nn cuda autograd) # the shortest first: it has the recorded steps
 # Their cases that use the device: the others are checked wherever mnemo is built.
 gpu_cases='*cuda:*,op rows*,StepGraph*'
 # Under a sanitizer every access is checked: small cases of every file of kernels. The last ones are those that talk
@@ -19,7 +19,7 @@ gpu_kernels+=",cuda: the scale follows*,cuda: Adam with*,cuda: own convolutions 
 
 declare -A gpu_limits=([build]=3600 [open]=60 [tests]=1200 [sanitizer]=300 [parity]=600 [torch]=3600 [traces]=600 [micro]=300)
 # With --within: each stage's share of the time that is left to it and those behind it.
-declare -A gpu_weights=([build]=0 [open]=0 [tests]=3 [sanitizer]=3 [parity]=3 [torch]=6 [traces]=1 [micro]=2)
+declare -A gpu_weights=([build]=0 [open]=0 [tests]=4 [sanitizer]=3 [parity]=3 [torch]=6 [traces]=1 [micro]=2)
 declare -A gpu_outcome=() gpu_seconds=() gpu_note=()
 
 gpu_help() {

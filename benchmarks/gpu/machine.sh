@@ -57,8 +57,8 @@ print(", ".join(known.get(name, "unknown") for name in sys.argv[1].split(",")))
 END_OF_PROGRAM
 }
 
-# Python's own cuDNN is what PyTorch uses on the same machine; its cuBLAS is taken where the toolkit has none, library or
-# headers.
+# Python's own cuDNN and cuBLAS are what PyTorch uses on the same machine. cuBLAS's headers are taken from there where the
+# toolkit has none.
 gpu_find_libraries() {
   if [[ -z ${MNEMO_DEPS_DIR-} && -d $root/.deps ]]; then
     export MNEMO_DEPS_DIR=$root/.deps
@@ -67,6 +67,13 @@ gpu_find_libraries() {
   local packages folder
   packages=$(python3 -c 'import importlib.util as u
 print("\n".join(p for p in u.find_spec("nvidia").submodule_search_locations))' 2>/dev/null) || return 0
+  while IFS= read -r folder; do
+    for folder in "$folder"/cublas/lib "$folder"/cu[0-9]*/lib; do
+      compgen -G "$folder/libcublasLt.so.*" >/dev/null || continue
+      export LD_LIBRARY_PATH=$folder${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+      say "cuBLAS is that of Python's packages: $folder"
+    done
+  done <<<"$packages"
   if [[ -z ${CUDNN_ROOT-} ]]; then
     while IFS= read -r folder; do
       [[ -f $folder/cudnn/include/cudnn_graph.h ]] || continue
@@ -87,13 +94,6 @@ print("\n".join(p for p in u.find_spec("nvidia").submodule_search_locations))' 2
       done
     done <<<"$packages"
   fi
-  compgen -G "${gpu_nvcc%/*}/../lib*/libcublasLt.so.*" >/dev/null && return
-  compgen -G "${gpu_nvcc%/*}/../targets/*/lib/libcublasLt.so.*" >/dev/null && return
-  while IFS= read -r folder; do
-    for folder in "$folder"/cublas/lib "$folder"/cu[0-9]*/lib; do
-      [[ -d $folder ]] && export LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$folder
-    done
-  done <<<"$packages"
   return 0
 }
 
@@ -119,8 +119,21 @@ write_object() {
   } >"$file"
 }
 
+# MNEMO_COMMIT says it where the repository has come without its history.
 gpu_commit() {
-  git -C "$root" rev-parse HEAD 2>/dev/null || printf 'unknown'
+  git -C "$root" rev-parse HEAD 2>/dev/null || printf '%s' "${MNEMO_COMMIT:-unknown}"
+}
+
+# The cuBLAS that programs find first.
+gpu_cublas() {
+  local folder folders=() file
+  IFS=: read -ra folders <<<"${LD_LIBRARY_PATH-}"
+  for folder in "${folders[@]}" "${gpu_nvcc%/*}"/../lib* "${gpu_nvcc%/*}"/../targets/*/lib; do
+    for file in "$folder"/libcublasLt.so.*; do
+      [[ -f $file ]] && realpath "$file" && return
+    done
+  done
+  printf 'unknown'
 }
 
 gpu_first_match() { grep -m1 -oP "$1" "${@:2}" 2>/dev/null || printf 'unknown'; }
@@ -150,6 +163,7 @@ gpu_write_machine() {
     driver_cuda "$(json_text "$(nvidia-smi | gpu_first_match 'CUDA Version: \K[0-9.]+' -)")" \
     cuda "$(json_text "$("$gpu_nvcc" --version | gpu_first_match 'V\K[0-9.]+$' -)")" \
     cudnn "$(json_text "$(gpu_cudnn_version)")" \
+    cublas "$(json_text "$(gpu_cublas)")" \
     date "$(json_text "$(date -u +%Y-%m-%dT%H:%M:%SZ)")" \
     commit "$(json_text "$(gpu_commit)")" \
     changed_since_commit "$changed" \

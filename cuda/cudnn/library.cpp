@@ -37,7 +37,11 @@ std::vector<std::string> candidates() {
 void hold_nvrtc(const CudnnLibrary& library) {
   const std::string name = fmt::format("libnvrtc.so.{}", library.get_cudart_version() / 1000);
   if (dlopen(name.c_str(), RTLD_LAZY | RTLD_LOCAL) != nullptr) return;
-  for (const char* folder : {MNEMO_CUDNN_LIBRARY_DIR, "/usr/local/cuda/lib64"}) {
+  std::vector<std::string> folders{MNEMO_CUDNN_LIBRARY_DIR, "/usr/local/cuda/lib64"};
+  const char* root = std::getenv("CUDNN_ROOT");  // NOLINT(concurrency-mt-unsafe): only read
+  if (root != nullptr && *root != '\0')          // Python's packages have it beside cuDNN
+    folders.push_back(fmt::format("{}/../cu{}/lib", root, library.get_cudart_version() / 1000));
+  for (const std::string& folder : folders) {
     if (dlopen(fmt::format("{}/{}", folder, name).c_str(), RTLD_LAZY | RTLD_LOCAL) != nullptr) return;
   }
 }

@@ -36,6 +36,8 @@ memory::StreamId Streams::add() {
   void* memory = nullptr;
   cudaError_t status = cudaMalloc(&memory, kCounterBytes + Scratch::kBytes);
   if (status == cudaSuccess) status = cudaMemsetAsync(memory, 0, kCounterBytes, entry.handle);
+  // What is recorded in a stream may be repeated in another, which does not wait for this one.
+  if (status == cudaSuccess) status = cudaStreamSynchronize(entry.handle);
   if (status != cudaSuccess) {
     report(cudaStreamDestroy(entry.handle), "destroying a stream");
     if (memory != nullptr) report(cudaFree(memory), "freeing the memory for partial results");

@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <tuple>
 
 #include <mnemo/core/families.h>
 
@@ -127,4 +128,61 @@ TEST_CASE("cuda: products of any sizes, strides and batches agree with the CPU's
     check(random, 3, 65, 17, 130, dtype);
     check(random, 1, 1, 1000, 70, dtype);
   }
+}
+
+TEST_CASE("cuda: products with a bias, of the sizes of layers") {
+  if (!cuda_device()) return;
+  Generator random(22);
+  const Array workspace({32 << 20}, DType::uint8, *cuda_device());
+  for (const DType dtype : kFloating) {
+    // Few rows and long sums, which a library cuts in parts; many rows; sizes that no vector divides.
+    for (const auto& [rows, depth, columns] : {std::tuple(2, 4096, 64), std::tuple(16, 2048, 32),
+                                               std::tuple(96, 256, 384), std::tuple(200, 33, 7)}) {
+      CAPTURE(std::string(name(dtype)));
+      CAPTURE(rows);
+      const Array x = random.array({1, rows, depth}, dtype), weight = random.array({1, columns, depth}, dtype);
+      const Array bias = random.array({columns}, dtype, -8, 8);
+      const Array out({1, rows, columns}, dtype, *cuda_device());
+      cuda_device()->backend().matmul({.a = x.to(*cuda_device()),
+                                       .b = weight.to(*cuda_device()).permute({0, 2, 1}),
+                                       .out = out,
+                                       .bias = bias.to(*cuda_device()),
+                                       .workspace = workspace});
+      const auto xs = x.values<double>(), ws = weight.values<double>(), bs = bias.values<double>();
+      std::vector<double> expected, magnitudes;
+      for (int row = 0; row < rows; ++row) {
+        for (int column = 0; column < columns; ++column) {
+          double sum = bs[static_cast<std::size_t>(column)], magnitude = std::abs(sum);
+          for (int k = 0; k < depth; ++k) {
+            const double product =
+                xs[static_cast<std::size_t>(row * depth + k)] * ws[static_cast<std::size_t>(column * depth + k)];
+            sum += product, magnitude += std::abs(product);
+          }
+          expected.push_back(sum), magnitudes.push_back(magnitude);
+        }
+      }
+      // Rounded once: half a unit in the last place of the result, and what is lost in sums of float32 or float64.
+      CHECK(error_of(out, expected, magnitudes) <= 1);
+    }
+  }
+}
+
+TEST_CASE("cuda: wherever a bias is added to a product, it is rounded once, with the product") {
+  if (!cuda_device()) return;
+  const auto numbers = [&](const std::vector<double>& values, const Shape& shape) {
+    return Array::from<double>(values, shape, "cpu").to(DType::float16).to(*cuda_device());
+  };
+  const Array x = numbers({2048, 1}, {1, 2}), weight = numbers({1, 1, 1, 1}, {2, 2}), gaps = numbers({1, 0, 1}, {3});
+  const Array strided = numbers({2048, 0, 1, 0}, {1, 4}).slice(1, 0, 4, 2);
+  // 2049 is no float16: alone it would become 2048, and with 1 more that again.
+  for (const Array& bias : {numbers({1, 1}, {2}), gaps.slice(0, 0, 3, 2)}) {
+    CHECK(matmul(x, weight, bias).values<double>() == std::vector<double>{2050, 2050});
+    CHECK(matmul(strided, weight.expand({1, 2, 2}), bias).values<double>() == std::vector<double>{2050, 2050});
+  }
+  // The same as a sum of 4096 terms, which a library may cut in parts.
+  std::vector<double> terms(4096, 0.5), ones(4096 * 8, 1);
+  terms[0] = 1.5;  // 2049 in all
+  const Array long_row = numbers(terms, {1, 4096}).expand({2, 4096}).contiguous(), matrix = numbers(ones, {4096, 8});
+  CHECK(matmul(long_row, matrix, numbers(std::vector<double>(8, 1), {8})).values<double>() ==
+        std::vector<double>(16, 2050));
 }

@@ -90,7 +90,10 @@ void check(const Story& story, double tolerance) {
   CHECK(cuda.losses.back() < cuda.losses.front());
   CHECK(train(new_cuda_device(), story).losses == cuda.losses);
   if (virtual_twin().empty()) return;
-  CHECK(train(Device::open(virtual_twin()), story).bytes == cuda.bytes);
+  const Device twin = Device::open(virtual_twin());
+  // Another cuDNN may decide otherwise.
+  if (twin.backend().decisions().cudnn() != cuda_device()->backend().decisions().cudnn()) return;
+  CHECK(train(twin, story).bytes == cuda.bytes);
 }
 
 }  // namespace

@@ -34,7 +34,7 @@ namespace {
 
 struct State {
   std::mutex mutex;
-  std::size_t capacity = 150754820096, context = 500 << 20, used = 0;
+  std::size_t capacity = 150109945856, context = 500 << 20, used = 0;
   std::map<void*, std::size_t> segments;
   int capturing = 0;
   cudaError_t next = cudaSuccess, sticky = cudaSuccess, last = cudaSuccess;

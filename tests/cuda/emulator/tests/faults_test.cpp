@@ -22,7 +22,7 @@ namespace {
 /// A device of that capacity until the end of the scope.
 struct Capacity {
   explicit Capacity(memory::Bytes bytes) { emulator::set_capacity(static_cast<std::size_t>(bytes)); }
-  ~Capacity() { emulator::set_capacity(150754820096); }
+  ~Capacity() { emulator::set_capacity(150109945856); }
 };
 
 std::string text_of_failure(const Array& x) {

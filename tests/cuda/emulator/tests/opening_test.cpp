@@ -27,7 +27,7 @@ std::string refusal() {
 TEST_CASE("cuda: opening: a device that others have filled, or that is lost, is refused with the reason") {
   emulator::set_capacity(100 << 20);  // less than a context takes
   const std::string full_text = refusal();
-  emulator::set_capacity(150754820096);
+  emulator::set_capacity(150109945856);
   CHECK(full_text.find("out of memory") != std::string::npos);
   CHECK(full_text.find("use cpu, or virtual:h200") != std::string::npos);
   emulator::fail_next(cudaErrorECCUncorrectable);
