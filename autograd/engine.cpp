@@ -152,6 +152,10 @@ class Run {
       std::push_heap(ready_.begin(), ready_.end());
       return;
     }
+    if (node.frozen) {  // since it took part
+      entry.grad = {};
+      return;
+    }
     if (!node.hooks.empty()) entry.grad = hooked(node, std::move(entry.grad));
     keep(node, std::move(entry.grad));
     if (node.consumer) node.consumer();
@@ -191,7 +195,9 @@ class Run {
   }
 
   static Array hooked(Node& node, Array gradient) {
-    for (const GradHook& hook : node.hooks) {
+    const std::size_t count = node.hooks.size();  // those that a hook adds are for the next time
+    for (std::size_t i = 0; i < count && i < node.hooks.size(); ++i) {
+      const GradHook hook = node.hooks[i];  // which stays while it runs, whatever becomes of the list
       const Array result = hook(gradient);
       if (!result.defined()) continue;
       if (!(result.shape() == gradient.shape())) {

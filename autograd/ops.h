@@ -116,7 +116,7 @@ Tensor cumsum(const Tensor& x, int axis);
 /// in float32.
 Tensor variance(const Tensor& x);
 Tensor variance(const Tensor& x, std::initializer_list<int> axes, bool keep = false, double correction = 1);
-/// Its square root; keeps the result too.
+/// Its square root; keeps the result too. Its gradient is 0 where all elements are the same.
 Tensor standard_deviation(const Tensor& x);
 Tensor standard_deviation(const Tensor& x, std::initializer_list<int> axes, bool keep = false, double correction = 1);
 /// Euclidean: the root of the sum of the squares; its gradient at 0 is 0. Keeps x and the result. Half types are

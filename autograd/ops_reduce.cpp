@@ -100,6 +100,32 @@ Tensor variance_over(const Tensor& x, unsigned axes, bool keep, double correctio
                 });
 }
 
+/// The root of the variance, rounded once. Its gradient at 0 is 0.
+Tensor deviation_over(const Tensor& x, unsigned axes, bool keep, double correction) {
+  constexpr const char* op = "standard_deviation";
+  if (const OperandCast cast("variance", {&x}); cast) return deviation_over(cast(x), axes, keep, correction);
+  const Operation operation(op);
+  check_floating(op, x.array());
+  const std::int64_t count = count_along(x, axes);
+  const double scale = 1 / std::max(0.0, static_cast<double>(count) - correction);
+  const Array squares = deviations(x.array(), axes, count);
+  map_into(UnaryOp::power, squares, squares, {2, 0});
+  const Array y = reduce(ReduceOp::sum, squares, axes, true, scale);
+  map_into(UnaryOp::sqrt, y, y);
+  const Array result = keep ? y : y.reshape(reduced_shape(x.shape(), axes));
+  return record(
+      {&x}, result.to(x.dtype()),
+      [axes, count, scale, x = save_if(needs_grad(x), x.array()), y = save_if(needs_grad(x), y)](Backward& back) {
+        const Array d = deviations(x.get(), axes, count), &deviation = y.get();
+        const Array none = full(Shape{}, 0, d.dtype(), d.device());
+        const Array divisor = map(BinaryOp::add, deviation, compare(CompareOp::equal, deviation, none).to(d.dtype()));
+        const Array g = back.grad().reshape(deviation.shape()).to(d.dtype());
+        const Array share = map(UnaryOp::affine, map(BinaryOp::divide, g, divisor), {scale, 0});
+        map_into(BinaryOp::multiply, d, share, d);
+        back.give(0, d.to(x.get().dtype()));
+      });
+}
+
 Tensor norm_over(const Tensor& x, unsigned axes, bool keep) {
   if (const OperandCast cast("norm", {&x}); cast) return norm_over(cast(x), axes, keep);
   const Operation operation("norm");
@@ -189,9 +215,9 @@ Tensor variance(const Tensor& x) { return variance_over(x, all_axes("variance", 
 Tensor variance(const Tensor& x, std::initializer_list<int> axes, bool keep, double correction) {
   return variance_over(x, axes_of("variance", x, axes), keep, correction);
 }
-Tensor standard_deviation(const Tensor& x) { return sqrt(variance(x)); }
+Tensor standard_deviation(const Tensor& x) { return deviation_over(x, all_axes("standard_deviation", x), false, 1); }
 Tensor standard_deviation(const Tensor& x, std::initializer_list<int> axes, bool keep, double correction) {
-  return sqrt(variance(x, axes, keep, correction));
+  return deviation_over(x, axes_of("standard_deviation", x, axes), keep, correction);
 }
 Tensor norm(const Tensor& x) { return norm_over(x, all_axes("norm", x), false); }
 Tensor norm(const Tensor& x, std::initializer_list<int> axes, bool keep) {

@@ -179,11 +179,16 @@ Tensor randn(const Shape& shape, const TensorOptions& options) {
 Tensor randint(std::int64_t low, std::int64_t high, const Shape& shape, TensorOptions options) {
   const memory::OpScope op("randint");
   if (low >= high) fail<ShapeError>("randint", fmt::format("no integers in [{}, {})", low, high));
+  constexpr std::int64_t kExact = std::int64_t{1} << 53;  // in the double in which they are drawn
+  if (low < -kExact || high > kExact) {
+    fail<ShapeError>("randint", fmt::format("numbers in [{}, {}) are drawn in float64, which has all integers up to "
+                                            "2^53 = {} alone; draw smaller ones and add to them",
+                                            low, high, kExact));
+  }
   const Array x =
       random({.kind = RandomCall::Kind::integer, .low = static_cast<double>(low), .high = static_cast<double>(high)},
              shape, options.dtype, options.device);
-  constexpr std::int64_t kExact = std::int64_t{1} << 53;  // in the double in which they are drawn
-  if (x.dtype() == DType::int64 && low >= -kExact && high <= kExact) x.storage()->set_integers({low, high - 1});
+  if (x.dtype() == DType::int64) x.storage()->set_integers({low, high - 1});
   return Tensor(x, options.requires_grad);
 }
 

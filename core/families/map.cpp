@@ -43,6 +43,7 @@ void check_target(const char* op, const Shape& result, const Array& out) {
     fail<ShapeError>(op, fmt::format("the result has shape {}, which does not fit in place into {}", result.text(),
                                      out.shape().text()));
   }
+  if (out.numel() == 0) return;
   for (int axis = 0; axis < out.rank(); ++axis) {
     if (out.size(axis) > 1 && out.strides()[axis] == 0) {
       fail<ShapeError>(op, fmt::format("{} repeats the same elements along axis {} (expand), so it cannot be changed "

@@ -40,14 +40,16 @@ PoolProblem pool_problem(const char* op, PoolProblem::Kind kind, const Array& x,
                           padding, kernel));
     }
     const std::int64_t room = padded_size(op, x, in, 2 * padding) - reach - 1;
-    if (room < 0) {
+    // In ceil mode a window may hang over the end by less than a stride, if it begins inside or in the padding before.
+    const bool hangs_over = options.ceil_mode && in > 0 && room > -stride;
+    if (room < 0 && !hangs_over) {
       fail<ShapeError>(
           op,
           fmt::format("a window of {} with dilation {} does not fit into size {} (axis {} of input {}) with padding {}",
                       kernel, options.dilation[axis], in, axis + lead, x.shape().text(), padding));
     }
-    std::int64_t out = room / stride + 1;
-    if (options.ceil_mode && room % stride != 0 && out <= (in + padding - 1) / stride)
+    std::int64_t out = room < 0 ? 1 : room / stride + 1;
+    if (room >= 0 && options.ceil_mode && room % stride != 0 && out <= (in + padding - 1) / stride)
       ++out;  // the last window must begin inside
     problem.in[at] = in;
     problem.kernel[at] = kernel;

@@ -5,6 +5,14 @@
 
 namespace mnemo {
 
+namespace {
+
+ConvLayout layout_of(const ResampleProblem& problem) {
+  return problem.inner > 1 ? ConvLayout::channels_last : ConvLayout::contiguous;
+}
+
+}  // namespace
+
 ResampleProblem resample_problem(const char* op, ResampleMode mode, const Array& x, const Extent& out, int rank,
                                  bool corners) {
   check_floating(op, x);
@@ -30,7 +38,7 @@ ResampleProblem resample_problem(const char* op, ResampleMode mode, const Array&
 Array resample(const ResampleProblem& problem, const Array& x, int rank) {
   Dims sizes = x.shape();
   for (int axis = 0; axis < rank; ++axis) sizes[x.rank() - rank + axis] = problem.axes[3 - rank + axis].out;
-  const ConvLayout layout = layout_of(x);
+  const ConvLayout layout = layout_of(problem);
   const Array source = in_layout(x, layout), y = new_array(Shape(sizes), x.dtype(), x.device(), layout);
   count_operations(y.numel());
   x.device().backend().resample(problem, source, y);
@@ -38,7 +46,7 @@ Array resample(const ResampleProblem& problem, const Array& x, int rank) {
 }
 
 Array resample_gradient(const ResampleProblem& problem, const Array& grad, const Shape& x_shape) {
-  const ConvLayout layout = problem.inner > 1 ? ConvLayout::channels_last : ConvLayout::contiguous;
+  const ConvLayout layout = layout_of(problem);
   const Array source = in_layout(grad, layout), dx = new_array(x_shape, grad.dtype(), grad.device(), layout);
   count_operations(grad.numel());
   grad.device().backend().resample_gradient(problem, source, dx);

@@ -304,3 +304,45 @@ TEST_CASE("an operation whose gradient failed refuses to run again, unless the g
     }
   }
 }
+
+TEST_CASE("a leaf that is frozen behind forward gets nothing from backward") {
+  Tensor x = tensor<double>({1, 2}, {2}, "cpu", true), w = tensor<double>({3, 4}, {2}, "cpu", true);
+  const Tensor y = sum(x * w);
+  w.set_requires_grad(false);
+  y.backward();
+  CHECK(x.grad().values<double>() == std::vector<double>{3, 4});
+  w.set_requires_grad(true);
+  CHECK(!w.grad().defined());
+}
+
+TEST_CASE("a hook that registers others is followed by those that were there, and by the new ones the next time") {
+  Tensor x = tensor<double>({1}, {1}, "cpu", true);
+  int added = 0;
+  x.register_hook([&](const Array&) {
+    for (int i = 0; i < 50; ++i) {
+      x.register_hook([&](const Array&) {
+        ++added;
+        return Array();
+      });
+    }
+    return Array();
+  });
+  bool last = false;
+  x.register_hook([&](const Array&) {
+    last = true;
+    return Array();
+  });
+  (x * 2.0).backward(ones({1}, {.dtype = DType::float64}));
+  CHECK(last);
+  CHECK(added == 0);
+  (x * 2.0).backward(ones({1}, {.dtype = DType::float64}));
+  CHECK(added == 50);
+}
+
+TEST_CASE("gradients of no elements are added up like others") {
+  const Tensor none = zeros({0, 2}, {.requires_grad = true});
+  (sum(none) * 2.0F + sum(none)).backward();
+  CHECK(none.grad().shape() == Shape{0, 2});
+  (sum(none) * 2.0F + sum(none)).backward();
+  CHECK(none.grad().shape() == Shape{0, 2});
+}

@@ -265,6 +265,7 @@ TEST_CASE("wrong shapes") {
       {"binary_cross_entropy_with_logits", [] { (void)binary_cross_entropy_with_logits(of({2}), of({3})); }, {"(2)", "(3)"}},
       {"kl_div", [] { (void)kl_div(of({2}), of({3})); }, {"(2)", "(3)"}},
       {"randint", [] { (void)randint(3, 3, {2}); }, {"[3, 3)"}},
+      {"randint", [] { (void)randint(0, 1LL << 60, {2}); }, {"2^53 = 9007199254740992"}},
       {"shape", [] { (void)of({2, -1}); }, {"(2, -1)"}},
       {"from", [] { (void)tensor<float>({1, 2}, {3}); }, {"(3)"}},
       {"item", [] { (void)of({2}).item(); }, {"(2)"}},

@@ -100,11 +100,13 @@ TEST_CASE("op rows: pooling") {
     add("2d ceil without counting padding", {1, 2, 6, 7}, {{3, 3}, {2, 2}, {1, 1}, {1, 1}, true, false});
     add("3d", {1, 2, 4, 3, 5}, {{2, 2, 2}, {2, 1, 2}, {1, 0, 1}, {1, 1, 1}, false, false});
     add("3d without batch", {2, 4, 4, 4}, {{2, 3, 2}, {1, 1, 2}, {1, 1, 0}, {1, 1, 1}, true});
+    add("1d ceil of a window that hangs over", {2, 2, 2}, {{4}, {3}, {0}, {1}, true});
+    add("2d ceil of windows that hang over", {1, 2, 3, 2}, {{5, 4}, {3, 4}, {1, 0}, {1, 1}, true, false});
   }
   rows.push_back(row("max 1d dilation", {2, 2, 9}, true, {{3}, {2}, {1}, {2}}));
   rows.push_back(row("max 2d dilation ceil", {1, 2, 8, 7}, true, {{2, 3}, {2, 1}, {1, 0}, {3, 2}, true}));
   rows[7].large = {{{4, 30, 40, 41}}};
-  rows[20].large = {{{4, 30, 40, 41}}};
+  rows[22].large = {{{4, 30, 40, 41}}};
   check(rows);
 }
 

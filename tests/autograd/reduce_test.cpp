@@ -300,3 +300,17 @@ TEST_CASE("sums of integers and of booleans count in int64") {
   CHECK(sum(bytes).item() == 301);
   CHECK(sum(less(tensor<float>({1, 2, 3}, {3}), tensor<float>({2.5F}, {}))).item() == 2);
 }
+
+TEST_CASE("standard_deviation of half types is rounded once, and its gradient is 0 where nothing differs") {
+  // float16 reaches 65504: the variance of these, 213333 and 1.7e-8, is none.
+  Tensor x = to(tensor<float>({-400, 400, -400, 400}, {4}), DType::float16).detach();
+  CHECK(standard_deviation(x).item() == 462);  // 800 / sqrt(3) = 461.88, between 461.75 and 462
+  x = to(tensor<float>({1e-4F, -1e-4F, 1e-4F, -1e-4F}, {4}), DType::float16).detach().set_requires_grad(true);
+  const Tensor y = standard_deviation(x, {0}, false, 0);
+  CHECK(y.item() == x.values<double>()[0]);
+  y.backward();  // (x - mean) / (n y) = 1/4, -1/4
+  CHECK(x.grad().values<double>() == std::vector<double>{0.25, -0.25, 0.25, -0.25});
+  const Tensor same = full({2, 3}, 7, {.requires_grad = true});
+  sum(standard_deviation(same, {1})).backward();
+  CHECK(same.grad().values<float>() == std::vector<float>(6, 0));
+}
