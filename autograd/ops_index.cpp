@@ -115,10 +115,10 @@ Tensor pad(const Tensor& x, std::initializer_list<Pad> pads, double value) {
 
 namespace {
 
-/// `padding`: a row without a gradient.
+/// REQUIRES: check_places of the index. `padding`: a row without a gradient.
 Tensor rows_of(const char* op, const Tensor& x, const Tensor& index, std::optional<std::int64_t> padding = {}) {
   const Operation operation(op);
-  Array y = take_rows(op, x.array(), index.array());
+  Array y = take_rows(x.array(), index.array());
   return record({&x, &index}, std::move(y),
                 [shape = x.shape(), padding, index = save_if(needs_grad(x), index.array())](Backward& back) {
                   const Array dx = add_rows(back.grad(), index.get(), shape);
@@ -127,11 +127,21 @@ Tensor rows_of(const char* op, const Tensor& x, const Tensor& index, std::option
                 });
 }
 
+/// One number for each slice along an axis.
+void check_index(const char* op, const Array& x, int axis, const Array& index) {
+  check_same_device(op, x, index);
+  if (index.rank() != 1)
+    fail<ShapeError>(op, fmt::format("index {} must have one dimension: flatten it", index.shape().text()));
+  check_places(op, index, x.shape(), axis);
+}
+
 }  // namespace
 
 Tensor index_select(const Tensor& x, int axis, const Tensor& index) {
+  const Operation operation("index_select");
   check_defined("index_select", x.array());
   axis = normalize_axis(axis, x.rank(), "index_select");
+  check_index("index_select", x.array(), axis, index.array());
   if (axis == 0) return rows_of("index_select", x, index);
   return transpose(rows_of("index_select", transpose(x, 0, axis), index), 0, axis);
 }
@@ -151,9 +161,8 @@ Tensor flip(const Tensor& x, std::initializer_list<int> axes) {
 }
 
 Tensor embedding(const Tensor& weight, const Tensor& indices, std::optional<std::int64_t> padding) {
-  check_defined("embedding", weight.array());
-  check_defined("embedding", indices.array());
-  check_dtype("embedding", "the index", indices.array(), DType::int64);
+  const Operation operation("embedding");
+  check_same_device("embedding", weight.array(), indices.array());
   if (weight.rank() != 2)
     fail<ShapeError>("embedding", fmt::format("weight {} must be (count, features)", weight.shape().text()));
   const std::int64_t count = weight.size(0);
@@ -161,6 +170,7 @@ Tensor embedding(const Tensor& weight, const Tensor& indices, std::optional<std:
     fail<ShapeError>("embedding", fmt::format("padding {} is no row of weight {} (allowed: {} to {})", *padding,
                                               weight.shape().text(), -count, count - 1));
   }
+  check_places("embedding", indices.array(), weight.shape(), 0);
   if (padding && *padding < 0) *padding += count;
   Dims sizes = indices.shape();
   sizes.push_back(weight.size(1));
