@@ -173,6 +173,12 @@ Tensor pad(const Tensor& x, std::span<const Pad> pads, double value = 0);
 Tensor pad(const Tensor& x, std::initializer_list<Pad> pads, double value = 0);
 /// Slices of x at `index` (n) int64 along an axis, which has size n then. Keeps the index.
 Tensor index_select(const Tensor& x, int axis, const Tensor& index);
+/// The reverse: x with the slices of `source` added at `index` (n) int64 along an axis, of which source has n. Those of
+/// one place are added one after the other, in their order. Dtypes promote. Keeps the index, for source's gradient.
+Tensor index_add(const Tensor& x, int axis, const Tensor& index, const Tensor& source);
+/// The reverse of gather, in the same way: every element of `source` is added to x at its index along an axis. The
+/// index has source's shape, which is x's outside that axis (PyTorch takes smaller ones as well: slice x and source).
+Tensor scatter_add(const Tensor& x, int axis, const Tensor& index, const Tensor& source);
 /// Rows of weight (count, features) at indices (...) int64: (..., features). Keeps the indices. The row `padding`
 /// (negative: from the end) gets no gradient.
 Tensor embedding(const Tensor& weight, const Tensor& indices, std::optional<std::int64_t> padding = {});

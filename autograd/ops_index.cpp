@@ -146,6 +146,40 @@ Tensor index_select(const Tensor& x, int axis, const Tensor& index) {
   return transpose(rows_of("index_select", transpose(x, 0, axis), index), 0, axis);
 }
 
+Tensor index_add(const Tensor& x, int axis, const Tensor& index, const Tensor& source) {
+  constexpr const char* kOp = "index_add";
+  const Operation operation(kOp);
+  check_same_device(kOp, x.array(), source.array());
+  axis = normalize_axis(axis, x.rank(), kOp);
+  check_index(kOp, x.array(), axis, index.array());
+  if (!(source.shape() == x.shape().with(axis, index.numel()))) {
+    fail<ShapeError>(kOp, fmt::format("source {} for x {} and {} numbers must be {}: a slice along axis {} for each",
+                                      source.shape().text(), x.shape().text(), index.numel(),
+                                      x.shape().with(axis, index.numel()).text(), axis));
+  }
+  Array y = add_rows(source.array().transpose(0, axis), index.array(), x.array().transpose(0, axis));
+  return record({&x, &source, &index}, y.transpose(0, axis),
+                [axis, to_x = x.dtype(), to_source = source.dtype(),
+                 index = save_if(needs_grad(source), index.array())](Backward& back) {
+                  if (back.needs(1)) {
+                    const Array rows = take_rows(back.grad().transpose(0, axis), index.get());
+                    back.give(1, rows.transpose(0, axis).to(to_source));
+                  }
+                  if (back.needs(0)) back.give(0, back.take_grad().to(to_x));
+                });
+}
+
+Tensor scatter_add(const Tensor& x, int axis, const Tensor& index, const Tensor& source) {
+  const Operation operation("scatter_add");
+  Array y = scatter_add(x.array(), axis, index.array(), source.array());
+  return record({&x, &source, &index}, std::move(y),
+                [axis, to_x = x.dtype(), to_source = source.dtype(),
+                 index = save_if(needs_grad(source), index.array())](Backward& back) {
+                  if (back.needs(1)) back.give(1, gather(back.grad(), axis, index.get()).to(to_source));
+                  if (back.needs(0)) back.give(0, back.take_grad().to(to_x));
+                });
+}
+
 Tensor flip(const Tensor& x, std::initializer_list<int> axes) {
   check_defined("flip", x.array());
   Tensor y = x;

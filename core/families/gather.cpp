@@ -54,4 +54,13 @@ Array scatter_add(const Array& x, int axis, const Array& index, const Shape& sha
   return added(x, axis, index, full(shape, 0, x.dtype(), x.device()));
 }
 
+Array scatter_add(const Array& x, int axis, const Array& index, const Array& source) {
+  check_same_device("scatter_add", x, source);
+  axis = check_scatter(source, axis, index, x.shape());
+  const DType dtype = promote(x.dtype(), source.dtype());
+  Array sums(x.shape(), dtype, x.device());
+  copy_into(x, sums);
+  return added(source.to(dtype), axis, index, std::move(sums));
+}
+
 }  // namespace mnemo

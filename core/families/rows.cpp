@@ -67,4 +67,10 @@ Array add_rows(const Array& rows, const Array& index, const Shape& shape) {
   return added(rows, index, full(shape, 0, rows.dtype(), rows.device()));
 }
 
+Array add_rows(const Array& rows, const Array& index, const Array& x) {
+  Array sums(x.shape(), promote(x.dtype(), rows.dtype()), x.device());
+  copy_into(x, sums);
+  return added(rows, index, std::move(sums));
+}
+
 }  // namespace mnemo

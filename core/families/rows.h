@@ -14,5 +14,7 @@ void check_places(const char* op, const Array& index, const Shape& shape, int ax
 Array take_rows(const Array& x, const Array& index);
 /// The reverse: rows (n, sizes...) added to zeros of `shape`, in their order.
 Array add_rows(const Array& rows, const Array& index, const Shape& shape);
+/// The same added to a copy of x, in the dtype that they promote to.
+Array add_rows(const Array& rows, const Array& index, const Array& x);
 
 }  // namespace mnemo

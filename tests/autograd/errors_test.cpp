@@ -88,6 +88,7 @@ TEST_CASE("an undefined tensor is an error in every op and every property, never
       [&] { (void)to(none, Device("virtual:cpu")); }, [&] { (void)gather(none, 0, i); }, [&] { (void)gather(x, 0, none); },
       [&] { (void)stack({x, none}); }, [&] { (void)stack({none}); }, [&] { (void)split(none, 0, 1); }, [&] { (void)split(none, 0, {1, 1}); },
       [&] { (void)chunk(none, 0, 1); }, [&] { (void)select(none, 0, 0); }, [&] { (void)pad(none, {{1, 1}}); }, [&] { (void)index_select(none, 0, i); }, [&] { (void)index_select(x, 0, none); },
+      [&] { (void)index_add(none, 0, i, x); }, [&] { (void)index_add(x, 0, none, x); }, [&] { (void)scatter_add(none, 0, i, x); }, [&] { (void)scatter_add(x, 0, i, none); },
       [&] { (void)embedding(none, i); }, [&] { (void)embedding(x, none); }, [&] { (void)variance(none); }, [&] { (void)standard_deviation(none, {0}); },
       [&] { (void)norm(none); }, [&] { (void)norm(none, {0}); },
       [&] { (void)max(none); }, [&] { (void)log_sum_exp(none); }, [&] { (void)cumsum(none, 0); }, [&] { (void)clone(none); }, [&] { (void)flip(none, {0}); },

@@ -155,6 +155,10 @@ TEST_CASE("PyTorch agrees: an embedding's padding, activations, and what goes by
   check_option("log_sum_exp", [](const Leaves& x) { return log_sum_exp(x[0], {0, 2}); }, {{2, 3, 2}});
   check_option("cumsum", [](const Leaves& x) { return cumsum(x[0], 1); }, {{2, 4, 2}});
   check_option("flip", [](const Leaves& x) { return flip(x[0], {0, 2}); }, {{2, 2, 3}});
+  const Tensor slices = tensor<std::int64_t>({2, 0, 2, 2}, {4}),
+               elements = tensor<std::int64_t>({1, 2, 1, 0, 1, 2, 0, 0}, {4, 2});
+  check_option("index_add", [&](const Leaves& x) { return index_add(x[0], 1, slices, x[1]); }, {{2, 3, 2}, {2, 4, 2}});
+  check_option("scatter_add", [&](const Leaves& x) { return scatter_add(x[0], 0, elements, x[1]); }, {{3, 2}, {4, 2}});
   check_option("tril", [](const Leaves& x) { return tril(x[0], 1); }, {{3, 4}});
   check_option("triu", [](const Leaves& x) { return triu(x[0], -1); }, {{4, 3}});
 }
