@@ -211,8 +211,8 @@ struct AttentionOptions {
 /// v (..., S, V) -> (..., L, V), where `...` is nothing, (N) or (N, heads). The mask broadcasts to (..., L, S), and may
 /// be undefined: boolean, whether a key counts for a query (a query without keys gets 0), or numbers that are added to
 /// the scores. Keeps q, k, v and the mask: the weights (..., L, S) are there in parts of 2^22 elements, or one row,
-/// with two or three more arrays of that size, and backward computes them once more. A mask has no gradient.
-/// (ops_attention.cpp)
+/// with two or three more arrays of that size, and backward computes them once more. A mask of numbers has a gradient,
+/// which is summed up part by part in an array of the mask's size. (ops_attention.cpp)
 Tensor scaled_dot_product_attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask = {},
                                     const AttentionOptions& options = {});
 

@@ -163,6 +163,11 @@ TEST_CASE("PyTorch agrees: an embedding's padding, activations, and what goes by
   check_option("triu", [](const Leaves& x) { return triu(x[0], -1); }, {{4, 3}});
 }
 
+TEST_CASE("PyTorch agrees: the gradient of attention's mask") {
+  check_option("attention_mask", [](const Leaves& x) { return scaled_dot_product_attention(x[0], x[1], x[2], x[3]); },
+               {{2, 2, 3, 2}, {2, 2, 4, 2}, {2, 2, 4, 3}, {2, 3, 4}});
+}
+
 TEST_CASE("PyTorch agrees: adaptive pools") {
   check_option("adaptive_avg_pool1d", [](const Leaves& x) { return adaptive_avg_pool1d(x[0], 5); }, {{1, 2, 7}});
   check_option("adaptive_avg_pool2d",
