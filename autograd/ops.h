@@ -74,6 +74,13 @@ Tensor gelu(const Tensor& x);
 /// gelu by a tanh in place of the normal distribution function, as GPT-2 has it; they differ by less than 0.0005.
 Tensor gelu_tanh(const Tensor& x);
 Tensor silu(const Tensor& x);
+/// x min(max(x + 3, 0), 6) / 6.
+Tensor hardswish(const Tensor& x);
+/// x tanh(log(1 + exp(x))).
+Tensor mish(const Tensor& x);
+/// x, or x times the weight where it is not above 0: one number for all of x (N, C, ...), or (C) for its channels. The
+/// result has x's dtype. Keeps x and the weight. (ops_prelu.cpp)
+Tensor prelu(const Tensor& x, const Tensor& weight);
 /// x, or alpha (exp(x) - 1) below 0, alpha not being negative.
 Tensor elu(const Tensor& x, double alpha = 1);
 /// log(1 + exp(beta x)) / beta with beta above 0, finite for every x.

@@ -93,7 +93,7 @@ TEST_CASE("an undefined tensor is an error in every op and every property, never
       [&] { (void)norm(none); }, [&] { (void)norm(none, {0}); },
       [&] { (void)max(none); }, [&] { (void)log_sum_exp(none); }, [&] { (void)cumsum(none, 0); }, [&] { (void)clone(none); }, [&] { (void)flip(none, {0}); },
       [&] { (void)tril(none); }, [&] { (void)one_hot(none, 2); }, [&] { (void)adaptive_avg_pool1d(none, 2); }, [&] { (void)in_top_k(none, i); },
-      [&] { (void)softplus(none); }, [&] { (void)elu(none); }, [&] { (void)sign(none); }, [&] { (void)gelu_tanh(none); },
+      [&] { (void)softplus(none); }, [&] { (void)elu(none); }, [&] { (void)sign(none); }, [&] { (void)gelu_tanh(none); }, [&] { (void)hardswish(none); }, [&] { (void)mish(none); }, [&] { (void)prelu(none, v); }, [&] { (void)prelu(x, none); },
       [&] { (void)matmul(none, x); }, [&] { (void)matmul(x, none); }, [&] { (void)matmul(none, v); }, [&] { (void)matmul(v, none); },
       [&] { (void)matmul(none, none); }, [&] { (void)linear(none, of({2, 3})); }, [&] { (void)linear(x, none); },
       [&] { (void)conv1d(none, x); }, [&] { (void)conv1d(x, none); }, [&] { (void)conv2d(none, x); }, [&] { (void)conv3d(none, none); },

@@ -149,6 +149,9 @@ TEST_CASE("PyTorch agrees: an embedding's padding, activations, and what goes by
   check_option("softplus", [](const Leaves& x) { return softplus(x[0], 2); }, {{9}});
   check_option("elu", [](const Leaves& x) { return elu(x[0], 0.7); }, {{9}});
   check_option("gelu_tanh", [](const Leaves& x) { return gelu_tanh(x[0]); }, {{9}});
+  check_option("hardswish", [](const Leaves& x) { return hardswish(4.0 * x[0]); }, {{9}});
+  check_option("mish", [](const Leaves& x) { return mish(4.0 * x[0]); }, {{9}});
+  check_option("prelu", [](const Leaves& x) { return prelu(x[0], x[1]); }, {{2, 3, 2}, {3}});
   const Tensor bound = tensor<double>({0.2}, {});
   check_option("max", [&](const Leaves& x) { return max(maximum(x[0], bound)); }, {{3, 3}});
   check_option("min", [&](const Leaves& x) { return min(minimum(x[0], bound)); }, {{3, 3}});
