@@ -74,6 +74,13 @@ Tensor gelu(const Tensor& x);
 /// gelu by a tanh in place of the normal distribution function, as GPT-2 has it; they differ by less than 0.0005.
 Tensor gelu_tanh(const Tensor& x);
 Tensor silu(const Tensor& x);
+/// x min(max(x + 3, 0), 6) / 6.
+Tensor hardswish(const Tensor& x);
+/// x tanh(log(1 + exp(x))).
+Tensor mish(const Tensor& x);
+/// x, or x times the weight where it is not above 0: one number for all of x (N, C, ...), or (C) for its channels. The
+/// result has x's dtype. Keeps x and the weight. (ops_prelu.cpp)
+Tensor prelu(const Tensor& x, const Tensor& weight);
 /// x, or alpha (exp(x) - 1) below 0, alpha not being negative.
 Tensor elu(const Tensor& x, double alpha = 1);
 /// log(1 + exp(beta x)) / beta with beta above 0, finite for every x.
@@ -173,6 +180,12 @@ Tensor pad(const Tensor& x, std::span<const Pad> pads, double value = 0);
 Tensor pad(const Tensor& x, std::initializer_list<Pad> pads, double value = 0);
 /// Slices of x at `index` (n) int64 along an axis, which has size n then. Keeps the index.
 Tensor index_select(const Tensor& x, int axis, const Tensor& index);
+/// The reverse: x with the slices of `source` added at `index` (n) int64 along an axis, of which source has n. Those of
+/// one place are added one after the other, in their order. Dtypes promote. Keeps the index, for source's gradient.
+Tensor index_add(const Tensor& x, int axis, const Tensor& index, const Tensor& source);
+/// The reverse of gather, in the same way: every element of `source` is added to x at its index along an axis. The
+/// index has source's shape, which is x's outside that axis (PyTorch takes smaller ones as well: slice x and source).
+Tensor scatter_add(const Tensor& x, int axis, const Tensor& index, const Tensor& source);
 /// Rows of weight (count, features) at indices (...) int64: (..., features). Keeps the indices. The row `padding`
 /// (negative: from the end) gets no gradient.
 Tensor embedding(const Tensor& weight, const Tensor& indices, std::optional<std::int64_t> padding = {});
@@ -205,8 +218,8 @@ struct AttentionOptions {
 /// v (..., S, V) -> (..., L, V), where `...` is nothing, (N) or (N, heads). The mask broadcasts to (..., L, S), and may
 /// be undefined: boolean, whether a key counts for a query (a query without keys gets 0), or numbers that are added to
 /// the scores. Keeps q, k, v and the mask: the weights (..., L, S) are there in parts of 2^22 elements, or one row,
-/// with two or three more arrays of that size, and backward computes them once more. A mask has no gradient.
-/// (ops_attention.cpp)
+/// with two or three more arrays of that size, and backward computes them once more. A mask of numbers has a gradient,
+/// which is summed up part by part in an array of the mask's size. (ops_attention.cpp)
 Tensor scaled_dot_product_attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask = {},
                                     const AttentionOptions& options = {});
 

@@ -36,6 +36,7 @@ struct Attention {
   double scale;
   bool causal;
 
+  std::int64_t weights() const { return batch * heads * queries * keys; }
   /// As many whole samples as kPart holds, or heads of one sample, or rows of one head.
   std::vector<Part> parts() const {
     const auto fit = [](std::int64_t each, std::int64_t count) {
@@ -130,10 +131,31 @@ class KeySums {
   bool several_;
 };
 
+/// Where the gradient of a mask is summed up. Of half types as in KeySums, where several parts add to one element.
+class MaskSum {
+ public:
+  MaskSum(const Array& mask, bool shared)
+      : dtype_(mask.dtype()),
+        sums_(full(mask.shape(), 0, shared && is_half(dtype_) ? DType::float32 : dtype_, mask.device())) {}
+
+  /// `dscores`: (matrices, rows, keys) of the part.
+  void add(const Part& part, const Array& dscores) {
+    const Array to = mask_of(sums_, part);
+    const Array more = sum_to(dscores.reshape({part.samples, part.heads, part.rows, part.keys}), to.shape());
+    map_into(BinaryOp::add, to, more.to(to.dtype()), to);
+  }
+  Array result() && { return sums_.to(dtype_); }
+
+ private:
+  DType dtype_;
+  Array sums_;
+};
+
 /// What backward needs of the forward pass.
 struct Kept {
   std::vector<DropoutCall> dropped;  ///< of each part, or none
   Saved q, k, v, mask;
+  Shape mask_shape;  ///< as it was given
 };
 
 void give_gradients(const Attention& attention, const Kept& kept, Backward& back) {
@@ -144,26 +166,31 @@ void give_gradients(const Attention& attention, const Kept& kept, Backward& back
   const bool several = parts.empty() || parts[0].rows < attention.queries || parts[0].keys < attention.keys;
   Array dq = back.needs(0) ? Array(q.shape(), q.dtype(), q.device()) : Array();
   std::optional<KeySums> dk, dv;
+  std::optional<MaskSum> dmask;
   if (back.needs(1)) dk.emplace(k, several);
   if (back.needs(2)) dv.emplace(v, several);
+  if (back.needs(3)) dmask.emplace(mask, parts.size() > 1 && mask.numel() < attention.weights());
   for (std::size_t i = 0; i < parts.size(); ++i) {
     const Part& part = parts[i];
     const auto dropped = [&](const Array& x) { return kept.dropped.empty() ? x : dropout(kept.dropped[i], x); };
     const Array queries = queries_of(q, part), dy = queries_of(grad, part);
     const Array weights = weights_of(attention, part, queries, k, mask);
     if (dv) dv->add(part, dropped(weights).transpose(1, 2), dy);
-    if (!dk && !dq.defined()) continue;
+    if (!dk && !dq.defined() && !dmask) continue;
     const Array dscores = softmax_gradient(dropped(matmul(dy, keys_of(v, part).transpose(1, 2))), weights, 2, false);
     if (dk) dk->add(part, dscores.transpose(1, 2), queries, attention.scale);
     if (dq.defined()) matmul_into(dscores, keys_of(k, part), queries_of(dq, part), false, attention.scale);
+    if (dmask) dmask->add(part, dscores);
   }
   if (dq.defined()) back.give(0, std::move(dq));
   if (dk) back.give(1, std::move(*dk).result());
   if (dv) back.give(2, std::move(*dv).result());
+  if (dmask) back.give(3, std::move(*dmask).result().reshape(kept.mask_shape));
 }
 
-Tensor attend(const Attention& attention, const Tensor& q, const Tensor& k, const Tensor& v, const Array& mask,
-              double probability) {
+/// `mask`: the given one in four axes.
+Tensor attend(const Attention& attention, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& given,
+              const Array& mask, double probability) {
   Array y({attention.batch, attention.heads, attention.queries, v.size(3)}, q.dtype(), q.device());
   Kept kept;
   for (const Part& part : attention.parts()) {
@@ -171,11 +198,12 @@ Tensor attend(const Attention& attention, const Tensor& q, const Tensor& k, cons
     if (probability > 0) weights = dropout_next(kept.dropped.emplace_back(DropoutCall{.p = probability}), weights);
     matmul_into(weights, keys_of(v.array(), part), queries_of(y, part));
   }
-  if (needs_grad(q) || needs_grad(k) || needs_grad(v)) {
+  if (needs_grad(q) || needs_grad(k) || needs_grad(v) || needs_grad(given)) {
     kept.q = Saved(q.array()), kept.k = Saved(k.array()), kept.v = Saved(v.array());
     kept.mask = save_if(true, mask);
+    if (given.defined()) kept.mask_shape = given.shape();
   }
-  return record({&q, &k, &v}, std::move(y),
+  return record({&q, &k, &v, &given}, std::move(y),
                 [attention, kept = std::move(kept)](Backward& back) { give_gradients(attention, kept, back); });
 }
 
@@ -202,11 +230,6 @@ Array checked_mask(const Tensor& mask, const Tensor& q, const Tensor& k) {
   if (!mask.defined()) return {};
   check_same_device(kOp, q.array(), mask.array());
   if (mask.dtype() != DType::boolean) check_floating(kOp, mask.array());
-  if (needs_grad(mask)) {
-    fail<GradError>(kOp, fmt::format("the mask {} requires a gradient, which is not computed; detach() it, or compose "
-                                     "softmax(matmul(q, k) + mask)",
-                                     mask.shape().text()));
-  }
   Dims scores = q.shape();
   scores[q.rank() - 1] = k.size(-2);
   bool fits = mask.rank() <= q.rank();
@@ -245,7 +268,7 @@ Tensor scaled_dot_product_attention(const Tensor& q, const Tensor& k, const Tens
                             .keys = keys.size(2),
                             .scale = options.scale.value_or(1 / std::sqrt(static_cast<double>(q.size(-1)))),
                             .causal = options.causal};
-  const Tensor y = attend(attention, queries, keys, values, checked_mask(mask, q, k), dropout);
+  const Tensor y = attend(attention, queries, keys, values, mask, checked_mask(mask, q, k), dropout);
   if (q.rank() == 4) return y;
   return q.rank() == 3 ? squeeze(y, 1) : squeeze(squeeze(y, 0), 0);
 }

@@ -115,10 +115,10 @@ Tensor pad(const Tensor& x, std::initializer_list<Pad> pads, double value) {
 
 namespace {
 
-/// `padding`: a row without a gradient.
+/// REQUIRES: check_places of the index. `padding`: a row without a gradient.
 Tensor rows_of(const char* op, const Tensor& x, const Tensor& index, std::optional<std::int64_t> padding = {}) {
   const Operation operation(op);
-  Array y = take_rows(op, x.array(), index.array());
+  Array y = take_rows(x.array(), index.array());
   return record({&x, &index}, std::move(y),
                 [shape = x.shape(), padding, index = save_if(needs_grad(x), index.array())](Backward& back) {
                   const Array dx = add_rows(back.grad(), index.get(), shape);
@@ -127,13 +127,57 @@ Tensor rows_of(const char* op, const Tensor& x, const Tensor& index, std::option
                 });
 }
 
+/// One number for each slice along an axis.
+void check_index(const char* op, const Array& x, int axis, const Array& index) {
+  check_same_device(op, x, index);
+  if (index.rank() != 1)
+    fail<ShapeError>(op, fmt::format("index {} must have one dimension: flatten it", index.shape().text()));
+  check_places(op, index, x.shape(), axis);
+}
+
 }  // namespace
 
 Tensor index_select(const Tensor& x, int axis, const Tensor& index) {
+  const Operation operation("index_select");
   check_defined("index_select", x.array());
   axis = normalize_axis(axis, x.rank(), "index_select");
+  check_index("index_select", x.array(), axis, index.array());
   if (axis == 0) return rows_of("index_select", x, index);
   return transpose(rows_of("index_select", transpose(x, 0, axis), index), 0, axis);
+}
+
+Tensor index_add(const Tensor& x, int axis, const Tensor& index, const Tensor& source) {
+  constexpr const char* kOp = "index_add";
+  const Operation operation(kOp);
+  check_same_device(kOp, x.array(), source.array());
+  axis = normalize_axis(axis, x.rank(), kOp);
+  check_index(kOp, x.array(), axis, index.array());
+  if (!(source.shape() == x.shape().with(axis, index.numel()))) {
+    fail<ShapeError>(kOp, fmt::format("source {} for x {} and {} numbers must be {}: a slice along axis {} for each",
+                                      source.shape().text(), x.shape().text(), index.numel(),
+                                      x.shape().with(axis, index.numel()).text(), axis));
+  }
+  Array y = add_rows(source.array().transpose(0, axis), index.array(), x.array().transpose(0, axis));
+  return record({&x, &source, &index}, y.transpose(0, axis),
+                [axis, to_x = x.dtype(), to_source = source.dtype(),
+                 index = save_if(needs_grad(source), index.array())](Backward& back) {
+                  if (back.needs(1)) {
+                    const Array rows = take_rows(back.grad().transpose(0, axis), index.get());
+                    back.give(1, rows.transpose(0, axis).to(to_source));
+                  }
+                  if (back.needs(0)) back.give(0, back.take_grad().to(to_x));
+                });
+}
+
+Tensor scatter_add(const Tensor& x, int axis, const Tensor& index, const Tensor& source) {
+  const Operation operation("scatter_add");
+  Array y = scatter_add(x.array(), axis, index.array(), source.array());
+  return record({&x, &source, &index}, std::move(y),
+                [axis, to_x = x.dtype(), to_source = source.dtype(),
+                 index = save_if(needs_grad(source), index.array())](Backward& back) {
+                  if (back.needs(1)) back.give(1, gather(back.grad(), axis, index.get()).to(to_source));
+                  if (back.needs(0)) back.give(0, back.take_grad().to(to_x));
+                });
 }
 
 Tensor flip(const Tensor& x, std::initializer_list<int> axes) {
@@ -151,9 +195,8 @@ Tensor flip(const Tensor& x, std::initializer_list<int> axes) {
 }
 
 Tensor embedding(const Tensor& weight, const Tensor& indices, std::optional<std::int64_t> padding) {
-  check_defined("embedding", weight.array());
-  check_defined("embedding", indices.array());
-  check_dtype("embedding", "the index", indices.array(), DType::int64);
+  const Operation operation("embedding");
+  check_same_device("embedding", weight.array(), indices.array());
   if (weight.rank() != 2)
     fail<ShapeError>("embedding", fmt::format("weight {} must be (count, features)", weight.shape().text()));
   const std::int64_t count = weight.size(0);
@@ -161,6 +204,7 @@ Tensor embedding(const Tensor& weight, const Tensor& indices, std::optional<std:
     fail<ShapeError>("embedding", fmt::format("padding {} is no row of weight {} (allowed: {} to {})", *padding,
                                               weight.shape().text(), -count, count - 1));
   }
+  check_places("embedding", indices.array(), weight.shape(), 0);
   if (padding && *padding < 0) *padding += count;
   Dims sizes = indices.shape();
   sizes.push_back(weight.size(1));

@@ -35,6 +35,8 @@ Tensor tanh(const Tensor& x) { return unary(UnaryOp::tanh, x); }
 Tensor gelu(const Tensor& x) { return unary(UnaryOp::gelu, x); }
 Tensor gelu_tanh(const Tensor& x) { return unary(UnaryOp::gelu_tanh, x); }
 Tensor silu(const Tensor& x) { return unary(UnaryOp::silu, x); }
+Tensor hardswish(const Tensor& x) { return unary(UnaryOp::hardswish, x); }
+Tensor mish(const Tensor& x) { return unary(UnaryOp::mish, x); }
 Tensor clamp(const Tensor& x, double low, double high) { return unary(UnaryOp::clamp, x, {low, high}); }
 Tensor sign(const Tensor& x) { return unary(UnaryOp::sign, x); }
 

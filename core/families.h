@@ -122,8 +122,10 @@ CrossEntropyCall cross_entropy_problem(const Array& logits, const Array& targets
 
 /// x with positions along `axis` taken from `index` (int64, same sizes elsewhere).
 Array gather(const Array& x, int axis, const Array& index);
-/// The reverse: adds x into zeros of `shape`.
+/// The reverse: adds x into zeros of `shape`, one element after the other. The index has x's shape.
 Array scatter_add(const Array& x, int axis, const Array& index, const Shape& shape);
+/// Adds `source` in the same way to a copy of x. Promotes.
+Array scatter_add(const Array& x, int axis, const Array& index, const Array& source);
 
 Array concat(std::span<const Array> parts, int axis);
 

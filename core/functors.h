@@ -220,6 +220,35 @@ struct GeluTanh {
   }
 };
 
+/// x min(max(x + 3, 0), 6) / 6 (Howard et al., Searching for MobileNetV3, 2019)
+struct HardSwish {
+  static constexpr Saves saves = Saves::input;
+  template <class T> MNEMO_HOST_DEVICE static T forward(T x, const Scalars&) {
+    const T raised = x + T{3};
+    return x * ((raised < T{0} ? T{0} : raised > T{6} ? T{6} : raised) / T{6});
+  }
+  template <class T> MNEMO_HOST_DEVICE static T gradient(T g, T x, const Scalars&) {
+    return x < T{-3} ? T{0} : x > T{3} ? g : g * (x / T{3} + T{0.5});
+  }
+};
+
+/// x tanh(log(1 + exp(x))) (Misra, Mish: A Self Regularized Non-Monotonic Activation Function, 2019). The tanh is
+/// n / (n + m) with n = e (e + 2), m = 2 and e = exp(x), above 0 each divided by e^2.
+struct Mish {
+  static constexpr Saves saves = Saves::input;
+  template <class T> MNEMO_HOST_DEVICE static T n(T x, T e) { return x < T{0} ? e * (e + T{2}) : T{1} + T{2} * e; }
+  template <class T> MNEMO_HOST_DEVICE static T m(T x, T e) { return x < T{0} ? T{2} : T{2} * e * e; }
+  template <class T> MNEMO_HOST_DEVICE static T forward(T x, const Scalars&) {
+    const T e = elementary::exp(-std::fabs(x)), above = n(x, e);
+    return x * (above / (above + m(x, e)));
+  }
+  template <class T> MNEMO_HOST_DEVICE static T gradient(T g, T x, const Scalars&) {
+    const T e = elementary::exp(-std::fabs(x)), above = n(x, e), rest = m(x, e), all = above + rest;
+    const T turn = rest * (T{2} * above + rest) / (all * all);  // 1 - tanh^2
+    return g * (above / all + x * turn * ((x < T{0} ? e : T{1}) / (T{1} + e)));
+  }
+};
+
 #define MNEMO_UNARY_OPS(ROW) \
   ROW(neg, Neg)              \
   ROW(affine, Affine)        \
@@ -241,7 +270,9 @@ struct GeluTanh {
   ROW(sign, Sign)            \
   ROW(softplus, Softplus)    \
   ROW(elu, Elu)              \
-  ROW(gelu_tanh, GeluTanh)
+  ROW(gelu_tanh, GeluTanh)   \
+  ROW(hardswish, HardSwish)  \
+  ROW(mish, Mish)
 
 // Binary functors take any arithmetic type. Their derivatives are compositions (autograd/ops_binary.cpp).
 

@@ -39,6 +39,14 @@ Tensor SiLU::forward(const Tensor& x) const {
   return in_place ? recompute([](const Tensor& y) { return silu(y); }, x) : silu(x);
 }
 
+Tensor Hardswish::forward(const Tensor& x) const {
+  return in_place ? recompute([](const Tensor& y) { return hardswish(y); }, x) : hardswish(x);
+}
+
+Tensor Mish::forward(const Tensor& x) const {
+  return in_place ? recompute([](const Tensor& y) { return mish(y); }, x) : mish(x);
+}
+
 Tensor GlobalAvgPool::forward(const Tensor& x) const {
   const int rank = x.rank();
   if (rank < 3 || rank > 5)

@@ -51,14 +51,20 @@ struct Softplus : Stateless<Softplus> {
 struct GELUOptions {
   bool by_tanh = false;  ///< gelu_tanh: PyTorch's approximate="tanh"
 };
-/// GELU and SiLU keep their input. While the model works in place, their result is computed again from it rather than
-/// kept (recompute).
+/// GELU, SiLU, Hardswish and Mish keep their input. While the model works in place, their result is computed again from
+/// it rather than kept (recompute).
 struct GELU : Stateless<GELU> {
   GELUOptions options;
   explicit GELU(GELUOptions layer_options = {}) : options(layer_options) {}
   Tensor forward(const Tensor& x) const;
 };
 struct SiLU : Stateless<SiLU> {
+  Tensor forward(const Tensor& x) const;
+};
+struct Hardswish : Stateless<Hardswish> {
+  Tensor forward(const Tensor& x) const;
+};
+struct Mish : Stateless<Mish> {
   Tensor forward(const Tensor& x) const;
 };
 struct Softmax : Stateless<Softmax> {

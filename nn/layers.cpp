@@ -203,6 +203,11 @@ Tensor BatchNorm<rank>::with_add_relu(const Tensor& x, const Tensor& residual) {
   return batch_norm_add_relu(x, residual, weight, bias, running_mean, running_variance, call_options());
 }
 
+PReLU::PReLU(std::int64_t channels, double initial) {
+  check_positive("PReLU", "channels", channels);
+  weight = constant_parameter(Shape{channels}, initial);
+}
+
 Dropout::Dropout(double probability) : p(probability) {
   if (!(p >= 0 && p <= 1)) fail<ShapeError>("Dropout", fmt::format("probability {} is not between 0 and 1", p));
 }

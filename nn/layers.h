@@ -1,4 +1,5 @@
-// Layers with parameters or with state: convolutions and transposed ones, linear, batch normalization, dropout.
+// Layers with parameters or with state: convolutions and transposed ones, linear, batch normalization, PReLU,
+// dropout.
 #pragma once
 
 #include <memory>
@@ -148,6 +149,15 @@ struct BatchNorm : Module<BatchNorm<rank>> {
 using BatchNorm1d = BatchNorm<1>;
 using BatchNorm2d = BatchNorm<2>;
 using BatchNorm3d = BatchNorm<3>;
+
+/// x, or x times a learned slope where it is not above 0: of all of x, or one for each of the channels of (N, C, ...).
+struct PReLU : Module<PReLU> {
+  Tensor weight;  // (channels)
+
+  explicit PReLU(std::int64_t channels = 1, double initial = 0.25);
+  Tensor forward(const Tensor& x) const { return prelu(x, weight); }
+  void visit(Visitor& v) { v.parameter("weight", weight); }
+};
 
 /// Zeroes elements with probability p while training.
 struct Dropout : Module<Dropout> {

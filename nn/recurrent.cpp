@@ -21,9 +21,10 @@ Recurrent<Derived>::Recurrent(const char* name, RecurrentOptions layer_options, 
     fail<ShapeError>(name, fmt::format("dropout {} is not between 0 and 1", options.dropout));
   const double bound = 1 / std::sqrt(static_cast<double>(options.hidden));
   const std::int64_t rows = gates * options.hidden;
-  for (int i = 0; i < options.layers; ++i) {
+  const int directions = options.directions();
+  for (int i = 0; i < options.layers * directions; ++i) {
     RecurrentLayer layer;
-    layer.weight_ih = uniform_parameter(Shape{rows, i == 0 ? options.in : options.hidden}, bound);
+    layer.weight_ih = uniform_parameter(Shape{rows, i < directions ? options.in : directions * options.hidden}, bound);
     layer.weight_hh = uniform_parameter(Shape{rows, options.hidden}, bound);
     if (options.bias) {
       layer.bias_ih = uniform_parameter(Shape{rows}, bound);
@@ -35,9 +36,10 @@ Recurrent<Derived>::Recurrent(const char* name, RecurrentOptions layer_options, 
 
 template <class Derived>
 void Recurrent<Derived>::visit(Visitor& v) {
+  const auto directions = static_cast<std::size_t>(options.directions());
   for (std::size_t i = 0; i < layers.size(); ++i) {
     const auto name = [&](const char* what, Tensor& tensor) {
-      v.parameter(fmt::format("{}_l{}", what, i).c_str(), tensor);
+      v.parameter(fmt::format("{}_l{}{}", what, i / directions, i % directions == 0 ? "" : "_reverse").c_str(), tensor);
     };
     name("weight_ih", layers[i].weight_ih), name("weight_hh", layers[i].weight_hh);
     name("bias_ih", layers[i].bias_ih), name("bias_hh", layers[i].bias_hh);
@@ -60,18 +62,19 @@ std::vector<Tensor> places_of(const char* op, const Tensor& x, const RecurrentOp
   return places;
 }
 
-/// One part of a state, by layers; undefined ones where it is undefined.
+/// One part of a state, by layers and directions; undefined ones where it is undefined.
 std::vector<Tensor> by_layers(const char* op, const Tensor& part, const Tensor& x, const RecurrentOptions& options) {
-  std::vector<Tensor> parts(static_cast<std::size_t>(options.layers));
+  const int count = options.layers * options.directions();
+  std::vector<Tensor> parts(static_cast<std::size_t>(count));
   if (!part.defined()) return parts;
-  const Shape one{x.size(0), options.hidden}, all{options.layers, x.size(0), options.hidden};
-  const Shape& expected = options.layers == 1 ? one : all;
+  const Shape one{x.size(0), options.hidden}, all{count, x.size(0), options.hidden};
+  const Shape& expected = count == 1 ? one : all;
   if (!(part.shape() == expected)) {
     fail<ShapeError>(
         op, fmt::format("state {} for input {} must be {}", part.shape().text(), x.shape().text(), expected.text()));
   }
-  if (options.layers == 1) return {part};
-  for (int i = 0; i < options.layers; ++i) parts[static_cast<std::size_t>(i)] = select(part, 0, i);
+  if (count == 1) return {part};
+  for (int i = 0; i < count; ++i) parts[static_cast<std::size_t>(i)] = select(part, 0, i);
   return parts;
 }
 
@@ -125,18 +128,28 @@ void step(const RecurrentLayer& layer, const Tensor& x, Tensor& h) {
   }
 }
 
-/// One layer after the other: step(layer number, x at a place) gives its state there, for all places. What the last
-/// layer gives, as (N, L, hidden).
+/// One layer after the other: step(number in `layers`, x at a place) gives its state there, for all places. What the
+/// last layer gives, as (N, L, directions * hidden).
 template <class Step>
 Tensor run(const RecurrentOptions& options, bool training, std::vector<Tensor> places, const Step& step) {
+  std::vector<Tensor> backwards(options.bidirectional ? places.size() : 0);
   for (int i = 0; i < options.layers; ++i) {
-    const bool last = i + 1 == options.layers;
-    for (Tensor& place : places) {
-      place = step(static_cast<std::size_t>(i), place);
-      if (!last && options.dropout > 0) place = dropout(place, options.dropout, training);
+    const std::size_t first = static_cast<std::size_t>(i) * static_cast<std::size_t>(options.directions());
+    for (std::size_t place = backwards.size(); place-- > 0;) backwards[place] = step(first + 1, places[place]);
+    for (std::size_t place = 0; place < places.size(); ++place) {
+      Tensor& x = places[place];
+      x = step(first, x);
+      if (i + 1 == options.layers) continue;
+      if (options.bidirectional) x = concat({x, std::exchange(backwards[place], {})}, 1);
+      if (options.dropout > 0) x = dropout(x, options.dropout, training);
     }
   }
-  return stack(places, 1);
+  if (!options.bidirectional) return stack(places, 1);
+  // Side by side they are in the result's order: one copy makes it.
+  std::vector<Tensor> both;
+  for (std::size_t place = 0; place < places.size(); ++place)
+    both.insert(both.end(), {places[place], backwards[place]});
+  return reshape(concat(both, 1), {both[0].size(0), static_cast<std::int64_t>(places.size()), 2 * options.hidden});
 }
 
 }  // namespace

@@ -15,11 +15,16 @@ struct RecurrentOptions {
   bool bias = true;
   int layers = 1;      ///< each takes the state of the one before it at every place
   double dropout = 0;  ///< of what one layer gives to the next, while training
+  /// Each layer goes through the places forwards, and with parameters of its own backwards; what both find at a place
+  /// is its result there, one behind the other.
+  bool bidirectional = false;
+
+  int directions() const { return bidirectional ? 2 : 1; }
 };
 
-/// The parameters of one layer, with `gates` parts one after the other.
+/// The parameters of one layer in one direction, with `gates` parts one after the other.
 struct RecurrentLayer {
-  Tensor weight_ih;         // (gates * hidden, in), of the first layer, else (gates * hidden, hidden)
+  Tensor weight_ih;         // (gates * hidden, in), of the first layer, else (gates * hidden, directions * hidden)
   Tensor weight_hh;         // (gates * hidden, hidden)
   Tensor bias_ih, bias_hh;  // (gates * hidden), or undefined
 };
@@ -28,9 +33,10 @@ struct RecurrentLayer {
 template <class Derived>
 struct Recurrent : Module<Derived> {
   RecurrentOptions options;
-  std::vector<RecurrentLayer> layers;
+  std::vector<RecurrentLayer> layers;  ///< in both directions: the first one forwards, backwards, the second one ...
 
-  /// "weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0", then those of layer 1, ...
+  /// "weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0", then with "_l0_reverse" those of its way back, then
+  /// those of layer 1, ...
   void visit(Visitor& v);
 
  protected:
@@ -41,15 +47,16 @@ struct Recurrent : Module<Derived> {
 using LSTMOptions = RecurrentOptions;
 /// Long short-term memory (Hochreiter and Schmidhuber, 1997, with forget gates): (N, L, in) -> (N, L, hidden), place by
 /// place. With i, f, g, o the four parts of x weight_ih' + bias_ih + h weight_hh' + bias_hh:
-/// c = sigmoid(f) c + sigmoid(i) tanh(g), h = sigmoid(o) tanh(c). Keeps of each place and layer the four gates, c,
-/// tanh(c) and h: seven times `hidden` values; with dropout h after it too, between layers.
+/// c = sigmoid(f) c + sigmoid(i) tanh(g), h = sigmoid(o) tanh(c). Keeps of each place, layer and direction the four
+/// gates, c, tanh(c) and h: seven times `hidden` values; between layers, with dropout or in both directions, also what
+/// the next one takes.
 struct LSTM : Recurrent<LSTM> {
   struct State {
-    Tensor h, c;  // (N, hidden), of several layers (layers, N, hidden)
+    Tensor h, c;  // (N, hidden), of several layers or directions (layers * directions, N, hidden), as `layers` are
   };
   struct Result {
-    Tensor outputs;  // (N, L, hidden): the last layer's h at every place
-    State state;     ///< after the last place
+    Tensor outputs;  // (N, L, directions * hidden): the last layer's h at every place
+    State state;     ///< after the last place, of the way back after the first
   };
 
   explicit LSTM(LSTMOptions layer_options);
@@ -62,12 +69,12 @@ using GRUOptions = RecurrentOptions;
 /// Gated recurrent unit (Cho et al., Learning phrase representations using RNN encoder-decoder, 2014), as PyTorch and
 /// cuDNN have it: (N, L, in) -> (N, L, hidden), place by place. With r, z, n the three parts of a = x weight_ih' +
 /// bias_ih and of b = h weight_hh' + bias_hh: r = sigmoid(a_r + b_r), z = sigmoid(a_z + b_z), n = tanh(a_n + r b_n),
-/// h = (1 - z) n + z h, computed as n + z (h - n). Keeps of each place and layer r, z, n, b_n, h - n and h: six times
-/// `hidden` values; with dropout h after it too, between layers.
+/// h = (1 - z) n + z h, computed as n + z (h - n). Keeps of each place, layer and direction r, z, n, b_n, h - n and h:
+/// six times `hidden` values; between layers, with dropout or in both directions, also what the next one takes.
 struct GRU : Recurrent<GRU> {
   struct Result {
-    Tensor outputs;  // (N, L, hidden): the last layer's h at every place
-    Tensor state;    // after the last place: (N, hidden), of several layers (layers, N, hidden)
+    Tensor outputs;  // (N, L, directions * hidden): the last layer's h at every place
+    Tensor state;    // as LSTM::State::h
   };
 
   explicit GRU(GRUOptions layer_options);

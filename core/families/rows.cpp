@@ -29,24 +29,32 @@ void in_pieces(const Array& index, const Shape& rows, const Body& body) {
   }
 }
 
+/// `sums` (row-major) with the rows added, in its dtype.
+Array added(const Array& rows, const Array& index, Array sums) {
+  in_pieces(index, rows.shape(), [&](std::int64_t begin, std::int64_t end, const Array& numbers) {
+    const Array piece = rows.slice(0, begin, end).to(sums.dtype()).contiguous();
+    rows.device().backend().scatter_add(piece, 0, numbers, sums);
+  });
+  return sums;
+}
+
 }  // namespace
 
-Array take_rows(const char* op, const Array& x, const Array& index) {
-  check_same_device(op, x, index);
+void check_places(const char* op, const Array& index, const Shape& shape, int axis) {
   check_dtype(op, "the index", index, DType::int64);
-  if (index.rank() != 1 || x.rank() < 1) {
-    fail<ShapeError>(op, fmt::format("index {} must have one dimension, and {} at least one", index.shape().text(),
-                                     x.shape().text()));
+  const std::int64_t limit = shape[axis];
+  // No place is good in an empty axis; below, 0 would pass as the index that is always allowed.
+  if (limit == 0 && index.numel() > 0) {
+    fail<ShapeError>(op, fmt::format("index {} is one of elements of {}, whose axis {} is empty", index.shape().text(),
+                                     shape.text(), axis));
   }
-  if (x.size(0) == 0 && index.numel() > 0) {
-    fail<ShapeError>(op, fmt::format("index {} takes elements of {}, which has none along that axis",
-                                     index.shape().text(), x.shape().text()));
+  if (const auto bad = index.device().backend().first_bad_index(index.contiguous(), limit, 0)) {
+    fail<ShapeError>(op, fmt::format("index {} in {} is out of range for axis {} of {}: allowed are 0 to {}", *bad,
+                                     index.shape().text(), axis, shape.text(), limit - 1));
   }
-  if (const auto bad = index.device().backend().first_bad_index(index.contiguous(), x.size(0), 0)) {
-    fail<ShapeError>(
-        op, fmt::format("index {} in {} is out of range for {} with {} along that axis: allowed are 0 to {}", *bad,
-                        index.shape().text(), x.shape().text(), x.size(0), x.size(0) - 1));
-  }
+}
+
+Array take_rows(const Array& x, const Array& index) {
   const Array source = x.contiguous(), out(x.shape().with(0, index.numel()), x.dtype(), x.device());
   in_pieces(index, out.shape(), [&](std::int64_t begin, std::int64_t end, const Array& numbers) {
     x.device().backend().gather(source, 0, numbers, out.slice(0, begin, end));
@@ -56,11 +64,13 @@ Array take_rows(const char* op, const Array& x, const Array& index) {
 }
 
 Array add_rows(const Array& rows, const Array& index, const Shape& shape) {
-  const Array source = rows.contiguous(), out = full(shape, 0, rows.dtype(), rows.device());
-  in_pieces(index, rows.shape(), [&](std::int64_t begin, std::int64_t end, const Array& numbers) {
-    rows.device().backend().scatter_add(source.slice(0, begin, end), 0, numbers, out);
-  });
-  return out;
+  return added(rows, index, full(shape, 0, rows.dtype(), rows.device()));
+}
+
+Array add_rows(const Array& rows, const Array& index, const Array& x) {
+  Array sums(x.shape(), promote(x.dtype(), rows.dtype()), x.device());
+  copy_into(x, sums);
+  return added(rows, index, std::move(sums));
 }
 
 }  // namespace mnemo

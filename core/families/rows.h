@@ -5,12 +5,16 @@
 
 namespace mnemo {
 
-/// Rows of x (count, sizes...) at `index` (n), int64: (n, sizes...), row-major. Throws ShapeError for a number that no
-/// row has. Families want a number for each element: they get them for so many rows at a time that those take a few
-/// MiB.
-Array take_rows(const char* op, const Array& x, const Array& index);
-/// The reverse: rows (n, sizes...) added to zeros of `shape`, in their order. REQUIRES: `index` has been through
-/// take_rows.
+/// Throws unless `index` is int64 and each of its numbers a place along an axis of an array of `shape`.
+void check_places(const char* op, const Array& index, const Shape& shape, int axis);
+
+/// Rows of x (count, sizes...) at `index` (n), int64: (n, sizes...), row-major. Families want a number for each
+/// element: they get them for so many rows at a time that those take a few MiB. REQUIRES, here and below: check_places
+/// has let the index pass.
+Array take_rows(const Array& x, const Array& index);
+/// The reverse: rows (n, sizes...) added to zeros of `shape`, in their order.
 Array add_rows(const Array& rows, const Array& index, const Shape& shape);
+/// The same added to a copy of x, in the dtype that they promote to.
+Array add_rows(const Array& rows, const Array& index, const Array& x);
 
 }  // namespace mnemo

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include <mnemo/core/error.h>
+#include <mnemo/memory/allocator.h>
 
 #include "autograd/op_rows.h"
 
@@ -123,6 +124,10 @@ TEST_CASE("op rows: functions of one tensor") {
              unary(
                  "softplus", [](const Tensor& x) { return softplus(x, 2.5); },
                  [](double x) { return std::log1p(std::exp(2.5 * x)) / 2.5; }),
+             unary(
+                 "hardswish", hardswish, [](double x) { return x * std::fmin(std::fmax(x + 3, 0.0), 6.0) / 6; }, -5, 5),
+             unary(
+                 "mish", mish, [](double x) { return x * std::tanh(std::log1p(std::exp(x))); }, -6, 6),
              unary("sign", sign, [](double x) { return static_cast<double>((x > 0) - (x < 0)); }),
              unary(
                  "clamp", [](const Tensor& x) { return clamp(x, -1.003, 0.0); },
@@ -135,6 +140,52 @@ TEST_CASE("op rows: functions of one tensor") {
     }
   }
   check(rows);
+}
+
+TEST_CASE("op rows: prelu") {
+  const auto row = [](const Shape& shape, const Shape& weight) {
+    return OpRow{"prelu " + shape.text() + weight.text(),
+                 {{shape}, {weight}},
+                 [](const Tensors& x) { return prelu(x[0], x[1]); },
+                 [](const Plains& x) {
+                   return filled(x[0].sizes, [&](const Index& index) {
+                     const double slope = x[1].values[x[1].values.size() == 1 ? 0 : static_cast<std::size_t>(index[1])];
+                     return x[0].at(index) * (x[0].at(index) > 0 ? 1 : slope);
+                   });
+                 }};
+  };
+  std::vector<OpRow> rows{row({2, 3, 4}, {3}), row({2, 3, 4}, {1}), row({2, 3, 2, 2}, {3}), row({5}, {1}),
+                          row({}, {}),         row({3, 2}, {2}),    row({0, 3, 2}, {3})};
+  rows[0].large = {{{9, 20, 700}}, {{20}}};
+  check(rows);
+}
+
+TEST_CASE("prelu keeps x and its weight, has the dtype of x, and says what does not fit") {
+  const Tensor x = tensor<double>({-2, 0, 3, -4}, {2, 2}, "cpu", true),
+               weight = tensor<double>({0.5, -1}, {2}, "cpu", true);
+  const Tensor y = prelu(x, weight);
+  CHECK(y.values<double>() == std::vector<double>{-1, 0, 3, 4});
+  y.backward(tensor<double>({1, 2, 3, 4}, {2, 2}));
+  CHECK(x.grad().values<double>() == std::vector<double>{0.5, -2, 3, -4});
+  CHECK(weight.grad().values<double>() == std::vector<double>{-2, -16});
+  const Tensor slope = full({1}, 0.25, {.requires_grad = true});
+  const Tensor half = prelu(full({4, 2}, -2, {.dtype = DType::bfloat16}), slope);
+  CHECK(half.dtype() == DType::bfloat16);
+  CHECK(half.values<double>() == std::vector<double>(8, -0.5));
+  sum(half).backward();
+  CHECK(slope.grad().dtype() == DType::float32);
+  CHECK(slope.grad().item() == -16);
+  const Device device = Device::open("virtual:cpu");
+  const Tensor leaf = zeros({64, 128}, {.device = device, .requires_grad = true}),
+               slopes = zeros({128}, {.device = device, .requires_grad = true});
+  const memory::Bytes before = device.allocator().allocated();
+  const Tensor z = prelu(leaf * 1.0, slopes);
+  CHECK(device.allocator().allocated() == before + 2 * 64 * 128 * 4);  // its input, and z
+  CHECK_THROWS_WITH_AS((void)prelu(zeros({2, 3}), zeros({2})), doctest::Contains("[prelu] weight (2) for x (2, 3)"),
+                       ShapeError);
+  CHECK_THROWS_AS((void)prelu(zeros({3}), zeros({3})), ShapeError);
+  CHECK_THROWS_AS((void)prelu(zeros({2, 3}), zeros({3, 1})), ShapeError);
+  CHECK_THROWS_AS((void)prelu(zeros({3}, {.dtype = DType::int64}), zeros({1})), DTypeError);
 }
 
 TEST_CASE("op rows: in place on the result of an op") {
@@ -236,6 +287,20 @@ TEST_CASE("softplus, elu, gelu_tanh and sign far from 0, and numbers that they d
   CHECK(leaf.grad().values<float>() == std::vector<float>{0, 0, 0, 3, 3});
   CHECK_THROWS_WITH_AS((void)elu(x, -1), doctest::Contains("[elu] alpha -1 must not be negative"), ShapeError);
   CHECK_THROWS_WITH_AS((void)softplus(x, 0), doctest::Contains("[softplus] beta 0 must be more than 0"), ShapeError);
+}
+
+TEST_CASE("hardswish and mish far from 0, and at the bends") {
+  const Tensor x = tensor<float>({-1e30F, -200, 0, 200, 1e30F, 3e38F}, {6}, "cpu", true);
+  const std::vector<float> expected{0, 0, 0, 200, 1e30F, 3e38F};
+  CHECK(hardswish(x).values<float>() == expected);
+  CHECK(mish(x).values<float>() == expected);
+  sum(hardswish(x)).backward();
+  CHECK(x.grad().values<float>() == std::vector<float>{0, 0, 0.5F, 1, 1, 1});
+  Tensor(x).zero_grad();
+  sum(mish(x)).backward();
+  CHECK(x.grad().values<float>() == std::vector<float>{0, 0, 0.6F, 1, 1, 1});  // tanh(log 2) = 3 / 5
+  const Tensor bends = tensor<double>({-3, 3}, {2});
+  CHECK(hardswish(bends).values<double>() == std::vector<double>{0, 3});
 }
 
 TEST_CASE("dtypes promote, gradients come back in the operand's own, and comparisons are not recorded") {

@@ -9,7 +9,6 @@
 #include <mnemo/memory/allocator.h>
 
 #include "autograd/op_rows.h"
-#include "autograd/refusal.h"
 
 using namespace mnemo;
 using namespace rows;
@@ -149,18 +148,22 @@ TEST_CASE("op rows: scaled_dot_product_attention with a mask") {
                           },
                           nothing);
                     }});
-    rows.push_back(
-        {"numbers",
-         {{q}, {k}, {v}, {{2, 3, 4}, -3, 3, {}, false}},
-         [=](const Tensors& x) { return scaled_dot_product_attention(x[0], x[1], x[2], x[3], {.causal = causal}); },
-         [=](const Plains& x) {
-           return reference(
-               x[0], x[1], x[2], 1 / std::sqrt(2.0),
-               [&](const Index& query, std::int64_t key) { return !causal || key <= query.back(); },
-               [&](const Index& query, std::int64_t key) {
-                 return x[3].at({query[1], query[2], key});
-               });
-         }});
+    // A bias for each head, for a pair of places, a sample's keys, every score, a key, all of them.
+    for (const Shape& mask : {Shape{2, 3, 4}, Shape{3, 4}, Shape{2, 1, 1, 4}, Shape{2, 2, 3, 4}, Shape{4}, Shape{}}) {
+      rows.push_back(
+          {"numbers " + mask.text(),
+           {{q}, {k}, {v}, {mask, -3, 3}},
+           [=](const Tensors& x) { return scaled_dot_product_attention(x[0], x[1], x[2], x[3], {.causal = causal}); },
+           [=](const Plains& x) {
+             return reference(
+                 x[0], x[1], x[2], 1 / std::sqrt(2.0),
+                 [&](const Index& query, std::int64_t key) { return !causal || key <= query.back(); },
+                 [&](Index query, std::int64_t key) {
+                   query.push_back(key);
+                   return x[3].broadcast_at(query);
+                 });
+           }});
+    }
   }
   for (OpRow& row : rows) row.smooth_in_half = false;
   check(rows);
@@ -290,13 +293,6 @@ TEST_CASE("attention under autocast is computed in the half type, and gradients 
   CHECK(y.dtype() == DType::bfloat16);
   sum(y).backward();
   CHECK(q.grad().dtype() == DType::float32);
-}
-
-TEST_CASE("attention refuses a mask whose gradient is wanted, and takes it where none is recorded") {
-  const Tensor q = randn({3, 4}), mask = randn({3, 3}, {.requires_grad = true});
-  CHECK(mentions(refusal([&] { (void)scaled_dot_product_attention(q, q, q, mask); }), "detach()"));
-  const NoGradScope no_grad;
-  CHECK(scaled_dot_product_attention(q, q, q, mask).shape() == Shape{3, 4});
 }
 
 TEST_CASE("attention's gradient of queries is scaled before it is rounded to float16") {

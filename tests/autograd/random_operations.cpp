@@ -101,7 +101,7 @@ Tensor Program::normalize(const Tensor& x) {
 
 Tensor Program::reshape(const Tensor& x) {
   const int axis = axis_of(x);
-  switch (any(0, 12)) {
+  switch (any(0, 13)) {
     case 9:
       return x.rank() < 5 && x.numel() < 2000 ? stack({x, pick_like(x)}, axis) : Tensor();
     case 10: {
@@ -113,6 +113,14 @@ Tensor Program::reshape(const Tensor& x) {
     case 12: {  // as many slices as there are numbers across the axis, whichever these are
       if (options_.smooth || x.numel() > 400) return {};
       return index_select(x, axis, flatten(unsqueeze(arg_max(x, axis), 0), 0));
+    }
+    case 13: {  // two to a place
+      const std::int64_t size = x.size(axis);
+      const Tensor y = pick_like(x), places = size - 1 - arange(size, x.device()) / 2;
+      if (chance(50)) return index_add(x, axis, places, y);
+      Dims column;
+      for (int i = 0; i < x.rank(); ++i) column.push_back(i == axis ? size : 1);
+      return scatter_add(x, axis, expand(mnemo::reshape(places, column), x.shape()), y);
     }
     case 0: {
       std::vector<std::int64_t> axes;

@@ -85,6 +85,8 @@ TEST_CASE("what each op keeps") {
   const Case cases[] = {
       {"relu: its output", relu, x},
       {"gelu: its input", gelu, x},
+      {"hardswish: its input", hardswish, x},
+      {"mish: its input", mish, x},
       {"multiply by itself: one array", [](const Tensor& a) { return a * a; }, x},
       {"softmax: its output", [](const Tensor& a) { return softmax(a, 1); }, x},
       {"dropout: nothing", [](const Tensor& a) { return dropout(a, 0.5); }, 0},

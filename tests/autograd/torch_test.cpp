@@ -165,14 +165,26 @@ TEST_CASE("PyTorch agrees: an embedding's padding, activations, and what goes by
   check_option("softplus", [](const Leaves& x) { return softplus(x[0], 2); }, {{9}});
   check_option("elu", [](const Leaves& x) { return elu(x[0], 0.7); }, {{9}});
   check_option("gelu_tanh", [](const Leaves& x) { return gelu_tanh(x[0]); }, {{9}});
+  check_option("hardswish", [](const Leaves& x) { return hardswish(4.0 * x[0]); }, {{9}});
+  check_option("mish", [](const Leaves& x) { return mish(4.0 * x[0]); }, {{9}});
+  check_option("prelu", [](const Leaves& x) { return prelu(x[0], x[1]); }, {{2, 3, 2}, {3}});
   const Tensor bound = tensor<double>({0.2}, {});
   check_option("max", [&](const Leaves& x) { return max(maximum(x[0], bound)); }, {{3, 3}});
   check_option("min", [&](const Leaves& x) { return min(minimum(x[0], bound)); }, {{3, 3}});
   check_option("log_sum_exp", [](const Leaves& x) { return log_sum_exp(x[0], {0, 2}); }, {{2, 3, 2}});
   check_option("cumsum", [](const Leaves& x) { return cumsum(x[0], 1); }, {{2, 4, 2}});
   check_option("flip", [](const Leaves& x) { return flip(x[0], {0, 2}); }, {{2, 2, 3}});
+  const Tensor slices = tensor<std::int64_t>({2, 0, 2, 2}, {4}),
+               elements = tensor<std::int64_t>({1, 2, 1, 0, 1, 2, 0, 0}, {4, 2});
+  check_option("index_add", [&](const Leaves& x) { return index_add(x[0], 1, slices, x[1]); }, {{2, 3, 2}, {2, 4, 2}});
+  check_option("scatter_add", [&](const Leaves& x) { return scatter_add(x[0], 0, elements, x[1]); }, {{3, 2}, {4, 2}});
   check_option("tril", [](const Leaves& x) { return tril(x[0], 1); }, {{3, 4}});
   check_option("triu", [](const Leaves& x) { return triu(x[0], -1); }, {{4, 3}});
+}
+
+TEST_CASE("PyTorch agrees: the gradient of attention's mask") {
+  check_option("attention_mask", [](const Leaves& x) { return scaled_dot_product_attention(x[0], x[1], x[2], x[3]); },
+               {{2, 2, 3, 2}, {2, 2, 4, 2}, {2, 2, 4, 3}, {2, 3, 4}});
 }
 
 TEST_CASE("PyTorch agrees: adaptive pools") {

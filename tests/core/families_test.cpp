@@ -151,12 +151,14 @@ TEST_CASE("families: shapes that do not fit are refused") {
 }
 
 // The result was written as if it had the sizes of x: beyond its memory.
-TEST_CASE("families: scatter_add refuses a result of other sizes outside the axis") {
+TEST_CASE("families: scatter_add refuses a result of other sizes outside the axis, and an index of another shape") {
   const Array x = zeros({2, 3}), index = zeros({2, 3}, DType::int64);
   CHECK(scatter_add(x, 0, index, {7, 3}).shape() == Shape{7, 3});
   for (const Shape& shape : {Shape{2, 1}, Shape{2}, Shape{2, 3, 1}, Shape{}, Shape{2, 4}}) {
     refuses<ShapeError>("scatter_add", [&] { scatter_add(x, 0, index, shape); });
   }
+  // It was read as if it had the index's sizes.
+  refuses<ShapeError>("scatter_add", [&] { scatter_add(x, 0, zeros({3, 3}, DType::int64), {7, 3}); });
 }
 
 TEST_CASE("families: convolutions and pools refuse what has no output") {

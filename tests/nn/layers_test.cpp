@@ -51,6 +51,7 @@ TEST_CASE("visit names every parameter and buffer of every layer") {
   check_visit_is_complete("Conv3d", [] { return Conv3d({.in = 3, .out = 4, .kernel = 3}); });
   check_visit_is_complete("Linear", [] { return Linear({.in = 3, .out = 4}); });
   check_visit_is_complete("Linear without bias", [] { return Linear({.in = 3, .out = 4, .bias = false}); });
+  check_visit_is_complete("PReLU", [] { return PReLU(3); });
   check_visit_is_complete("BatchNorm1d", [] { return BatchNorm1d({.channels = 3}); });
   check_visit_is_complete("BatchNorm2d without affine", [] { return BatchNorm2d({.channels = 3, .affine = false}); });
   check_visit_is_complete("BatchNorm3d without statistics",
@@ -161,7 +162,10 @@ TEST_CASE("layers compute what their op computes with their options") {
                                              {ELU(0.5)(x), elu(x, 0.5)},
                                              {Softplus(2)(x), softplus(x, 2)},
                                              {AdaptiveAvgPool2d({3, 5})(x), adaptive_avg_pool2d(x, {3, 5})},
-                                             {SiLU()(x), silu(x)}};
+                                             {SiLU()(x), silu(x)},
+                                             {Hardswish()(x), hardswish(x)},
+                                             {nn::Mish()(x), mish(x)},
+                                             {PReLU()(x), where(greater(x, 0), x, 0.25 * x)}};
   for (const auto& [one, other] : pairs) CHECK(one.values<float>() == other.values<float>());
   CHECK(MaxPool1d({.kernel = 2})(randn({2, 3, 8})).shape() == Shape{2, 3, 4});
   CHECK(AvgPool3d({.kernel = 2})(randn({2, 3, 8, 4, 6})).shape() == Shape{2, 3, 4, 2, 3});

@@ -32,8 +32,8 @@ void compare(const std::string& name, const std::vector<Tensor>& outputs, const 
 
 /// In float64, every parameter being torch_numbers(its place among them).
 template <class Layer>
-Layer numbered(int layers) {
-  Layer layer({.in = 3, .hidden = 2, .layers = layers});
+Layer numbered(int layers, bool bidirectional = false) {
+  Layer layer({.in = 3, .hidden = 2, .layers = layers, .bidirectional = bidirectional});
   layer.to(DType::float64);
   const NoGradScope no_grad;
   std::int64_t seed = 0;
@@ -74,6 +74,36 @@ TEST_CASE("PyTorch agrees: two layers of a GRU from a state, one from zeros") {
   compare("gru_from_zeros", {one(y)}, with(one.parameters(), {y}));
 }
 
+TEST_CASE("PyTorch agrees: an LSTM and a GRU in both directions") {
+  auto two = numbered<nn::LSTM>(2, true);
+  const Tensor x = torch_numbers(20, {2, 3, 3}, true);
+  const nn::LSTM::State before{torch_numbers(21, {4, 2, 2}, true), torch_numbers(22, {4, 2, 2}, true)};
+  const nn::LSTM::Result result = two(x, before);
+  compare("lstm_of_two_both_ways", {result.outputs, result.state.h, result.state.c},
+          with(two.parameters(), {x, before.h, before.c}));
+  auto one = numbered<nn::LSTM>(1, true);
+  const Tensor y = torch_numbers(20, {2, 3, 3}, true);
+  compare("lstm_from_zeros_both_ways", {one(y)}, with(one.parameters(), {y}));
+  auto units = numbered<nn::GRU>(2, true);
+  const Tensor z = torch_numbers(20, {2, 3, 3}, true), state = torch_numbers(21, {4, 2, 2}, true);
+  const nn::GRU::Result found = units(z, state);
+  compare("gru_of_two_both_ways", {found.outputs, found.state}, with(units.parameters(), {z, state}));
+  auto unit = numbered<nn::GRU>(1, true);
+  const Tensor v = torch_numbers(20, {2, 3, 3}, true);
+  compare("gru_from_zeros_both_ways", {unit(v)}, with(unit.parameters(), {v}));
+}
+
+TEST_CASE("the way back of a recurrent layer is the way there of its places turned around") {
+  manual_seed(3);
+  nn::GRU both({.in = 3, .hidden = 4, .bidirectional = true}), single({.in = 3, .hidden = 4});
+  single.layers[0] = both.layers[1];
+  const Tensor x = randn({2, 7, 3});
+  const nn::GRU::Result result = both(x, Tensor()), turned = single(flip(x, {1}), Tensor());
+  CHECK(slice(result.outputs, 2, 4, 8).values<float>() == flip(turned.outputs, {1}).values<float>());
+  CHECK(select(result.state, 0, 1).values<float>() == turned.state.values<float>());
+  CHECK(result.outputs.array().is_contiguous());
+}
+
 TEST_CASE("a GRU goes on from the state that it gives") {
   manual_seed(1);
   nn::GRU gru({.in = 3, .hidden = 4, .layers = 3});
@@ -98,6 +128,19 @@ TEST_CASE("recurrent layers have PyTorch's names and shapes, name all that they 
   CHECK(lstm.named_parameters()[0].name == "weight_ih_l0");
   CHECK(lstm.named_parameters()[1].tensor.shape() == Shape{16, 4});
   CHECK(lstm.parameters().size() == 2);
+  nn::LSTM both({.in = 3, .hidden = 4, .bias = false, .layers = 2, .bidirectional = true});
+  names.clear();
+  for (const nn::NamedTensor& named : both.named_parameters())
+    names.push_back(named.name + ' ' + named.tensor.shape().text());
+  CHECK(names == std::vector<std::string>{"weight_ih_l0 (16, 3)", "weight_hh_l0 (16, 4)",
+                                          "weight_ih_l0_reverse (16, 3)", "weight_hh_l0_reverse (16, 4)",
+                                          "weight_ih_l1 (16, 8)", "weight_hh_l1 (16, 4)",
+                                          "weight_ih_l1_reverse (16, 8)", "weight_hh_l1_reverse (16, 4)"});
+  const nn::LSTM::State of_one{randn({2, 2, 4}), Tensor()};
+  CHECK_THROWS_WITH_AS(both(randn({2, 5, 3}), of_one),
+                       doctest::Contains("state (2, 2, 4) for input (2, 5, 3) must be (4, 2, 4)"), ShapeError);
+  check_visit_is_complete("LSTM both ways",
+                          [] { return nn::LSTM({.in = 3, .hidden = 4, .layers = 2, .bidirectional = true}); });
   check_visit_is_complete("LSTM", [] { return nn::LSTM({.in = 3, .hidden = 4, .layers = 2}); });
   check_visit_is_complete("GRU", [] { return nn::GRU({.in = 3, .hidden = 4, .layers = 2}); });
   check_visit_is_complete("GRU without bias", [] { return nn::GRU({.in = 3, .hidden = 4, .bias = false}); });
@@ -123,6 +166,14 @@ TEST_CASE("dropout between layers: while training, not behind the last one, and 
   CHECK(single(x).values<float>() != single(other).values<float>());
 }
 
+TEST_CASE("dropout between layers in both directions takes of both") {
+  manual_seed(5);
+  nn::GRU gru({.in = 3, .hidden = 8, .layers = 2, .dropout = 1, .bidirectional = true});
+  CHECK(gru(randn({2, 4, 3})).values<float>() == gru(randn({2, 4, 3})).values<float>());
+  gru.eval();
+  CHECK(gru(randn({2, 4, 3})).values<float>() != gru(randn({2, 4, 3})).values<float>());
+}
+
 TEST_CASE("what recurrent layers keep, by their docs, on the CPU as on the virtual one") {
   const std::int64_t n = 8, length = 10, hidden = 64;
   std::vector<memory::Bytes> peaks;
@@ -142,6 +193,19 @@ TEST_CASE("what recurrent layers keep, by their docs, on the CPU as on the virtu
       const Tensor x = randn({n, length, 32}), y = gru(x);
       // Of the first place r, z, n and h: nothing comes from a state.
       CHECK(saved(device) == (layers * (6 * length - 3) + (layers - 1)) * n * hidden * 4);
+      sum(y).backward();
+    }
+    {
+      // Of each layer twice that, and of each place both h side by side, as the second layer takes them.
+      nn::LSTM lstm({.in = 32, .hidden = hidden, .layers = 2, .bidirectional = true});
+      const Tensor x = randn({n, length, 32}), y = lstm(x);
+      CHECK(saved(device) == (2 * 2 * (7 * length - 3) + 2 * length) * n * hidden * 4);
+      sum(y).backward();
+    }
+    {
+      nn::GRU gru({.in = 32, .hidden = hidden, .layers = 2, .bidirectional = true});
+      const Tensor x = randn({n, length, 32}), y = gru(x);
+      CHECK(saved(device) == (2 * 2 * (6 * length - 3) + 2 * length) * n * hidden * 4);
       sum(y).backward();
     }
     peaks.push_back(device.allocator().peak().allocated);
