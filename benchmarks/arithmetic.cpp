@@ -61,11 +61,19 @@ void layer(benchmark::State& state, Layer net, const Shape& shape) {
 void layer_norm(benchmark::State& state) { layer(state, nn::LayerNorm({.shape = {512}}), kElements); }
 BENCHMARK(layer_norm)->Unit(benchmark::kMillisecond)->UseRealTime();
 
+void rms_norm(benchmark::State& state) { layer(state, nn::RMSNorm({.shape = {512}}), kElements); }
+BENCHMARK(rms_norm)->Unit(benchmark::kMillisecond)->UseRealTime();
+
 void group_norm(benchmark::State& state) { layer(state, nn::GroupNorm({.groups = 8, .channels = 64}), kImages); }
 BENCHMARK(group_norm)->Unit(benchmark::kMillisecond)->UseRealTime();
 
 void batch_norm(benchmark::State& state) { layer(state, nn::BatchNorm2d({.channels = 64}), kImages); }
 BENCHMARK(batch_norm)->Unit(benchmark::kMillisecond)->UseRealTime();
+
+void bilinear(benchmark::State& state) {
+  forward_backward(state, {16, 64, 28, 28}, [](const Tensor& x) { return interpolate(x, 56); });
+}
+BENCHMARK(bilinear)->Unit(benchmark::kMillisecond)->UseRealTime();
 
 void lstm(benchmark::State& state) { layer(state, nn::LSTM({.in = 256, .hidden = 256}), {32, 64, 256}); }
 BENCHMARK(lstm)->Unit(benchmark::kMillisecond)->UseRealTime();

@@ -42,8 +42,10 @@ def cases():
     found |= {"softmax_last": (ELEMENTS, lambda x: x.softmax(2), []),
               "softmax_channels": (IMAGES, lambda x: x.softmax(1), []),
               "cross_entropy_classes": ((4096, 1000), lambda x: F.cross_entropy(x, classes), []),
-              "cross_entropy_pixels": (IMAGES, lambda x: F.cross_entropy(x, pixels), [])}
-    layers = {"layer_norm": (ELEMENTS, nn.LayerNorm(512)), "group_norm": (IMAGES, nn.GroupNorm(8, 64)),
+              "cross_entropy_pixels": (IMAGES, lambda x: F.cross_entropy(x, pixels), []),
+              "bilinear": ((16, 64, 28, 28), lambda x: F.interpolate(x, size=56, mode="bilinear"), [])}
+    layers = {"layer_norm": (ELEMENTS, nn.LayerNorm(512)), "rms_norm": (ELEMENTS, nn.RMSNorm(512)),
+              "group_norm": (IMAGES, nn.GroupNorm(8, 64)),
               "batch_norm": (IMAGES, nn.BatchNorm2d(64)),
               "lstm": ((32, 64, 256), Lstm(256, 256, batch_first=True)), "attention": ((8, 256, 512), Attention())}
     return found | {name: (shape, net, list(net.parameters())) for name, (shape, net) in layers.items()}

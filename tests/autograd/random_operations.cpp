@@ -71,7 +71,8 @@ Tensor Program::normalize_rows(const Tensor& x) {
   const std::int64_t features = by_channels ? channels : last;
   const Tensor w = chance(70) ? parameter({features}, 0.3, 1) : Tensor(),
                b = chance(50) ? parameter({features}, 0.3) : Tensor();
-  if (!by_channels) return last < 2 ? Tensor() : layer_norm(x, {last}, w, b);
+  if (!by_channels && last < 2) return {};
+  if (!by_channels) return chance(40) ? rms_norm(x, {last}, w) : layer_norm(x, {last}, w, b);
   const std::int64_t groups = channels % 2 == 0 && chance(50) ? 2 : 1;
   return x.numel() / x.size(0) / groups < 2 ? Tensor() : group_norm(x, groups, w, b);
 }
@@ -147,7 +148,9 @@ Tensor Program::reshape(const Tensor& x) {
     case 6:  // which element is the largest may change with rounding, what it is does not
       return options_.smooth ? Tensor() : gather(x, axis, unsqueeze(arg_max(x, axis), axis));
     case 7:
-      return x.rank() >= 3 && x.rank() <= 5 && x.numel() < 2000 ? upsample_nearest(x, any(1, 2)) : Tensor();
+      if (x.rank() < 3 || x.rank() > 5 || x.numel() > 2000) return {};
+      if (chance(50)) return upsample_nearest(x, any(1, 2));
+      return interpolate(x, any(1, 8), {static_cast<ResampleMode>(any(0, 3)), chance(30)});
     default:
       return expand(mean(x, {axis}, true), x.shape());
   }
