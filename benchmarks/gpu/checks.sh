@@ -14,7 +14,7 @@ gpu_cases='*cuda:*,op rows*,StepGraph*'
 # between threads, for which alone the search for races is worth its time.
 gpu_kernels_in_blocks='cuda: normalize*,cuda: softmax*,cuda: norms over*,cuda: gradients are divided*,cuda: transposes*'
 gpu_kernels_in_blocks+=',cuda: sums are taken*'
-gpu_kernels="cuda: an operation on its own*,cuda: sign bits*,cuda: gather*,cuda: pool*,cuda: products*,cuda: random numbers*"
+gpu_kernels="cuda: an operation on its own*,cuda: sign bits*,cuda: gather*,cuda: resample*,cuda: pool*,cuda: products*,cuda: random numbers*"
 gpu_kernels+=",cuda: the scale follows*,cuda: Adam with*,cuda: own convolutions of random*,$gpu_kernels_in_blocks"
 
 declare -A gpu_limits=([build]=3600 [open]=60 [tests]=1200 [sanitizer]=300 [parity]=600 [torch]=3600 [traces]=600 [micro]=300)
