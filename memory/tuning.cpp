@@ -20,7 +20,8 @@ std::size_t count_options(const std::string& text) {
   return text.empty() ? 0 : 1 + static_cast<std::size_t>(std::count(text.begin(), text.end(), ':'));
 }
 
-bool is_within_a_hundredth(Bytes bytes, Bytes least) { return bytes <= least + least / 100; }
+/// Neither may be so large that a sum overflows: where no device is large enough, both are kUnlimited.
+bool is_within_a_hundredth(Bytes bytes, Bytes least) { return bytes - least <= least / 100; }
 
 class Tuner {
  public:
