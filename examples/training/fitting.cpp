@@ -55,6 +55,7 @@ FitRequest fit_request(const RunPlan& run, const std::string& device, std::vecto
     options.rule = Rule::nothing;
     options.accumulate = 1;
     options.step_in_backward = false;
+    options.graph = false;
     Trainer trainer(run.spec, options);
     const WorkspaceLimitsScope limited(options.workspace);
     const AutocastScope half(autocast_of(options));
@@ -67,6 +68,7 @@ FitRequest fit_request(const RunPlan& run, const std::string& device, std::vecto
            (technique == Technique::step_in_backward &&
             (run.training.rule == Rule::nothing || run.training.accumulate > 1 || run.training.recover ||
              run.training.amp == DType::float16)) ||
+           (run.training.graph && (technique == Technique::accumulate || technique == Technique::offload)) ||
            (technique == Technique::amp && run.training.amp) || (run.training.rule == Rule::nothing);
   });
   return {.device = device,

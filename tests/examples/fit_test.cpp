@@ -122,6 +122,15 @@ TEST_CASE("fit: what it says of a way to train is what training so does") {
   }
 }
 
+// A recorded step refuses them, and the refusal was all that fit answered.
+TEST_CASE("fit: a recorded step is made to fit without accumulating and offloading") {
+  const json answer =
+      fit("resnet18 --size 64 --batch 16 --device virtual:a100-40gb,580MiB --graph --optimizer adam8bit");
+  REQUIRE(answer["fits"] == true);
+  CHECK_FALSE(answer["choices"].empty());
+  for (const std::string technique : answer["techniques"]) CHECK((technique != "accumulate" && technique != "offload"));
+}
+
 TEST_CASE("fit: where workspaces alone are in the way, the layers that must give theirs up are named, and no other") {
   const std::string net = "vgg16 --device virtual:a100-40gb --batch 128 --policy pytorch";
   const json whole = fit(net + " --allow none");
