@@ -1,6 +1,8 @@
 #include "training/fitting.h"
 
 #include <algorithm>
+#include <cctype>
+#include <cstring>
 
 #include <fmt/format.h>
 
@@ -26,6 +28,19 @@ bool is_hopeless(std::int64_t batch, std::int64_t fits) {
   return batch / kMostParts > fits;
 }
 
+const std::optional<CheckpointPlan>& checkpoints(const RunPlan& run, const FitChoices& choices) {
+  return choices.checkpoint ? choices.checkpoint : run.checkpoint;
+}
+
+/// The word as a shell reads it.
+std::string quoted(const std::string& word) {
+  const auto is_plain = [](unsigned char c) { return std::isalnum(c) != 0 || std::strchr("_./:,=@+-", c) != nullptr; };
+  if (!word.empty() && std::ranges::all_of(word, is_plain)) return word;
+  std::string text;
+  for (const char c : word) text += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return "'" + text + "'";
+}
+
 }  // namespace
 
 TrainerOptions with(const TrainerOptions& options, const FitChoices& choices) {
@@ -44,7 +59,7 @@ void train(const RunPlan& run, const FitChoices& choices) {
   TrainerOptions options = with(run.training, choices);
   options.recover = false;  // the question is whether it fits as it is
   Trainer trainer(run.spec, options);
-  trainer.checkpoint(choices.checkpoint ? choices.checkpoint : run.checkpoint);
+  trainer.checkpoint(checkpoints(run, choices));
   for (std::int64_t step = 0; step < run.steps; ++step) trainer.step(choices.batch, run.size);
 }
 
@@ -96,27 +111,26 @@ std::vector<std::string> describe(const FitChoices& choices) {
 
 std::string step_arguments(const RunPlan& run, const std::string& device, const FitChoices& choices) {
   const TrainerOptions all = with(run.training, choices);
-  std::string text = fmt::format("{} --device {} --batch {}", run.spec.name, device, choices.batch);
+  std::string text = fmt::format("{} --device {} --batch {}", quoted(run.spec.name), quoted(device), choices.batch);
   if (run.size != run.spec.size) text += fmt::format(" --size {}", run.size);
   if (all.dtype != DType::float32) text += fmt::format(" --dtype {}", name(all.dtype));
-  if (const std::string planned = describe(run.policy); planned != describe(ConvPolicy()))
-    text += fmt::format(" --policy '{}'", planned);
-  if (run.policy.choice != ConvPolicy::Choice::pytorch) {  // which has its own
-    if (run.policy.allow_tf32) text += " --tf32";
-    if (run.policy.layout)
-      text += *run.policy.layout == ConvLayout::contiguous ? " --layout contiguous" : " --layout channels-last";
-  }
+  const std::string planned = describe(run.policy);
+  if (planned != describe(ConvPolicy())) text += " --policy " + quoted(planned);
+  const ConvPolicy usual = parse_conv_policy(planned);  // that of PyTorch has a precision and a layout of its own
+  if (run.policy.allow_tf32 && !usual.allow_tf32) text += " --tf32";
+  if (run.policy.layout && run.policy.layout != usual.layout)
+    text += *run.policy.layout == ConvLayout::contiguous ? " --layout contiguous" : " --layout channels-last";
   text += all.rule == Rule::nothing ? std::string(" --no-grad") : fmt::format(" --optimizer {}", name(all.rule));
   if (all.lr) text += fmt::format(" --lr {}", *all.lr);
   if (all.amp) text += *all.amp == DType::bfloat16 ? " --amp bf16" : " --amp fp16";
   if (all.accumulate > 1) text += fmt::format(" --accumulate {}", all.accumulate);
   if (all.step_in_backward) text += " --optimizer-in-backward";
+  if (all.master_weights) text += " --master-weights";
   if (all.in_place) text += " --in-place";
   if (all.offload) text += " --offload";
-  if (all.recover) text += " --recover";
-  if (!all.workspace.empty()) text += fmt::format(" --workspace {}", all.workspace.text());
-  const auto& checkpoint = choices.checkpoint ? choices.checkpoint : run.checkpoint;
-  if (checkpoint) text += fmt::format(" --checkpoint '{}'", checkpoint->text());
+  if (all.graph) text += " --graph";
+  if (!all.workspace.empty()) text += " --workspace " + quoted(all.workspace.text());
+  if (const auto& plan = checkpoints(run, choices)) text += " --checkpoint " + quoted(plan->text());
   return text + fmt::format(" --steps {}", run.steps);
 }
 

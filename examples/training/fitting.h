@@ -23,8 +23,8 @@ FitRequest fit_request(const RunPlan& run, const std::string& device, std::vecto
 
 /// The choices in a few words each: "bfloat16 autocast", "4 batches of 16 per update".
 std::vector<std::string> describe(const FitChoices& choices);
-/// The arguments of `mnemo step` that train `run` so on a device, such as
-/// "resnet50 --device virtual:h200 --batch 16 --accumulate 4 --steps 2".
+/// The arguments of `mnemo step` that train `run` so on a device, for a shell:
+/// "resnet50 --device virtual:h200 --batch 16 --accumulate 4 --steps 2". Recovery is left out: it was tried without.
 std::string step_arguments(const RunPlan& run, const std::string& device, const FitChoices& choices);
 /// Up to three changes with which `run` fits on a virtual device or on a CPU of that capacity, the cheapest first, each
 /// tried by a dry run: "batch 48 fits, 1.20 GiB to spare". None on other devices, and where nothing helps.
