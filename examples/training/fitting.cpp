@@ -96,14 +96,16 @@ FitRequest fit_request(const RunPlan& run, const std::string& device, std::vecto
           .stages = stage_costs};
 }
 
-std::vector<std::string> describe(const FitChoices& choices) {
+std::vector<std::string> describe(const RunPlan& run, const FitChoices& choices) {
   std::vector<std::string> words;
   if (choices.in_place) words.emplace_back("activations in place");
   if (choices.step_in_backward) words.emplace_back("optimizer in backward");
   if (!choices.workspace.empty()) words.push_back(describe(choices.workspace));
   if (choices.amp) words.push_back(fmt::format("{} autocast", name(*choices.amp)));
-  if (choices.accumulate > 1)
-    words.push_back(fmt::format("{} batches of {} per update", choices.accumulate, choices.batch));
+  if (choices.accumulate > 1) {
+    const TrainerOptions all = with(run.training, choices);
+    words.push_back(fmt::format("{} batches of {} per update", all.accumulate, choices.batch));
+  }
   if (choices.checkpoint) words.push_back("checkpoints " + choices.checkpoint->text());
   if (choices.offload) words.emplace_back("saved activations in host memory");
   return words;
@@ -168,7 +170,7 @@ std::vector<std::string> changes_that_fit(const RunPlan& wanted, const std::stri
   if (found.empty()) found = fitting.cheapest(2);
   for (const FitTrial& trial : found) {
     std::string words;
-    for (const std::string& word : describe(trial.choices)) words += (words.empty() ? "" : " with ") + word;
+    for (const std::string& word : describe(run, trial.choices)) words += (words.empty() ? "" : " with ") + word;
     if (trial.choices.workspace.by_path().size() > 1)
       words += fmt::format(" (--workspace {})", trial.choices.workspace.text());
     add(std::move(words), trial, fitting.plain());
@@ -176,28 +178,31 @@ std::vector<std::string> changes_that_fit(const RunPlan& wanted, const std::stri
   return changes;
 }
 
-std::string code(const FitChoices& choices) {
-  std::string setup, forward, backward;
-  if (!choices.workspace.empty())
-    setup +=
-        fmt::format("const WorkspaceLimitsScope limited(parse_workspace_limits(\"{}\"));\n", choices.workspace.text());
-  if (choices.in_place) setup += "model.work_in_place();\n";
-  if (choices.step_in_backward)
+std::string code(const RunPlan& run, const FitChoices& choices) {
+  if (choices.used().empty()) return {};
+  const TrainerOptions all = with(run.training, choices);
+  std::string setup;
+  if (!all.workspace.empty())
+    setup += fmt::format("const WorkspaceLimitsScope limited(parse_workspace_limits(\"{}\"));\n", all.workspace.text());
+  if (all.in_place) setup += "model.work_in_place();\n";
+  if (all.step_in_backward)
     setup += "const optim::StepInBackward updates = optim::step_in_backward(optimizer);  // and no optimizer.step()\n";
   std::string call = "model(images)";
-  if (choices.checkpoint)
-    call = fmt::format("run_chain(parse_checkpoint_plan(\"{}\"), model.stages(), images)", choices.checkpoint->text());
-  if (choices.offload) call = fmt::format("offload([&](const Tensor& images) {{ return {}; }}, images)", call);
+  if (const auto& plan = checkpoints(run, choices))
+    call = fmt::format("run_chain(parse_checkpoint_plan(\"{}\"), model.stages(), images)", plan->text());
+  if (all.offload) call = fmt::format("offload([&](const Tensor& images) {{ return {}; }}, images)", call);
   std::string loss = fmt::format("cross_entropy({}, labels)", call);
-  if (choices.amp) loss = fmt::format("autocast(DType::{}, [&] {{ return {}; }})", name(*choices.amp), loss);
-  if (choices.accumulate > 1) {
-    forward = fmt::format(
-        "for (int part = 0; part < {0}; ++part) {{  // of {1} samples each\n  ({2} * (1.0 / {0})).backward();\n}}\n",
-        choices.accumulate, choices.batch, loss);
-  } else if (choices.checkpoint || choices.amp || choices.offload) {
-    forward = loss + ".backward();\n";
+  if (all.amp) loss = fmt::format("autocast(DType::{}, [&] {{ return {}; }})", name(*all.amp), loss);
+  const auto backward = [&](const std::string& of) {
+    return (all.amp == DType::float16 ? "scaler.scale(" + of + ")" : of) + ".backward();\n";
+  };
+  if (all.accumulate > 1) {
+    return setup + fmt::format("for (int part = 0; part < {}; ++part) {{  // of {} samples each\n  {}}}\n",
+                               all.accumulate, choices.batch,
+                               backward(fmt::format("({} * (1.0 / {}))", loss, all.accumulate)));
   }
-  return setup + forward;
+  const bool is_plain = call == "model(images)" && !all.amp;
+  return is_plain ? setup : setup + backward(loss);
 }
 
 }  // namespace mnemo::training

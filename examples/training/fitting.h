@@ -21,8 +21,8 @@ void train(const RunPlan& run, const FitChoices& choices);
 /// `run` on the device of that name, with `run.batch` samples per update.
 FitRequest fit_request(const RunPlan& run, const std::string& device, std::vector<Technique> allow);
 
-/// The choices in a few words each: "bfloat16 autocast", "4 batches of 16 per update".
-std::vector<std::string> describe(const FitChoices& choices);
+/// What is chosen beyond what `run` does, in a few words each: "bfloat16 autocast", "4 batches of 16 per update".
+std::vector<std::string> describe(const RunPlan& run, const FitChoices& choices);
 /// The arguments of `mnemo step` that train `run` so on a device, for a shell:
 /// "resnet50 --device virtual:h200 --batch 16 --accumulate 4 --steps 2". Recovery is left out: it was tried without.
 std::string step_arguments(const RunPlan& run, const std::string& device, const FitChoices& choices);
@@ -30,7 +30,8 @@ std::string step_arguments(const RunPlan& run, const std::string& device, const 
 /// tried by a dry run: "batch 48 fits, 1.20 GiB to spare". None on other devices, and where nothing helps.
 std::vector<std::string> changes_that_fit(const RunPlan& run, const std::string& device);
 
-/// The lines of a C++ program that make a training loop do so; empty for the plain way.
-std::string code(const FitChoices& choices);
+/// The lines of a C++ program that make a training loop do what `run` does and `choices` add to it; empty where they
+/// add nothing.
+std::string code(const RunPlan& run, const FitChoices& choices);
 
 }  // namespace mnemo::training

@@ -162,6 +162,29 @@ TEST_CASE("fit: the line that it prints has the peaks that it promises, whatever
   }
 }
 
+// It said "2 batches of 45 per update" beside a line with --accumulate 4, and so did the lines of C++.
+TEST_CASE("fit: parts of a run that accumulates already are parts of its parts") {
+  const std::string arguments =
+      "fit lstm --device virtual:48MiB --batch 90 --accumulate 2 --optimizer adam --allow accumulate";
+  const std::string out = mnemo_command(arguments).out;
+  CAPTURE(out);
+  // Each of the two batches of 90 becomes two of 45.
+  CHECK(out.find("fits with 4 batches of 45 per update") != std::string::npos);
+  CHECK(out.find("--batch 45 --optimizer adam --accumulate 4 ") != std::string::npos);
+  CHECK(out.find("part < 4; ++part) {  // of 45 samples each") != std::string::npos);
+  CHECK(out.find("* (1.0 / 4)).backward();") != std::string::npos);
+  // What the run does already is in the lines too.
+  const json both =
+      fit("lstm --device virtual:30MiB --batch 90 --accumulate 2 --optimizer adam --allow accumulate --amp fp16 "
+          "--in-place");
+  const std::string code = both["code"];
+  CHECK(code.find("work_in_place") != std::string::npos);
+  CHECK(code.find("scaler.scale((autocast(DType::float16, [&]") != std::string::npos);
+  const Answer failed = mnemo_command("step lstm --device virtual:48MiB --batch 90 --accumulate 2 --optimizer adam");
+  CHECK(failed.code == 3);
+  CHECK(failed.err.find("4 batches of 45 per update fits") != std::string::npos);
+}
+
 TEST_CASE("fit: where workspaces alone are in the way, the layers that must give theirs up are named, and no other") {
   const std::string net = "vgg16 --device virtual:a100-40gb --batch 128 --policy pytorch";
   const json whole = fit(net + " --allow none");
