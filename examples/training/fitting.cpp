@@ -54,13 +54,20 @@ TrainerOptions with(const TrainerOptions& options, const FitChoices& choices) {
   return all;
 }
 
-void train(const RunPlan& run, const FitChoices& choices) {
+void train(const RunPlan& run) {
   const ConvPolicyScope planned(run.policy);
-  TrainerOptions options = with(run.training, choices);
-  options.recover = false;  // the question is whether it fits as it is
-  Trainer trainer(run.spec, options);
-  trainer.checkpoint(checkpoints(run, choices));
-  for (std::int64_t step = 0; step < run.steps; ++step) trainer.step(choices.batch, run.size);
+  Trainer trainer(run.spec, run.training);
+  trainer.checkpoint(run.checkpoint);
+  for (std::int64_t step = 0; step < run.steps; ++step) trainer.step(run.batch, run.size);
+}
+
+void train(const RunPlan& run, const FitChoices& choices) {
+  RunPlan so = run;
+  so.training = with(run.training, choices);
+  so.training.recover = false;
+  so.checkpoint = checkpoints(run, choices);
+  so.batch = choices.batch;
+  train(so);
 }
 
 FitRequest fit_request(const RunPlan& run, const std::string& device, std::vector<Technique> allow) {

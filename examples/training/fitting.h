@@ -14,8 +14,9 @@ namespace mnemo::training {
 /// The options of a trainer that does as `choices` say, besides what `options` say already.
 TrainerOptions with(const TrainerOptions& options, const FitChoices& choices);
 
-/// Makes the model on the current device and trains it so for `run.steps` steps. `run.device` and `run.batch` are not
-/// used.
+/// Makes the model on the current device and trains it for `run.steps` steps. `run.device` is not used.
+void train(const RunPlan& run);
+/// The same as `choices` say, and without recovery: the question is whether it fits as it is.
 void train(const RunPlan& run, const FitChoices& choices);
 
 /// `run` on the device of that name, with `run.batch` samples per update.
