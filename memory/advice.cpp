@@ -1,14 +1,19 @@
 // What would lower the peaks: each measure is applied alone to every moment of
-// the recording, and the highest moment that remains says what it is worth.
+// the recording, and the highest moment that remains says what it is worth. What
+// other segments would do is not estimated: the calls are made again.
 #include <algorithm>
 #include <functional>
+#include <limits>
+#include <optional>
 #include <set>
 
 #include <fmt/format.h>
 
+#include <mnemo/memory/call_trace.h>
 #include <mnemo/memory/earlier_steps.h>
+#include <mnemo/memory/error.h>
 #include <mnemo/memory/explanation.h>
-#include <mnemo/memory/rounding.h>
+#include <mnemo/memory/replay.h>
 #include <mnemo/memory/saved_bytes.h>
 #include <mnemo/memory/wording.h>
 
@@ -162,6 +167,31 @@ void measure(const Recording& recording, std::vector<Measure>& list) {
   }
 }
 
+/// What the same calls reserve where segments can grow; nothing where that is no
+/// less, and where the calls cannot be made again.
+std::optional<Advice> advise_growing(const Recording& recording) {
+  try {
+    const CallTrace trace = calls_of(recording);
+    AllocatorConfig config = trace.config();
+    if (config.expandable_segments) return std::nullopt;
+    const auto reserved = [&] {
+      const ReplayResult result =
+          replay(trace, {.config = config, .capacity = trace.capacity(), .context = trace.context()});
+      return result.statistics.num_ooms > 0 ? std::numeric_limits<Bytes>::max() : result.peak_reserved;
+    };
+    // What was cached before a recording from the middle is not made again.
+    const Bytes before = recording.dropped() > 0 ? reserved() : recording.peak_reserved().bytes;
+    config.expandable_segments = true;
+    const Bytes after = reserved();
+    if (after >= before) return std::nullopt;
+    return Advice{
+        fmt::format("let segments grow (--allocator {})", config.text()), "peak_reserved", before - after,
+        fmt::format("the same calls then reserve {} at most, not {}", format_bytes(after), format_bytes(before)), true};
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+}
+
 }  // namespace
 
 std::vector<Advice> advise(const Recording& recording, const Account& peak, const LayerNotes& notes) {
@@ -175,16 +205,7 @@ std::vector<Advice> advise(const Recording& recording, const Account& peak, cons
                       fmt::format("{}; the highest moment would be {} in {}", one.reason, format_bytes(one.highest),
                                   place(one.phase, one.module, one.op))});
   }
-  const Bytes reserved = recording.peak_reserved().bytes;
-  const Bytes idle = reserved - round_up(peak.allocated, kSmallSegment);
-  if (idle > 0 && recording.header().allocator.find("expandable_segments:True") == std::string::npos) {
-    advice.push_back(
-        {"let segments grow (--allocator expandable_segments:True), or empty "
-         "the cache between shapes",
-         "peak_reserved", idle,
-         fmt::format("{} are reserved where {} are the most that is allocated", format_bytes(reserved),
-                     format_bytes(peak.allocated))});
-  }
+  if (std::optional<Advice> growing = advise_growing(recording)) advice.push_back(std::move(*growing));
   std::stable_sort(advice.begin(), advice.end(), [](const Advice& a, const Advice& b) { return a.bytes > b.bytes; });
   return advice;
 }
