@@ -9,6 +9,7 @@
 
 #include <fmt/format.h>
 
+#include <mnemo/memory/advised_blocks.h>
 #include <mnemo/memory/call_trace.h>
 #include <mnemo/memory/earlier_steps.h>
 #include <mnemo/memory/error.h>
@@ -22,6 +23,7 @@ namespace mnemo::memory {
 namespace {
 
 constexpr std::size_t kMostGroups = 8;
+using Kind = AdvisedBlocks::Kind;
 
 struct Moment {
   const CategoryBytes& categories;
@@ -29,6 +31,7 @@ struct Moment {
   std::string_view group;           ///< the top module at work
   const SavedBytes::Totals& saved;  ///< by top module
   Bytes earlier_steps;              ///< saved activations of steps that are over
+  const AdvisedBlocks& blocks;
   Bytes of(Category category) const { return categories[static_cast<std::size_t>(category)]; }
 };
 
@@ -74,12 +77,17 @@ Bytes spared_by_checkpoint(const Moment& moment, const std::string& group) {
   return found == moment.saved.end() ? 0 : found->second;
 }
 
+/// Every floating output is, as far as the notes say: under autocast it would be
+/// unknown which values are half already.
 bool in_full_precision(const LayerNotes& notes) {
+  bool some = false;
   for (const LayerName& layer : notes.layers()) {
     const auto& output = notes.of(layer).output;
-    if (output && (output->dtype == "float32" || output->dtype == "float64")) return true;
+    if (!output) continue;
+    if (output->dtype == "float16" || output->dtype == "bfloat16") return false;
+    some |= output->dtype == "float32" || output->dtype == "float64";
   }
-  return false;
+  return some;
 }
 
 std::vector<Measure> measures(const Account& peak, const LayerNotes& notes) {
@@ -88,14 +96,17 @@ std::vector<Measure> measures(const Account& peak, const LayerNotes& notes) {
   const auto add = [&](std::string action, std::string reason, std::function<Bytes(const Moment&)> spares) {
     list.push_back({.action = std::move(action), .reason = std::move(reason), .spares = std::move(spares)});
   };
-  if (const Bytes bytes = at_peak(Category::workspace); bytes > 0) {
-    std::string of;
-    for (const auto& [holder, held] : peak.holders) {
-      if (holder.category == Category::workspace) of += (of.empty() ? "" : ", ") + where(holder.module, holder.op);
-    }
-    add("limit workspaces (--policy zero-workspace or workspace<=SIZE)",
-        fmt::format("the peak has {} of workspace, of {}", format_bytes(bytes), of),
-        [](const Moment& moment) { return moment.of(Category::workspace); });
+  Bytes workspace = 0;
+  std::string of;
+  for (const auto& [holder, held] : peak.holders) {
+    if (holder.category != Category::workspace || notes.of({holder.module, holder.op}).plans.empty()) continue;
+    workspace += held.bytes;
+    of += (of.empty() ? "" : ", ") + where(holder.module, holder.op);
+  }
+  if (workspace > 0) {
+    add("limit the workspaces of convolutions (--workspace 0, or a size)",
+        fmt::format("the peak has {} of workspace, of {}", format_bytes(workspace), of),
+        [](const Moment& moment) { return moment.blocks.of(Kind::convolution); });
   }
   add("let go of the graphs of earlier steps", "no step that is over holds anything for backward",
       [](const Moment& moment) { return moment.earlier_steps; });
@@ -116,11 +127,14 @@ std::vector<Measure> measures(const Account& peak, const LayerNotes& notes) {
         });
   }
   if (const Bytes bytes = at_peak(Category::optimizer_state); bytes > 0) {
-    add("an optimizer without state (SGD without momentum)",
-        fmt::format("the peak has {} of optimizer state", format_bytes(bytes)),
-        [](const Moment& moment) { return moment.of(Category::optimizer_state); });
-    add("optimizer state in 8 bits", fmt::format("a quarter of {} would be left", format_bytes(bytes)),
-        [](const Moment& moment) { return moment.of(Category::optimizer_state) / 4 * 3; });
+    const std::string has = fmt::format("the peak has {} of optimizer state", format_bytes(bytes));
+    add("an optimizer without state (SGD without momentum)", has,
+        [](const Moment& moment) { return moment.blocks.of(Kind::moment) + moment.blocks.of(Kind::code); });
+    add("optimizer state in 8 bits", has + "; a quarter of what is in float32 would be left", [](const Moment& moment) {
+      const Bytes moments = moment.blocks.of(Kind::moment);
+      // Where more is in codes, it is done already: small parameters keep moments in float32.
+      return moment.blocks.of(Kind::code) > moments ? 0 : moments / 4 * 3;
+    });
   }
   if (const Bytes bytes = at_peak(Category::gradient); bytes > 0) {
     add("update each parameter during backward and free its gradient",
@@ -131,25 +145,28 @@ std::vector<Measure> measures(const Account& peak, const LayerNotes& notes) {
           fmt::format("{} of gradients wait through the forward pass", format_bytes(bytes)), [](const Moment& moment) {
             return moment.phase == Phase::forward || moment.phase == Phase::data ? moment.of(Category::gradient) : 0;
           });
-    }
+      }
   }
   if (in_full_precision(notes)) {
     add("half precision (--dtype bfloat16)", "values of two bytes where there are four or eight",
         [](const Moment& moment) {
           Bytes values = 0;
           for (std::size_t i = 0; i < moment.categories.size(); ++i) values += moment.categories[i];
-          return (values - moment.of(Category::workspace) - moment.of(Category::other)) / 2;
+          return (values - moment.of(Category::workspace) - moment.of(Category::other) - moment.blocks.of(Kind::code)) /
+                 2;
         });
   }
   return list;
 }
 
-void measure(const Recording& recording, std::vector<Measure>& list) {
+void measure(const Recording& recording, const LayerNotes& notes, std::vector<Measure>& list) {
   Timeline timeline(recording);
   SavedBytes saved(timeline, [](const Tag& tag) { return SavedBytes::Key{std::string(top_module(tag.module)), ""}; });
   EarlierSteps earlier(timeline);
+  AdvisedBlocks blocks(timeline, notes);
   const auto look = [&](const Tag& tag) {
-    const Moment moment{timeline.categories(), tag.phase, top_module(tag.module), saved.totals(), earlier.bytes()};
+    const Moment moment{timeline.categories(), tag.phase,       top_module(tag.module),
+                        saved.totals(),        earlier.bytes(), blocks};
     for (Measure& one : list) {
       const Bytes left = timeline.allocated() - one.spares(moment);
       if (left <= one.highest) continue;
@@ -163,6 +180,7 @@ void measure(const Recording& recording, std::vector<Measure>& list) {
   while (timeline.next()) {
     saved.follow(timeline.event());
     earlier.follow(timeline.event());
+    blocks.follow(timeline.event());
     if (timeline.event().kind == EventKind::alloc) look(timeline.event().tag);
   }
 }
@@ -197,7 +215,7 @@ std::optional<Advice> advise_growing(const Recording& recording) {
 std::vector<Advice> advise(const Recording& recording, const Account& peak, const LayerNotes& notes) {
   std::vector<Advice> advice;
   std::vector<Measure> list = measures(peak, notes);
-  measure(recording, list);
+  measure(recording, notes, list);
   for (const Measure& one : list) {
     const Bytes bytes = peak.allocated - one.highest;
     if (bytes <= 0) continue;

@@ -1,4 +1,6 @@
 // Advice: what it is worth on paper, and where it is none.
+#include <initializer_list>
+#include <memory>
 #include <string>
 
 #include <doctest/doctest.h>
@@ -35,7 +37,8 @@ struct Program {
   Recorder recorder = record(device.allocator, Ring{});
 };
 
-const std::string kGrow = "let segments grow";
+const std::string kGrow = "let segments grow", kStateless = "an optimizer without state",
+                  kCoded = "optimizer state in 8 bits", kHalf = "half precision";
 
 }  // namespace
 
@@ -63,4 +66,51 @@ TEST_CASE("segments that grow are not advised where they spare nothing") {
   // A segment of its own has 22 MiB; two pages would have 40.
   CHECK(own.device.reserved() == 24 * MiB);
   CHECK(own.worth(kGrow) == 0);
+}
+
+TEST_CASE("optimizer state is what it is by its size: moments, codes, and copies of half parameters, which stay") {
+  const auto with_state = [](Bytes parameter, std::initializer_list<Bytes> state) {
+    auto program = std::make_unique<Program>();
+    program->hold(Category::parameter, "fc", "init", parameter);
+    for (const Bytes bytes : state) program->hold(Category::optimizer_state, "fc", "update", bytes);
+    return program;
+  };
+  const auto adam = with_state(4 * MiB, {4 * MiB, 4 * MiB});
+  CHECK(adam->worth(kStateless) == 8 * MiB);
+  CHECK(adam->worth(kCoded) == 6 * MiB);
+  // A byte per value of four, and a float32 for each 256 of them.
+  const auto coded = with_state(4 * MiB, {MiB, 16 * KiB, MiB, 16 * KiB});
+  CHECK(coded->worth(kStateless) == 2 * MiB + 32 * KiB);
+  CHECK(coded->worth(kCoded) == 0);
+  // A small parameter's moments are left in float32.
+  coded->hold(Category::parameter, "norm", "init", 256);
+  for (int moment = 0; moment < 2; ++moment) coded->hold(Category::optimizer_state, "norm", "update", 256);
+  CHECK(coded->worth(kStateless) == 2 * MiB + 33 * KiB);
+  CHECK(coded->worth(kCoded) == 0);
+  const auto copied = with_state(2 * MiB, {4 * MiB});
+  CHECK(copied->worth(kStateless) == 0);
+  CHECK(copied->worth(kCoded) == 0);
+  const auto copied_adam = with_state(2 * MiB, {4 * MiB, 4 * MiB, 4 * MiB});
+  CHECK(copied_adam->worth(kStateless) == 8 * MiB);
+  CHECK(copied_adam->worth(kCoded) == 6 * MiB);
+}
+
+TEST_CASE("half precision is advised where all values are in full, and halves no codes") {
+  Program full;
+  full.hold(Category::parameter, "fc", "init", 4 * MiB);
+  full.hold(Category::optimizer_state, "fc", "update", MiB);
+  full.note("fc", "output linear (1024, 1024) float32");
+  CHECK(full.worth(kHalf) == 2 * MiB);
+  full.note("act", "output relu (1024, 1024) bfloat16");
+  CHECK(full.worth(kHalf) == 0);
+}
+
+TEST_CASE("workspaces are limited of convolutions, not of matrix products") {
+  Program program;
+  program.hold(Category::parameter, "fc", "init", 4 * MiB);
+  program.hold(Category::workspace, "fc", "linear", 32 * MiB);
+  CHECK(program.worth("limit") == 0);
+  program.note("conv", "plan conv2d forward eng1 8388608");
+  program.hold(Category::workspace, "conv", "conv2d", 8 * MiB);
+  CHECK(program.worth("limit") == 8 * MiB);
 }
