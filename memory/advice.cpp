@@ -40,6 +40,7 @@ struct Measure {
   std::string action;
   std::string reason;                          ///< a sentence without its end
   std::function<Bytes(const Moment&)> spares;  ///< what it takes away from a moment
+  bool of_gradients = false;                   ///< that are not needed beyond one backward pass
   Bytes highest = 0;
   Phase phase = Phase::setup;
   std::string op = {}, module = {};
@@ -140,12 +141,14 @@ std::vector<Measure> measures(const Account& peak, const LayerNotes& notes) {
     add("update each parameter during backward and free its gradient",
         fmt::format("the peak has {} of gradients", format_bytes(bytes)),
         [](const Moment& moment) { return moment.of(Category::gradient); });
+    list.back().of_gradients = true;
     if (peak.phase == Phase::forward || peak.phase == Phase::data) {
       add("zero_grad before the forward pass",
           fmt::format("{} of gradients wait through the forward pass", format_bytes(bytes)), [](const Moment& moment) {
             return moment.phase == Phase::forward || moment.phase == Phase::data ? moment.of(Category::gradient) : 0;
           });
-      }
+      list.back().of_gradients = true;
+    }
   }
   if (in_full_precision(notes)) {
     add("half precision (--dtype bfloat16)", "values of two bytes where there are four or eight",
@@ -159,14 +162,33 @@ std::vector<Measure> measures(const Account& peak, const LayerNotes& notes) {
   return list;
 }
 
+/// Whether some step goes forward again after its backward pass: then gradients of
+/// several passes are added up.
+class Accumulation {
+ public:
+  void follow(const Tag& tag) {
+    if (tag.step != step_) backward_ = false;
+    step_ = tag.step;
+    backward_ |= tag.phase == Phase::backward;
+    found_ |= step_ > 0 && backward_ && tag.phase == Phase::forward;
+  }
+  bool found() const { return found_; }
+
+ private:
+  std::int64_t step_ = 0;
+  bool backward_ = false, found_ = false;
+};
+
 void measure(const Recording& recording, const LayerNotes& notes, std::vector<Measure>& list) {
   Timeline timeline(recording);
   SavedBytes saved(timeline, [](const Tag& tag) { return SavedBytes::Key{std::string(top_module(tag.module)), ""}; });
   EarlierSteps earlier(timeline);
   AdvisedBlocks blocks(timeline, notes);
+  Accumulation accumulation;
   const auto look = [&](const Tag& tag) {
     const Moment moment{timeline.categories(), tag.phase,       top_module(tag.module),
                         saved.totals(),        earlier.bytes(), blocks};
+    accumulation.follow(tag);
     for (Measure& one : list) {
       const Bytes left = timeline.allocated() - one.spares(moment);
       if (left <= one.highest) continue;
@@ -183,6 +205,7 @@ void measure(const Recording& recording, const LayerNotes& notes, std::vector<Me
     blocks.follow(timeline.event());
     if (timeline.event().kind == EventKind::alloc) look(timeline.event().tag);
   }
+  if (accumulation.found()) std::erase_if(list, [](const Measure& one) { return one.of_gradients; });
 }
 
 /// What the same calls reserve where segments can grow; nothing where that is no

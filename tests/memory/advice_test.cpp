@@ -38,7 +38,7 @@ struct Program {
 };
 
 const std::string kGrow = "let segments grow", kStateless = "an optimizer without state",
-                  kCoded = "optimizer state in 8 bits", kHalf = "half precision";
+                  kCoded = "optimizer state in 8 bits", kHalf = "half precision", kInBackward = "update each parameter";
 
 }  // namespace
 
@@ -113,4 +113,26 @@ TEST_CASE("workspaces are limited of convolutions, not of matrix products") {
   program.note("conv", "plan conv2d forward eng1 8388608");
   program.hold(Category::workspace, "conv", "conv2d", 8 * MiB);
   CHECK(program.worth("limit") == 8 * MiB);
+}
+
+TEST_CASE("a step in backward is not advised where gradients are added up") {
+  const auto pass = [](Program& program, std::int64_t step, Bytes gradients) {
+    const StepScope scope(step);
+    Block* saved;
+    {
+      const PhaseScope forward(Phase::forward);
+      saved = program.hold(Category::saved_activation, "fc", "linear", MiB);
+    }
+    const PhaseScope backward(Phase::backward);
+    Block* gradient = gradients > 0 ? program.hold(Category::gradient, "fc", "linear", gradients) : nullptr;
+    program.device.free(saved);
+    return gradient;
+  };
+  Program plain, accumulating;
+  plain.device.free(pass(plain, 1, 4 * MiB));
+  pass(plain, 2, 4 * MiB);
+  CHECK(plain.worth(kInBackward) == 4 * MiB);
+  pass(accumulating, 1, 4 * MiB);
+  pass(accumulating, 1, 0);
+  CHECK(accumulating.worth(kInBackward) == 0);
 }
