@@ -148,6 +148,20 @@ TEST_CASE("explain calls what it reads from a recording alone an estimate") {
   CHECK(mnemo_command("explain mlp").out.find("about") == std::string::npos);
 }
 
+TEST_CASE("explain names no driver's tool for a CPU, and knows that it has no context") {
+  for (const char* device : {"cpu", "virtual:cpu", "virtual:cpu:64MiB"}) {
+    CAPTURE(std::string(device));
+    const json object = object_of(std::string("explain mlp --device ") + device);
+    CHECK(object["context_known"] == true);
+    CHECK(object["context"] == 0);
+    const std::string answer = object["answer"];
+    CHECK(answer.find("nvidia-smi") == std::string::npos);
+    CHECK(answer.ends_with(" are reserved from the device."));
+  }
+  CHECK(object_of("explain mlp --device virtual:h200")["answer"].get<std::string>().find("nvidia-smi") !=
+        std::string::npos);
+}
+
 TEST_CASE("explain has the peaks of step, also in half precision and without training") {
   for (const char* options :
        {"--optimizer adam", "--dtype bfloat16", "--no-grad", "--allocator max_split_size_mb:20"}) {
