@@ -119,6 +119,7 @@ TEST_CASE("a wrong allocator option in the environment is a usage error as well"
 TEST_CASE("sizes are only spoken of where the size is wrong") {
   for (const char* arguments :
        {"step resnet18 --batch 1 --size 32 --device virtual:cpu", "explain resnet18 --batch 1 --size 32",
+        "plans conv2d:3,8,k3@4x3x2x2", "step conv2d:3,8,k3@4x3x2x2",
         "step mlp --batch 9223372036854775807 --device virtual:cpu"}) {
     CAPTURE(arguments);
     const Answer answer = mnemo_command(arguments);
