@@ -3,7 +3,6 @@
 // other segments would do is not estimated: the calls are made again.
 #include <algorithm>
 #include <functional>
-#include <limits>
 #include <optional>
 #include <set>
 
@@ -215,16 +214,15 @@ std::optional<Advice> advise_growing(const Recording& recording) {
     const CallTrace trace = calls_of(recording);
     AllocatorConfig config = trace.config();
     if (config.expandable_segments) return std::nullopt;
-    const auto reserved = [&] {
-      const ReplayResult result =
-          replay(trace, {.config = config, .capacity = trace.capacity(), .context = trace.context()});
-      return result.statistics.num_ooms > 0 ? std::numeric_limits<Bytes>::max() : result.peak_reserved;
+    const auto replayed = [&] {
+      return replay(trace, {.config = config, .capacity = trace.capacity(), .context = trace.context()});
     };
     // What was cached before a recording from the middle is not made again.
-    const Bytes before = recording.dropped() > 0 ? reserved() : recording.peak_reserved().bytes;
+    const Bytes before = recording.dropped() > 0 ? replayed().peak_reserved : recording.peak_reserved().bytes;
     config.expandable_segments = true;
-    const Bytes after = reserved();
-    if (after >= before) return std::nullopt;
+    const ReplayResult result = replayed();
+    const Bytes after = result.peak_reserved;
+    if (result.statistics.num_ooms > 0 || after >= before) return std::nullopt;
     return Advice{
         fmt::format("let segments grow (--allocator {})", config.text()), "peak_reserved", before - after,
         fmt::format("the same calls then reserve {} at most, not {}", format_bytes(after), format_bytes(before)), true};
