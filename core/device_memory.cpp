@@ -19,7 +19,9 @@ std::optional<Bytes> context(const Device& device) {
   const std::string& name = device.name();
   if (const Card* card = card_of_device(name)) return card->context;
   if (name.starts_with("cuda")) return device.allocator().source().context_bytes();
-  if (name == "cpu" || name.starts_with("cpu:")) return 0;
+  for (const char* cpu : {"cpu", "virtual:cpu"}) {
+    if (name == cpu || name.starts_with(cpu + std::string(":"))) return 0;
+  }
   return std::nullopt;
 }
 

@@ -1,14 +1,19 @@
 // What would lower the peaks: each measure is applied alone to every moment of
-// the recording, and the highest moment that remains says what it is worth.
+// the recording, and the highest moment that remains says what it is worth. What
+// other segments would do is not estimated: the calls are made again.
 #include <algorithm>
 #include <functional>
+#include <optional>
 #include <set>
 
 #include <fmt/format.h>
 
+#include <mnemo/memory/advised_blocks.h>
+#include <mnemo/memory/call_trace.h>
 #include <mnemo/memory/earlier_steps.h>
+#include <mnemo/memory/error.h>
 #include <mnemo/memory/explanation.h>
-#include <mnemo/memory/rounding.h>
+#include <mnemo/memory/replay.h>
 #include <mnemo/memory/saved_bytes.h>
 #include <mnemo/memory/wording.h>
 
@@ -17,6 +22,7 @@ namespace mnemo::memory {
 namespace {
 
 constexpr std::size_t kMostGroups = 8;
+using Kind = AdvisedBlocks::Kind;
 
 struct Moment {
   const CategoryBytes& categories;
@@ -24,6 +30,7 @@ struct Moment {
   std::string_view group;           ///< the top module at work
   const SavedBytes::Totals& saved;  ///< by top module
   Bytes earlier_steps;              ///< saved activations of steps that are over
+  const AdvisedBlocks& blocks;
   Bytes of(Category category) const { return categories[static_cast<std::size_t>(category)]; }
 };
 
@@ -32,6 +39,7 @@ struct Measure {
   std::string action;
   std::string reason;                          ///< a sentence without its end
   std::function<Bytes(const Moment&)> spares;  ///< what it takes away from a moment
+  bool of_gradients = false;                   ///< that are not needed beyond one backward pass
   Bytes highest = 0;
   Phase phase = Phase::setup;
   std::string op = {}, module = {};
@@ -69,12 +77,17 @@ Bytes spared_by_checkpoint(const Moment& moment, const std::string& group) {
   return found == moment.saved.end() ? 0 : found->second;
 }
 
+/// Every floating output is, as far as the notes say: under autocast it would be
+/// unknown which values are half already.
 bool in_full_precision(const LayerNotes& notes) {
+  bool some = false;
   for (const LayerName& layer : notes.layers()) {
     const auto& output = notes.of(layer).output;
-    if (output && (output->dtype == "float32" || output->dtype == "float64")) return true;
+    if (!output) continue;
+    if (output->dtype == "float16" || output->dtype == "bfloat16") return false;
+    some |= output->dtype == "float32" || output->dtype == "float64";
   }
-  return false;
+  return some;
 }
 
 std::vector<Measure> measures(const Account& peak, const LayerNotes& notes) {
@@ -83,14 +96,17 @@ std::vector<Measure> measures(const Account& peak, const LayerNotes& notes) {
   const auto add = [&](std::string action, std::string reason, std::function<Bytes(const Moment&)> spares) {
     list.push_back({.action = std::move(action), .reason = std::move(reason), .spares = std::move(spares)});
   };
-  if (const Bytes bytes = at_peak(Category::workspace); bytes > 0) {
-    std::string of;
-    for (const auto& [holder, held] : peak.holders) {
-      if (holder.category == Category::workspace) of += (of.empty() ? "" : ", ") + where(holder.module, holder.op);
-    }
-    add("limit workspaces (--policy zero-workspace or workspace<=SIZE)",
-        fmt::format("the peak has {} of workspace, of {}", format_bytes(bytes), of),
-        [](const Moment& moment) { return moment.of(Category::workspace); });
+  Bytes workspace = 0;
+  std::string of;
+  for (const auto& [holder, held] : peak.holders) {
+    if (holder.category != Category::workspace || notes.of({holder.module, holder.op}).plans.empty()) continue;
+    workspace += held.bytes;
+    of += (of.empty() ? "" : ", ") + where(holder.module, holder.op);
+  }
+  if (workspace > 0) {
+    add("limit the workspaces of convolutions (--workspace 0, or a size)",
+        fmt::format("the peak has {} of workspace, of {}", format_bytes(workspace), of),
+        [](const Moment& moment) { return moment.blocks.of(Kind::convolution); });
   }
   add("let go of the graphs of earlier steps", "no step that is over holds anything for backward",
       [](const Moment& moment) { return moment.earlier_steps; });
@@ -111,21 +127,26 @@ std::vector<Measure> measures(const Account& peak, const LayerNotes& notes) {
         });
   }
   if (const Bytes bytes = at_peak(Category::optimizer_state); bytes > 0) {
-    add("an optimizer without state (SGD without momentum)",
-        fmt::format("the peak has {} of optimizer state", format_bytes(bytes)),
-        [](const Moment& moment) { return moment.of(Category::optimizer_state); });
-    add("optimizer state in 8 bits", fmt::format("a quarter of {} would be left", format_bytes(bytes)),
-        [](const Moment& moment) { return moment.of(Category::optimizer_state) / 4 * 3; });
+    const std::string has = fmt::format("the peak has {} of optimizer state", format_bytes(bytes));
+    add("an optimizer without state (SGD without momentum)", has,
+        [](const Moment& moment) { return moment.blocks.of(Kind::moment) + moment.blocks.of(Kind::code); });
+    add("optimizer state in 8 bits", has + "; a quarter of what is in float32 would be left", [](const Moment& moment) {
+      const Bytes moments = moment.blocks.of(Kind::moment);
+      // Where more is in codes, it is done already: small parameters keep moments in float32.
+      return moment.blocks.of(Kind::code) > moments ? 0 : moments / 4 * 3;
+    });
   }
   if (const Bytes bytes = at_peak(Category::gradient); bytes > 0) {
     add("update each parameter during backward and free its gradient",
         fmt::format("the peak has {} of gradients", format_bytes(bytes)),
         [](const Moment& moment) { return moment.of(Category::gradient); });
+    list.back().of_gradients = true;
     if (peak.phase == Phase::forward || peak.phase == Phase::data) {
       add("zero_grad before the forward pass",
           fmt::format("{} of gradients wait through the forward pass", format_bytes(bytes)), [](const Moment& moment) {
             return moment.phase == Phase::forward || moment.phase == Phase::data ? moment.of(Category::gradient) : 0;
           });
+      list.back().of_gradients = true;
     }
   }
   if (in_full_precision(notes)) {
@@ -133,18 +154,40 @@ std::vector<Measure> measures(const Account& peak, const LayerNotes& notes) {
         [](const Moment& moment) {
           Bytes values = 0;
           for (std::size_t i = 0; i < moment.categories.size(); ++i) values += moment.categories[i];
-          return (values - moment.of(Category::workspace) - moment.of(Category::other)) / 2;
+          return (values - moment.of(Category::workspace) - moment.of(Category::other) - moment.blocks.of(Kind::code)) /
+                 2;
         });
   }
   return list;
 }
 
-void measure(const Recording& recording, std::vector<Measure>& list) {
+/// Whether some step goes forward again after its backward pass: then gradients of
+/// several passes are added up.
+class Accumulation {
+ public:
+  void follow(const Tag& tag) {
+    if (tag.step != step_) backward_ = false;
+    step_ = tag.step;
+    backward_ |= tag.phase == Phase::backward;
+    found_ |= step_ > 0 && backward_ && tag.phase == Phase::forward;
+  }
+  bool found() const { return found_; }
+
+ private:
+  std::int64_t step_ = 0;
+  bool backward_ = false, found_ = false;
+};
+
+void measure(const Recording& recording, const LayerNotes& notes, std::vector<Measure>& list) {
   Timeline timeline(recording);
   SavedBytes saved(timeline, [](const Tag& tag) { return SavedBytes::Key{std::string(top_module(tag.module)), ""}; });
   EarlierSteps earlier(timeline);
+  AdvisedBlocks blocks(timeline, notes);
+  Accumulation accumulation;
   const auto look = [&](const Tag& tag) {
-    const Moment moment{timeline.categories(), tag.phase, top_module(tag.module), saved.totals(), earlier.bytes()};
+    const Moment moment{timeline.categories(), tag.phase,       top_module(tag.module),
+                        saved.totals(),        earlier.bytes(), blocks};
+    accumulation.follow(tag);
     for (Measure& one : list) {
       const Bytes left = timeline.allocated() - one.spares(moment);
       if (left <= one.highest) continue;
@@ -158,7 +201,33 @@ void measure(const Recording& recording, std::vector<Measure>& list) {
   while (timeline.next()) {
     saved.follow(timeline.event());
     earlier.follow(timeline.event());
+    blocks.follow(timeline.event());
     if (timeline.event().kind == EventKind::alloc) look(timeline.event().tag);
+  }
+  if (accumulation.found()) std::erase_if(list, [](const Measure& one) { return one.of_gradients; });
+}
+
+/// What the same calls reserve where segments can grow; nothing where that is no
+/// less, and where the calls cannot be made again.
+std::optional<Advice> advise_growing(const Recording& recording) {
+  try {
+    const CallTrace trace = calls_of(recording);
+    AllocatorConfig config = trace.config();
+    if (config.expandable_segments) return std::nullopt;
+    const auto replayed = [&] {
+      return replay(trace, {.config = config, .capacity = trace.capacity(), .context = trace.context()});
+    };
+    // What was cached before a recording from the middle is not made again.
+    const Bytes before = recording.dropped() > 0 ? replayed().peak_reserved : recording.peak_reserved().bytes;
+    config.expandable_segments = true;
+    const ReplayResult result = replayed();
+    const Bytes after = result.peak_reserved;
+    if (result.statistics.num_ooms > 0 || after >= before) return std::nullopt;
+    return Advice{
+        fmt::format("let segments grow (--allocator {})", config.text()), "peak_reserved", before - after,
+        fmt::format("the same calls then reserve {} at most, not {}", format_bytes(after), format_bytes(before)), true};
+  } catch (const Error&) {
+    return std::nullopt;
   }
 }
 
@@ -167,7 +236,7 @@ void measure(const Recording& recording, std::vector<Measure>& list) {
 std::vector<Advice> advise(const Recording& recording, const Account& peak, const LayerNotes& notes) {
   std::vector<Advice> advice;
   std::vector<Measure> list = measures(peak, notes);
-  measure(recording, list);
+  measure(recording, notes, list);
   for (const Measure& one : list) {
     const Bytes bytes = peak.allocated - one.highest;
     if (bytes <= 0) continue;
@@ -175,16 +244,7 @@ std::vector<Advice> advise(const Recording& recording, const Account& peak, cons
                       fmt::format("{}; the highest moment would be {} in {}", one.reason, format_bytes(one.highest),
                                   place(one.phase, one.module, one.op))});
   }
-  const Bytes reserved = recording.peak_reserved().bytes;
-  const Bytes idle = reserved - round_up(peak.allocated, kSmallSegment);
-  if (idle > 0 && recording.header().allocator.find("expandable_segments:True") == std::string::npos) {
-    advice.push_back(
-        {"let segments grow (--allocator expandable_segments:True), or empty "
-         "the cache between shapes",
-         "peak_reserved", idle,
-         fmt::format("{} are reserved where {} are the most that is allocated", format_bytes(reserved),
-                     format_bytes(peak.allocated))});
-  }
+  if (std::optional<Advice> growing = advise_growing(recording)) advice.push_back(std::move(*growing));
   std::stable_sort(advice.begin(), advice.end(), [](const Advice& a, const Advice& b) { return a.bytes > b.bytes; });
   return advice;
 }

@@ -201,7 +201,9 @@ std::string paragraph(const Explanation& e) {
       "what was asked for. At most {} are reserved from the "
       "device",
       held, format_bytes(e.peak.rounding()), format_bytes(e.peak_reserved.reserved));
-  if (e.context_known) {
+  if (e.context_known && e.context == 0) {
+    text += '.';  // a CPU, which has neither, and no driver to ask
+  } else if (e.context_known) {
     text += fmt::format(
         "; with {} of context and libraries a tool that asks "
         "the driver, such as nvidia-smi, shows {}.",

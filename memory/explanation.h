@@ -38,13 +38,16 @@ struct LongBlock {
   std::int64_t freed_step = 0;
 };
 
-/// One way to need less. Each is counted alone, over the whole recording, as if
-/// nothing else changed by it.
+/// One way to need less, counted alone. An estimate takes what the measure is
+/// about away from every moment of the recording, as if nothing else changed by
+/// it; what is allocated instead, such as what another algorithm needs, is not in
+/// it.
 struct Advice {
-  std::string action;    ///< "limit workspaces"
-  std::string metric;    ///< which figure falls: "peak_allocated" or "peak_reserved"
-  Bytes bytes = 0;       ///< by how much, at most
-  std::string evidence;  ///< a sentence with the numbers
+  std::string action;     ///< "limit workspaces"
+  std::string metric;     ///< which figure falls: "peak_allocated" or "peak_reserved"
+  Bytes bytes = 0;        ///< by how much
+  std::string evidence;   ///< a sentence with the numbers
+  bool measured = false;  ///< by doing the same again so; else it is an estimate
 };
 
 struct Explanation {

@@ -20,7 +20,8 @@ std::size_t count_options(const std::string& text) {
   return text.empty() ? 0 : 1 + static_cast<std::size_t>(std::count(text.begin(), text.end(), ':'));
 }
 
-bool is_within_a_hundredth(Bytes bytes, Bytes least) { return bytes <= least + least / 100; }
+/// Neither may be so large that a sum overflows: where no device is large enough, both are kUnlimited.
+bool is_within_a_hundredth(Bytes bytes, Bytes least) { return bytes - least <= least / 100; }
 
 class Tuner {
  public:
@@ -154,8 +155,9 @@ class Tuner {
       }
       return replayed(config.config, {.capacity = capacity, .stop_when_full = true}).statistics.num_ooms == 0;
     };
-    Bytes high = std::max(step, round_up(config.peak_reserved, step));
-    for (int i = 0; i < 3 && !runs(high); ++i) high = round_up(high + high / 4, step);
+    // Beyond the size that no request may have, sums and shares of capacities would overflow.
+    Bytes high = std::min(std::max(step, round_up(config.peak_reserved, step)), kTooLarge);
+    for (int i = 0; i < 3 && !runs(high); ++i) high = std::min(round_up(high + high / 4, step), kTooLarge);
     if (!runs(high)) return;
     const auto calls = static_cast<std::int64_t>(trace_.calls.size() + trace_.blocks_before.size()) + 1;
     const Threshold found = find_threshold(0, high, step, std::max<std::int64_t>(12, kSearchCalls / calls), runs);
@@ -230,7 +232,9 @@ class Tuner {
       }
       answer += ".";
     } else {
-      answer += " A request fails on any device.";
+      answer += best.failures > 0
+                    ? std::string(" A request fails on any device.")
+                    : fmt::format(" No device of up to {} was found on which it runs.", format_bytes(kTooLarge));
     }
     if (options_.memory == 0) return;
     const auto fate = [](const TunedConfig& config) {

@@ -28,6 +28,16 @@ struct ExplainOptions {
   bool json = false;
 };
 
+/// What can be run so is measured; estimates are for recordings, which cannot.
+void measure_advice(const training::RunPlan& run, memory::Explanation& explanation) {
+  auto measured = measured_advice(run, explanation.peak.allocated);
+  if (!measured) return;
+  std::vector<memory::Advice>& advice = explanation.advice;
+  std::erase_if(advice, [](const memory::Advice& one) { return !one.measured; });
+  std::ranges::move(*measured, std::back_inserter(advice));
+  std::ranges::stable_sort(advice, std::ranges::greater{}, &memory::Advice::bytes);
+}
+
 int show(const ExplainOptions& options) {
   if (!options.report.empty() && options.subjects.size() > 2)
     throw UsageError(fmt::format("--report: a page shows one run or two, not {}", options.subjects.size()));
@@ -39,11 +49,7 @@ int show(const ExplainOptions& options) {
   for (const std::string& wanted : options.subjects) {
     const Subject subject = read_subject(wanted, options.given);
     memory::Explanation explanation = memory::explain(subject.recording);
-    if (subject.run && !subject.out_of_memory) {
-      std::ranges::move(measured_advice(*subject.run, explanation.peak.allocated),
-                        std::back_inserter(explanation.advice));
-      std::ranges::stable_sort(explanation.advice, std::ranges::greater{}, &memory::Advice::bytes);
-    }
+    if (subject.run && !subject.out_of_memory) measure_advice(*subject.run, explanation);
     if (options.json) {
       objects.push_back(to_json(explanation));
       objects.back()["name"] = subject.name;

@@ -129,9 +129,9 @@ std::string largest_table(const memory::Explanation& e) {
 
 std::string advice_text(const memory::Explanation& e) {
   if (e.advice.empty()) return {};
-  std::string text = "\nwhat would lower it most, each alone and at most\n";
+  std::string text = "\nwhat would lower it most, each alone\n";
   for (const memory::Advice& one : e.advice) {
-    text += fmt::format("  {:>10} of {}: {}: {}\n", memory::signed_bytes(-one.bytes),
+    text += fmt::format("  {:>16} of {}: {}: {}\n", (one.measured ? "" : "about ") + memory::signed_bytes(-one.bytes),
                         one.metric == "peak_reserved" ? "reserved" : "allocated", one.action, one.evidence);
   }
   return text;
@@ -160,8 +160,11 @@ Json to_json(const memory::Explanation& e) {
   for (const memory::LongBlock& entry : e.largest) largest.push_back(to_json(entry));
   Json advice = Json::array();
   for (const memory::Advice& one : e.advice) {
-    advice.push_back(
-        {{"action", one.action}, {"metric", one.metric}, {"bytes", one.bytes}, {"evidence", one.evidence}});
+    advice.push_back({{"action", one.action},
+                      {"metric", one.metric},
+                      {"bytes", one.bytes},
+                      {"evidence", one.evidence},
+                      {"measured", one.measured}});
   }
   return {{"answer", memory::paragraph(e)},
           {"peak_allocated", e.peak.allocated},

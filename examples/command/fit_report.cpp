@@ -27,7 +27,7 @@ std::string ranges(const std::vector<BatchRange>& fits) {
 
 Json to_json(const FitQuestion& question, const FitTrial& trial) {
   Json choices = Json::array();
-  for (const std::string& words : training::describe(trial.choices)) choices.push_back(words);
+  for (const std::string& words : training::describe(question.run, trial.choices)) choices.push_back(words);
   Json techniques = Json::array();
   for (const Technique technique : trial.choices.used()) techniques.push_back(name(technique));
   return {{"fits", trial.fits},
@@ -39,7 +39,7 @@ Json to_json(const FitQuestion& question, const FitTrial& trial) {
           {"peak_reserved", trial.peak_reserved},
           {"extra_operations", trial.extra_operations},
           {"extra_seconds", trial.extra_seconds ? Json(*trial.extra_seconds) : Json()},
-          {"code", training::code(trial.choices)}};
+          {"code", training::code(question.run, trial.choices)}};
 }
 
 /// "+10.7", "+0.0", never "-0.0".
@@ -120,7 +120,7 @@ std::string text(const FitQuestion& question, const FitAnswer& answer) {
     return text + fmt::format("it would take {} allocated, {} reserved\n", format_bytes(answer.plain.peak_allocated),
                               format_bytes(answer.plain.peak_reserved));
   }
-  const std::vector<std::string> words = training::describe(chosen.choices);
+  const std::vector<std::string> words = training::describe(run, chosen.choices);
   text += words.empty() ? "fits as it is" : "fits with " + joined(words);
   text += fmt::format("\npeak {} allocated, {} reserved, {} to spare", format_bytes(chosen.peak_allocated),
                       format_bytes(chosen.peak_reserved), format_bytes(chosen.spare));
@@ -128,11 +128,11 @@ std::string text(const FitQuestion& question, const FitAnswer& answer) {
   text += fmt::format(" (as it is: {} allocated, {} reserved); {}\n", format_bytes(answer.plain.peak_allocated),
                       format_bytes(answer.plain.peak_reserved), costs(chosen, answer.plain));
   text += fmt::format("run it: mnemo step {}\n", training::step_arguments(run, question.device, chosen.choices));
-  const std::string lines = training::code(chosen.choices);
+  const std::string lines = training::code(run, chosen.choices);
   if (!lines.empty()) text += "in C++:\n" + lines;
   if (!answer.others.empty()) text += "also:\n";
   for (const FitTrial& other : answer.others) {
-    text += fmt::format("  {}: {} reserved, {}\n", joined(training::describe(other.choices)),
+    text += fmt::format("  {}: {} reserved, {}\n", joined(training::describe(run, other.choices)),
                         format_bytes(other.peak_reserved), costs(other, answer.plain));
   }
   return text;

@@ -17,6 +17,7 @@
 #include "command/numbers.h"
 #include "command/output.h"
 #include "command/table.h"
+#include "command/trace_file.h"
 
 namespace mnemo::command {
 
@@ -116,8 +117,7 @@ void add_import(CLI::App& app, Action& action) {
   const auto options = std::make_shared<ImportOptions>();
   verb->add_option("SNAPSHOT", options->file, "The snapshot.")->required();
   verb->add_option("--output,-o", options->output, "The recording; SNAPSHOT's name with .mnemo, here, unless given.");
-  verb->add_option("--device-index", options->device_index, "Which device; the one with most events unless given.")
-      ->check(CLI::NonNegativeNumber);
+  add_device_index(*verb, options->device_index, "Which device; the one with most events unless given.");
   verb->add_flag("--json", options->json, "One JSON object on stdout.");
   verb->callback([&action, options] { action = [options] { return run(*options); }; });
 }

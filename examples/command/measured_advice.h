@@ -1,7 +1,8 @@
-// What would lower the peak of a model's run and can only be found by running it so: `mnemo explain` adds it to what it
-// reads from the recording.
+// What would lower the peak of a model's run, each found by running it so: `mnemo explain` says this in the place of
+// what it would estimate from the recording.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include <mnemo/mnemo.h>
@@ -10,8 +11,8 @@
 
 namespace mnemo::command {
 
-/// --in-place and --offload, where the run has them not and they lower its peak, each measured by a dry run on the
-/// device's virtual twin; none for a device that has no twin. `peak` is what the run allocated at most.
-std::vector<memory::Advice> measured_advice(const training::RunPlan& run, memory::Bytes peak);
+/// The options of `mnemo step` that lower what the run allocates at most, `peak`, each measured by a dry run of at most
+/// three steps on the device's virtual twin; nothing for a device that has no twin.
+std::optional<std::vector<memory::Advice>> measured_advice(const training::RunPlan& run, memory::Bytes peak);
 
 }  // namespace mnemo::command

@@ -166,7 +166,7 @@ int show(const PlansOptions& options) {
   try {
     answers = ask(workload, batch, size, decisions);
   } catch (const ShapeError& error) {
-    throw UsageError(fmt::format("{}\n{} takes --size {}", error.what(), spec.name, spec.sizes.text()));
+    refuse_shape(error, spec, size);
   }
   std::int64_t estimated = 0;
   for (const Answer& answer : answers) estimated += answer.taken.estimated ? 1 : 0;

@@ -195,8 +195,7 @@ void add_replay(CLI::App& app, Action& action) {
       verb->add_option("--allocator", options->allocator, "Allocator options, such as max_split_size_mb:128.");
   verb->add_option("--capacity", options->capacity,
                    "Memory of the device, such as 24GiB; as recorded, else unlimited.");
-  verb->add_option("--device-index", options->device_index, "Of a snapshot: which device. (the one with most events)")
-      ->check(CLI::NonNegativeNumber);
+  add_device_index(*verb, options->device_index, "Of a snapshot: which device. (the one with most events)");
   verb->add_option("--record", options->record, "Also write what the replay does to memory to this file.");
   verb->add_flag("--events", options->events, "Also the totals after every line.");
   verb->add_flag("--json", options->json, "One JSON object on stdout.");

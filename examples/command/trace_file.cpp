@@ -4,6 +4,9 @@
 #include <fstream>
 #include <iostream>
 #include <iterator>
+#include <limits>
+
+#include <CLI/CLI.hpp>
 
 #include "command/output.h"
 
@@ -39,6 +42,11 @@ memory::CallTrace read_trace(const std::string& path, int device_index) {
   if (trace.calls.empty() && trace.blocks_before.empty()) throw FileError(path + ": has no allocations in it");
   for (const std::string& warning : trace.warnings) complain("note: " + warning);
   return trace;
+}
+
+void add_device_index(CLI::App& verb, int& index, const std::string& help) {
+  // CLI11 has NonNegativeNumber for this, whose error writes out the largest double.
+  verb.add_option("--device-index", index, help)->check(CLI::Range(0, std::numeric_limits<int>::max()));
 }
 
 }  // namespace mnemo::command

@@ -65,8 +65,10 @@ void add_training(CLI::App& verb, TrainingOptions& options) {
                 "What the forward pass saves for backward, from 1 MiB per tensor on, waits in host memory.");
   verb.add_flag("--recover", options.recover,
                 "A step that does not fit is done again in parts of the batch, half as large.");
-  verb.add_flag("--graph", options.graph,
-                "A GPU records the second step and repeats it from then on; elsewhere nothing changes.");
+  verb.add_flag(
+      "--graph", options.graph,
+      "A GPU records the second step and repeats it from then on. A CPU runs each step, with the same values; "
+      "the model's output is not kept through backward.");
   verb.add_flag("--no-grad", options.no_grad, "The forward pass only, without recording.");
 }
 

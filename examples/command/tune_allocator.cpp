@@ -184,8 +184,7 @@ void add_tune_allocator(CLI::App& app, Action& action) {
                    "A file, or a model with options of its own if quoted: \"resnet18 --batch 8\".")
       ->required();
   verb->add_option("--memory", options->memory, "Of the device that it shall fit on, such as 24GiB.");
-  verb->add_option("--device-index", options->device_index, "Of a snapshot: which device. (the one with most events)")
-      ->check(CLI::NonNegativeNumber);
+  add_device_index(*verb, options->device_index, "Of a snapshot: which device. (the one with most events)");
   add_run_options(*verb, options->run);
   verb->add_flag("--json", options->json, "One JSON object on stdout.");
   verb->callback([&action, options, verb] {

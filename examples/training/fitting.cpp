@@ -1,6 +1,8 @@
 #include "training/fitting.h"
 
 #include <algorithm>
+#include <cctype>
+#include <cstring>
 
 #include <fmt/format.h>
 
@@ -26,6 +28,19 @@ bool is_hopeless(std::int64_t batch, std::int64_t fits) {
   return batch / kMostParts > fits;
 }
 
+const std::optional<CheckpointPlan>& checkpoints(const RunPlan& run, const FitChoices& choices) {
+  return choices.checkpoint ? choices.checkpoint : run.checkpoint;
+}
+
+/// The word as a shell reads it.
+std::string quoted(const std::string& word) {
+  const auto is_plain = [](unsigned char c) { return std::isalnum(c) != 0 || std::strchr("_./:,=@+-", c) != nullptr; };
+  if (!word.empty() && std::ranges::all_of(word, is_plain)) return word;
+  std::string text;
+  for (const char c : word) text += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return "'" + text + "'";
+}
+
 }  // namespace
 
 TrainerOptions with(const TrainerOptions& options, const FitChoices& choices) {
@@ -39,13 +54,20 @@ TrainerOptions with(const TrainerOptions& options, const FitChoices& choices) {
   return all;
 }
 
-void train(const RunPlan& run, const FitChoices& choices) {
+void train(const RunPlan& run) {
   const ConvPolicyScope planned(run.policy);
-  TrainerOptions options = with(run.training, choices);
-  options.recover = false;  // the question is whether it fits as it is
-  Trainer trainer(run.spec, options);
-  trainer.checkpoint(choices.checkpoint ? choices.checkpoint : run.checkpoint);
-  for (std::int64_t step = 0; step < run.steps; ++step) trainer.step(choices.batch, run.size);
+  Trainer trainer(run.spec, run.training);
+  trainer.checkpoint(run.checkpoint);
+  for (std::int64_t step = 0; step < run.steps; ++step) trainer.step(run.batch, run.size);
+}
+
+void train(const RunPlan& run, const FitChoices& choices) {
+  RunPlan so = run;
+  so.training = with(run.training, choices);
+  so.training.recover = false;
+  so.checkpoint = checkpoints(run, choices);
+  so.batch = choices.batch;
+  train(so);
 }
 
 FitRequest fit_request(const RunPlan& run, const std::string& device, std::vector<Technique> allow) {
@@ -55,6 +77,7 @@ FitRequest fit_request(const RunPlan& run, const std::string& device, std::vecto
     options.rule = Rule::nothing;
     options.accumulate = 1;
     options.step_in_backward = false;
+    options.graph = false;
     Trainer trainer(run.spec, options);
     const WorkspaceLimitsScope limited(options.workspace);
     const AutocastScope half(autocast_of(options));
@@ -67,6 +90,7 @@ FitRequest fit_request(const RunPlan& run, const std::string& device, std::vecto
            (technique == Technique::step_in_backward &&
             (run.training.rule == Rule::nothing || run.training.accumulate > 1 || run.training.recover ||
              run.training.amp == DType::float16)) ||
+           (run.training.graph && (technique == Technique::accumulate || technique == Technique::offload)) ||
            (technique == Technique::amp && run.training.amp) || (run.training.rule == Rule::nothing);
   });
   return {.device = device,
@@ -79,14 +103,16 @@ FitRequest fit_request(const RunPlan& run, const std::string& device, std::vecto
           .stages = stage_costs};
 }
 
-std::vector<std::string> describe(const FitChoices& choices) {
+std::vector<std::string> describe(const RunPlan& run, const FitChoices& choices) {
   std::vector<std::string> words;
   if (choices.in_place) words.emplace_back("activations in place");
   if (choices.step_in_backward) words.emplace_back("optimizer in backward");
   if (!choices.workspace.empty()) words.push_back(describe(choices.workspace));
   if (choices.amp) words.push_back(fmt::format("{} autocast", name(*choices.amp)));
-  if (choices.accumulate > 1)
-    words.push_back(fmt::format("{} batches of {} per update", choices.accumulate, choices.batch));
+  if (choices.accumulate > 1) {
+    const TrainerOptions all = with(run.training, choices);
+    words.push_back(fmt::format("{} batches of {} per update", all.accumulate, choices.batch));
+  }
   if (choices.checkpoint) words.push_back("checkpoints " + choices.checkpoint->text());
   if (choices.offload) words.emplace_back("saved activations in host memory");
   return words;
@@ -94,27 +120,26 @@ std::vector<std::string> describe(const FitChoices& choices) {
 
 std::string step_arguments(const RunPlan& run, const std::string& device, const FitChoices& choices) {
   const TrainerOptions all = with(run.training, choices);
-  std::string text = fmt::format("{} --device {} --batch {}", run.spec.name, device, choices.batch);
+  std::string text = fmt::format("{} --device {} --batch {}", quoted(run.spec.name), quoted(device), choices.batch);
   if (run.size != run.spec.size) text += fmt::format(" --size {}", run.size);
   if (all.dtype != DType::float32) text += fmt::format(" --dtype {}", name(all.dtype));
-  if (const std::string planned = describe(run.policy); planned != describe(ConvPolicy()))
-    text += fmt::format(" --policy '{}'", planned);
-  if (run.policy.choice != ConvPolicy::Choice::pytorch) {  // which has its own
-    if (run.policy.allow_tf32) text += " --tf32";
-    if (run.policy.layout)
-      text += *run.policy.layout == ConvLayout::contiguous ? " --layout contiguous" : " --layout channels-last";
-  }
+  const std::string planned = describe(run.policy);
+  if (planned != describe(ConvPolicy())) text += " --policy " + quoted(planned);
+  const ConvPolicy usual = parse_conv_policy(planned);  // that of PyTorch has a precision and a layout of its own
+  if (run.policy.allow_tf32 && !usual.allow_tf32) text += " --tf32";
+  if (run.policy.layout && run.policy.layout != usual.layout)
+    text += *run.policy.layout == ConvLayout::contiguous ? " --layout contiguous" : " --layout channels-last";
   text += all.rule == Rule::nothing ? std::string(" --no-grad") : fmt::format(" --optimizer {}", name(all.rule));
   if (all.lr) text += fmt::format(" --lr {}", *all.lr);
   if (all.amp) text += *all.amp == DType::bfloat16 ? " --amp bf16" : " --amp fp16";
   if (all.accumulate > 1) text += fmt::format(" --accumulate {}", all.accumulate);
   if (all.step_in_backward) text += " --optimizer-in-backward";
+  if (all.master_weights) text += " --master-weights";
   if (all.in_place) text += " --in-place";
   if (all.offload) text += " --offload";
-  if (all.recover) text += " --recover";
-  if (!all.workspace.empty()) text += fmt::format(" --workspace {}", all.workspace.text());
-  const auto& checkpoint = choices.checkpoint ? choices.checkpoint : run.checkpoint;
-  if (checkpoint) text += fmt::format(" --checkpoint '{}'", checkpoint->text());
+  if (all.graph) text += " --graph";
+  if (!all.workspace.empty()) text += " --workspace " + quoted(all.workspace.text());
+  if (const auto& plan = checkpoints(run, choices)) text += " --checkpoint " + quoted(plan->text());
   return text + fmt::format(" --steps {}", run.steps);
 }
 
@@ -152,7 +177,7 @@ std::vector<std::string> changes_that_fit(const RunPlan& wanted, const std::stri
   if (found.empty()) found = fitting.cheapest(2);
   for (const FitTrial& trial : found) {
     std::string words;
-    for (const std::string& word : describe(trial.choices)) words += (words.empty() ? "" : " with ") + word;
+    for (const std::string& word : describe(run, trial.choices)) words += (words.empty() ? "" : " with ") + word;
     if (trial.choices.workspace.by_path().size() > 1)
       words += fmt::format(" (--workspace {})", trial.choices.workspace.text());
     add(std::move(words), trial, fitting.plain());
@@ -160,28 +185,31 @@ std::vector<std::string> changes_that_fit(const RunPlan& wanted, const std::stri
   return changes;
 }
 
-std::string code(const FitChoices& choices) {
-  std::string setup, forward, backward;
-  if (!choices.workspace.empty())
-    setup +=
-        fmt::format("const WorkspaceLimitsScope limited(parse_workspace_limits(\"{}\"));\n", choices.workspace.text());
-  if (choices.in_place) setup += "model.work_in_place();\n";
-  if (choices.step_in_backward)
+std::string code(const RunPlan& run, const FitChoices& choices) {
+  if (choices.used().empty()) return {};
+  const TrainerOptions all = with(run.training, choices);
+  std::string setup;
+  if (!all.workspace.empty())
+    setup += fmt::format("const WorkspaceLimitsScope limited(parse_workspace_limits(\"{}\"));\n", all.workspace.text());
+  if (all.in_place) setup += "model.work_in_place();\n";
+  if (all.step_in_backward)
     setup += "const optim::StepInBackward updates = optim::step_in_backward(optimizer);  // and no optimizer.step()\n";
   std::string call = "model(images)";
-  if (choices.checkpoint)
-    call = fmt::format("run_chain(parse_checkpoint_plan(\"{}\"), model.stages(), images)", choices.checkpoint->text());
-  if (choices.offload) call = fmt::format("offload([&](const Tensor& images) {{ return {}; }}, images)", call);
+  if (const auto& plan = checkpoints(run, choices))
+    call = fmt::format("run_chain(parse_checkpoint_plan(\"{}\"), model.stages(), images)", plan->text());
+  if (all.offload) call = fmt::format("offload([&](const Tensor& images) {{ return {}; }}, images)", call);
   std::string loss = fmt::format("cross_entropy({}, labels)", call);
-  if (choices.amp) loss = fmt::format("autocast(DType::{}, [&] {{ return {}; }})", name(*choices.amp), loss);
-  if (choices.accumulate > 1) {
-    forward = fmt::format(
-        "for (int part = 0; part < {0}; ++part) {{  // of {1} samples each\n  ({2} * (1.0 / {0})).backward();\n}}\n",
-        choices.accumulate, choices.batch, loss);
-  } else if (choices.checkpoint || choices.amp || choices.offload) {
-    forward = loss + ".backward();\n";
+  if (all.amp) loss = fmt::format("autocast(DType::{}, [&] {{ return {}; }})", name(*all.amp), loss);
+  const auto backward = [&](const std::string& of) {
+    return (all.amp == DType::float16 ? "scaler.scale(" + of + ")" : of) + ".backward();\n";
+  };
+  if (all.accumulate > 1) {
+    return setup + fmt::format("for (int part = 0; part < {}; ++part) {{  // of {} samples each\n  {}}}\n",
+                               all.accumulate, choices.batch,
+                               backward(fmt::format("({} * (1.0 / {}))", loss, all.accumulate)));
   }
-  return setup + forward;
+  const bool is_plain = call == "model(images)" && !all.amp;
+  return is_plain ? setup : setup + backward(loss);
 }
 
 }  // namespace mnemo::training

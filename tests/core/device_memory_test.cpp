@@ -69,7 +69,8 @@ TEST_CASE("memory by device: categories add up to what is allocated") {
 }
 
 TEST_CASE("memory by device: the context is the card's, none on a CPU, unknown elsewhere") {
-  CHECK(memory::context(Device::open("cpu")) == 0);
+  for (const char* cpu : {"cpu", "cpu:64MiB", "virtual:cpu", "virtual:cpu:64MiB"})
+    CHECK(memory::context(Device::open(cpu)) == 0);
   CHECK(memory::context(Device::open("virtual:h200")) == find_card("h200")->context);
   CHECK(memory::context(Device::open("virtual:3GiB")) == std::nullopt);
 }

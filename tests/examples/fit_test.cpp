@@ -122,6 +122,69 @@ TEST_CASE("fit: what it says of a way to train is what training so does") {
   }
 }
 
+// A recorded step refuses them, and the refusal was all that fit answered.
+TEST_CASE("fit: a recorded step is made to fit without accumulating and offloading") {
+  const json answer =
+      fit("resnet18 --size 64 --batch 16 --device virtual:a100-40gb,580MiB --graph --optimizer adam8bit");
+  REQUIRE(answer["fits"] == true);
+  CHECK_FALSE(answer["choices"].empty());
+  for (const std::string technique : answer["techniques"]) CHECK((technique != "accumulate" && technique != "offload"));
+}
+
+// Lost were --master-weights and --graph, --recover was there though it was tried without, and a blank split the
+// device.
+TEST_CASE("fit: the line that it prints has the peaks that it promises, whatever the run's options are") {
+  const std::string small = "simple-conv --device 'virtual:48 MiB' --batch 300 ",
+                    net = "resnet18 --size 64 --batch 16 ";
+  for (const std::string& arguments :
+       {net + "--device virtual:a100-40gb --dtype float16 --master-weights --optimizer adam",
+        net + "--device virtual:a100-40gb,580MiB --dtype bfloat16 --master-weights --graph",
+        net + "--device virtual:a100-40gb --optimizer adam8bit --graph",
+        net + "--device virtual:a100-40gb --graph --amp fp16 --checkpoint 3",
+        net + "--device virtual:a100-40gb --recover",
+        net + "--device virtual:a100-40gb --policy pytorch --layout channels-last",
+        net + "--device virtual:a100-40gb --policy 'deterministic,workspace<=8MiB' --lr 0.25 --in-place",
+        net + "--device virtual:a100-40gb,660MiB --optimizer adam --accumulate 2 --amp bf16",
+        net + "--device virtual:a100-40gb --no-grad --dtype float64",
+        net + "--device virtual:a100-40gb --conv-algorithm direct --offload --optimizer-in-backward",
+        small + "--optimizer adam", small + "--accumulate 3 --workspace 1MiB,conv2=0", small + "--steps 3 --recover",
+        std::string("conv2d:3,64,k3,p1@64x3x64x64 --device virtual:48MiB --batch 70 --optimizer adam")}) {
+    CAPTURE(arguments);
+    const json answer = fit(arguments);
+    REQUIRE(answer["fits"] == true);
+    check_by_step(answer);
+    const std::string out = mnemo_command("fit " + arguments).out, label = "run it: mnemo ";
+    const std::size_t at = out.find(label);
+    REQUIRE((at == std::string::npos) == answer["choices"].empty());
+    if (at == std::string::npos) continue;
+    const std::string line = out.substr(at + label.size(), out.find('\n', at) - at - label.size());
+    CHECK(line == "step " + answer["step"].get<std::string>());
+  }
+}
+
+// It said "2 batches of 45 per update" beside a line with --accumulate 4, and so did the lines of C++.
+TEST_CASE("fit: parts of a run that accumulates already are parts of its parts") {
+  const std::string arguments =
+      "fit lstm --device virtual:48MiB --batch 90 --accumulate 2 --optimizer adam --allow accumulate";
+  const std::string out = mnemo_command(arguments).out;
+  CAPTURE(out);
+  // Each of the two batches of 90 becomes two of 45.
+  CHECK(out.find("fits with 4 batches of 45 per update") != std::string::npos);
+  CHECK(out.find("--batch 45 --optimizer adam --accumulate 4 ") != std::string::npos);
+  CHECK(out.find("part < 4; ++part) {  // of 45 samples each") != std::string::npos);
+  CHECK(out.find("* (1.0 / 4)).backward();") != std::string::npos);
+  // What the run does already is in the lines too.
+  const json both =
+      fit("lstm --device virtual:30MiB --batch 90 --accumulate 2 --optimizer adam --allow accumulate --amp fp16 "
+          "--in-place");
+  const std::string code = both["code"];
+  CHECK(code.find("work_in_place") != std::string::npos);
+  CHECK(code.find("scaler.scale((autocast(DType::float16, [&]") != std::string::npos);
+  const Answer failed = mnemo_command("step lstm --device virtual:48MiB --batch 90 --accumulate 2 --optimizer adam");
+  CHECK(failed.code == 3);
+  CHECK(failed.err.find("4 batches of 45 per update fits") != std::string::npos);
+}
+
 TEST_CASE("fit: where workspaces alone are in the way, the layers that must give theirs up are named, and no other") {
   const std::string net = "vgg16 --device virtual:a100-40gb --batch 128 --policy pytorch";
   const json whole = fit(net + " --allow none");

@@ -293,3 +293,16 @@ TEST_CASE("tables go to stdout") {
     CHECK(answer.err == "");
   }
 }
+
+// The help said that nothing changes where no step is recorded.
+TEST_CASE("step --graph on a CPU computes the same and does not keep the output through backward") {
+  const std::string step = "step mlp --batch 64 --device cpu --steps 2";
+  const json plain = object_of(step)["runs"][0]["steps"], graph = object_of(step + " --graph")["runs"][0]["steps"];
+  for (std::size_t i = 0; i < 2; ++i) {
+    CHECK(graph[i]["loss"] == plain[i]["loss"]);
+    // 64 samples of 10 classes, 4 bytes each.
+    CHECK(plain[i]["peak_allocated"].get<std::int64_t>() - graph[i]["peak_allocated"].get<std::int64_t>() == 2560);
+  }
+  const std::string help = mnemo_command("step --help").out;
+  CHECK(help.find("elsewhere nothing changes") == std::string::npos);
+}

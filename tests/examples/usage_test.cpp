@@ -116,9 +116,20 @@ TEST_CASE("a wrong allocator option in the environment is a usage error as well"
   CHECK(contains(answer.err, "nonsense"));
 }
 
+TEST_CASE("an index below 0 is answered in a line: the largest double, written out, had 300 digits") {
+  for (const std::string verb : {"replay", "tune-allocator", "import"}) {
+    CAPTURE(verb);
+    const Answer answer = mnemo_command(verb + " /dev/null --device-index -1");
+    CHECK(answer.code == 2);
+    CHECK(contains(answer.err, "2147483647"));
+    CHECK(answer.err.size() < 200);
+  }
+}
+
 TEST_CASE("sizes are only spoken of where the size is wrong") {
   for (const char* arguments :
        {"step resnet18 --batch 1 --size 32 --device virtual:cpu", "explain resnet18 --batch 1 --size 32",
+        "plans conv2d:3,8,k3@4x3x2x2", "step conv2d:3,8,k3@4x3x2x2",
         "step mlp --batch 9223372036854775807 --device virtual:cpu"}) {
     CAPTURE(arguments);
     const Answer answer = mnemo_command(arguments);

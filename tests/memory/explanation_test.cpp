@@ -137,7 +137,7 @@ TEST_CASE("an explanation on paper") {
   CHECK(e.largest[2].made == Phase::setup);
 
   // Without workspace the highest moment is that of both activations: 1024 + 26 MiB.
-  const Advice* workspace = find(e, "limit workspaces");
+  const Advice* workspace = find(e, "limit the workspaces");
   REQUIRE(workspace);
   CHECK(workspace->bytes == 10 * MiB);
   CHECK(workspace->evidence.find("24.00 MiB of workspace, of a.conv conv2d") != std::string::npos);

@@ -93,6 +93,28 @@ TEST_CASE("on a device of a given size what fits comes first, then what does so 
   CHECK(context.defaults().smallest == 90 * MiB);
 }
 
+// The sum of "needs more than any device" and a hundredth of it had overflowed, and no configuration was left.
+TEST_CASE("where a request fails on every device the defaults are recommended, and it is said to") {
+  const Tuning tuning = tune(calls(alloc("a", Bytes{1} << 60)), {.memory = GiB});
+  CHECK(tuning.recommended().text == "");
+  CHECK(tuning.recommended().failures == 1);
+  CHECK_FALSE(tuning.recommended().smallest);
+  CHECK(tuning.recommended().limited->failures == 1);
+  CHECK(tuning.answer.find("A request fails on any device. In 1.00 GiB 1 requests fail.") != std::string::npos);
+}
+
+// A device with a share of it had less than no bytes.
+TEST_CASE("devices of more than 2^60 bytes are not searched for") {
+  std::string eight;
+  for (int i = 0; i < 8; ++i) eight += alloc(std::to_string(i), (Bytes{1} << 60) - (Bytes{1} << 54));
+  const Tuning tuning = tune(calls(eight), {.memory = GiB});
+  for (const TunedConfig& config : tuning.configs) {
+    CAPTURE(config.text);
+    CHECK_FALSE(config.smallest);
+  }
+  CHECK(tuning.answer.find("No device of up to 1048576.00 TiB was found on which it runs.") != std::string::npos);
+}
+
 TEST_CASE("a threshold is found though what runs is not monotone") {
   std::vector<Bytes> asked;
   const auto runs = [&](Bytes bytes) {
