@@ -52,7 +52,7 @@ function(mnemo_fuzzers)
   file(MAKE_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/objects)
   file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/memory/*.cpp)
   # What neither reads files nor is needed for it; the log is that of the rest, which has nothing to say here.
-  list(FILTER sources EXCLUDE REGEX "/(advice|difference|difference_answer|earlier_steps|explanation|layer_notes|log|report|report_data|saved_bytes|summary|tuning|wording)\\.cpp$")
+  list(FILTER sources EXCLUDE REGEX "/(advice|advised_blocks|difference|difference_answer|earlier_steps|explanation|layer_notes|log|report|report_data|saved_bytes|summary|tuning|wording)\\.cpp$")
   list(APPEND sources ${PROJECT_SOURCE_DIR}/core/tensor_header.cpp)
   set(objects)
   foreach(source ${sources} ${CMAKE_CURRENT_SOURCE_DIR}/silent_log.cpp)
