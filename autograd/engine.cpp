@@ -195,10 +195,9 @@ class Run {
   }
 
   static Array hooked(Node& node, Array gradient) {
-    const std::size_t count = node.hooks.size();  // those that a hook adds are for the next time
-    for (std::size_t i = 0; i < count && i < node.hooks.size(); ++i) {
-      const GradHook hook = node.hooks[i];  // which stays while it runs, whatever becomes of the list
-      const Array result = hook(gradient);
+    auto hook = node.hooks.begin();
+    for (std::size_t left = node.hooks.size(); left > 0; --left, ++hook) {  // those that a hook adds are for later
+      const Array result = (*hook)(gradient);
       if (!result.defined()) continue;
       if (!(result.shape() == gradient.shape())) {
         fail<ShapeError>(

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <list>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -76,9 +77,9 @@ class Node {
 
   const char* op = "leaf";
   const char* module = "";
-  std::uint64_t sequence;  ///< order of recording: backward runs the latest first
-  NodeList inputs;         ///< null where an input takes no part
-  std::vector<GradHook> hooks;
+  std::uint64_t sequence;     ///< order of recording: backward runs the latest first
+  NodeList inputs;            ///< null where an input takes no part
+  std::list<GradHook> hooks;  ///< a list: a hook may add others while it runs
   /// Takes a leaf's gradient as soon as one backward has completed it: updates the parameter, say, and frees it.
   std::function<void()> consumer;
   Array grad;               ///< of a leaf, or of a node whose gradient was asked for

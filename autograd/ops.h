@@ -120,7 +120,7 @@ Tensor log_sum_exp(const Tensor& x, std::initializer_list<int> axes, bool keep =
 Tensor cumsum(const Tensor& x, int axis);
 /// Mean of the squared deviations from the mean; the divisor is the number of elements less `correction` (0: of the
 /// elements themselves; 1: an unbiased estimate of that of what they were drawn from). Keeps x. Half types are computed
-/// in float32.
+/// in float32. Squares beyond the type that they are computed in are infinite, or 0.
 Tensor variance(const Tensor& x);
 Tensor variance(const Tensor& x, std::initializer_list<int> axes, bool keep = false, double correction = 1);
 /// Its square root; keeps the result too. Its gradient is 0 where all elements are the same.
@@ -279,9 +279,9 @@ struct InterpolateOptions {
   bool align_corners = false;
 };
 /// The sizes of x (N, C, 1 to 3 sizes) become `out`: PyTorch's interpolate with `size`, without smoothing before
-/// (antialias). Along each size `linear` takes two neighbours, `cubic` four, `nearest` the element at floor(i size /
-/// out), and `average` the mean of those from there to ceil((i + 1) size / out) - 1, which PyTorch calls area. One pass,
-/// rounded once. Keeps nothing.
+/// (antialias). Along each size `linear` takes two neighbours, `cubic` four, `nearest` the element at
+/// floor(i size / out), exactly (PyTorch rounds the quotient of the sizes first), and `average` the mean of those from
+/// there to ceil((i + 1) size / out) - 1, which PyTorch calls area. One pass, rounded once. Keeps nothing.
 Tensor interpolate(const Tensor& x, const Extent& out, const InterpolateOptions& options = {});
 
 // Normalization and regularization (ops_batch_norm.cpp, ops_normalize*.cpp).

@@ -141,7 +141,9 @@ class MaskSum {
   /// `dscores`: (matrices, rows, keys) of the part.
   void add(const Part& part, const Array& dscores) {
     const Array to = mask_of(sums_, part);
-    const Array more = sum_to(dscores.reshape({part.samples, part.heads, part.rows, part.keys}), to.shape());
+    const Array all = dscores.reshape({part.samples, part.heads, part.rows, part.keys});
+    // Cast before they are summed: a half type may not hold sums that the mask's own does.
+    const Array more = all.shape() == to.shape() ? all : sum_to(all.to(to.dtype()), to.shape());
     map_into(BinaryOp::add, to, more.to(to.dtype()), to);
   }
   Array result() && { return sums_.to(dtype_); }

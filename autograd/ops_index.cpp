@@ -173,9 +173,9 @@ Tensor scatter_add(const Tensor& x, int axis, const Tensor& index, const Tensor&
   const Operation operation("scatter_add");
   Array y = scatter_add(x.array(), axis, index.array(), source.array());
   return record({&x, &source, &index}, std::move(y),
-                [axis, to_x = x.dtype(), to_source = source.dtype(),
+                [axis = normalize_axis(axis, x.rank(), "scatter_add"), to_x = x.dtype(), to_source = source.dtype(),
                  index = save_if(needs_grad(source), index.array())](Backward& back) {
-                  if (back.needs(1)) back.give(1, gather(back.grad(), axis, index.get()).to(to_source));
+                  if (back.needs(1)) back.give(1, take_elements(back.grad(), axis, index.get()).to(to_source));
                   if (back.needs(0)) back.give(0, back.take_grad().to(to_x));
                 });
 }

@@ -47,7 +47,10 @@ Tensor prelu(const Tensor& x, const Tensor& weight) {
                   // Of both parts the derivative is 0 on the other one's side.
                   const Array below = map_gradient(UnaryOp::clamp, back.grad(), input, kNotAbove);
                   if (back.needs(1)) {
-                    const Array each = sum_to(map(BinaryOp::multiply, below, input), slopes.shape());
+                    // In the wider of both dtypes, as sums are large; and without what is above 0, as it may be
+                    // infinite.
+                    const Array factors = map(UnaryOp::clamp, input, kNotAbove).to(weight.get().dtype());
+                    const Array each = sum_to(map(BinaryOp::multiply, below, factors), slopes.shape());
                     back.give(1, each.reshape(weight.get().shape()).to(weight.get().dtype()));
                   }
                   if (!back.needs(0)) return;

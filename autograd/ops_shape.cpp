@@ -6,6 +6,7 @@
 #include <mnemo/core/families.h>
 #include <mnemo/core/families/check.h>
 #include <mnemo/core/families/layout.h>
+#include <mnemo/core/families/rows.h>
 
 namespace mnemo {
 
@@ -161,9 +162,10 @@ Tensor to(const Tensor& x, const Device& device) {
 Tensor gather(const Tensor& x, int axis, const Tensor& index) {
   const Operation operation("gather");
   Array y = gather(x.array(), axis, index.array());
-  return record({&x}, std::move(y),
+  axis = normalize_axis(axis, x.rank(), "gather");
+  return record({&x, &index}, std::move(y),
                 [shape = x.shape(), axis, index = save_if(needs_grad(x), index.array())](Backward& back) {
-                  back.give(0, scatter_add(back.grad(), axis, index.get(), shape));
+                  back.give(0, add_elements(back.grad(), axis, index.get(), shape));
                 });
 }
 

@@ -131,6 +131,44 @@ void Region::note_read(const Array& input) {
   }
 }
 
+void Region::note_part(const Array& input, bool takes_part) {
+  note_read(input);
+  if (!finished_) {
+    parts_.push_back(takes_part);
+    return;
+  }
+  if (part_ >= parts_.size()) fail_other("more operations run");
+  if (parts_[part_++] == takes_part) return;
+  fail_other(fmt::format("{} reads {} {}, which {} a gradient now, and the first time it {}", memory::current_tag().op,
+                         name(input.dtype()), input.shape().text(), takes_part ? "requires" : "does not require",
+                         takes_part ? "did not" : "did"));
+}
+
+void Region::note_leaf(const NodeRef& leaf) {
+  if (!finished_) leaves_.push_back({leaf, leaf->frozen});
+}
+
+/// Which leaves take part, as in the first run, until the end of the scope.
+class Region::LeavesAsThen {
+ public:
+  explicit LeavesAsThen(const std::vector<Leaf>& leaves) {
+    for (const Leaf& leaf : leaves) {
+      const NodeRef node = leaf.node.lock();
+      if (node == nullptr || node->frozen == leaf.frozen) continue;
+      node->frozen = leaf.frozen;
+      changed_.push_back(node);
+    }
+  }
+  ~LeavesAsThen() {
+    for (const NodeRef& node : changed_) node->frozen = !node->frozen;
+  }
+  LeavesAsThen(const LeavesAsThen&) = delete;
+  LeavesAsThen& operator=(const LeavesAsThen&) = delete;
+
+ private:
+  std::vector<NodeRef> changed_;
+};
+
 void Region::fail_other(const std::string& what) const {
   fail<GradError>("checkpoint",
                   fmt::format("the recomputation does not do what the first run did: {}; the function must do the same "
@@ -143,7 +181,7 @@ void Region::recompute() {
   for (std::size_t i = 0; i < places_.size(); ++i) {
     if (!places_[i].dropped) needed_ = i + 1;
   }
-  place_ = kept_at_ = choice_ = version_ = 0;
+  place_ = kept_at_ = choice_ = version_ = part_ = 0;
   try {
     replay();
   } catch (...) {
@@ -153,6 +191,7 @@ void Region::recompute() {
   body_ = nullptr;
   inputs_.clear();
   kept_.clear();
+  leaves_.clear();
 }
 
 void Region::replay() {
@@ -170,6 +209,7 @@ void Region::replay() {
     }
   }
   const SurroundingsScope then(surroundings_);
+  const LeavesAsThen leaves(leaves_);
   const RecomputingScope recomputing;
   const RegionScope region(this);
   try {

@@ -57,6 +57,10 @@ class Region final : public std::enable_shared_from_this<Region> {
   bool choice(bool now);
   /// An operation reads this. Throws GradError when it was changed in place between the two runs.
   void note_read(const Array& input);
+  /// The same, and whether it takes part in differentiation; throws when that was otherwise.
+  void note_part(const Array& input, bool takes_part);
+  /// An operation reads a leaf: frozen or not, it is so again when the region runs again.
+  void note_leaf(const NodeRef& leaf);
 
  private:
   friend class RegionScope;
@@ -81,6 +85,11 @@ class Region final : public std::enable_shared_from_this<Region> {
   struct Stop {
     const Region* region;
   };
+  struct Leaf {
+    std::weak_ptr<Node> node;
+    bool frozen;
+  };
+  class LeavesAsThen;
 
   void recompute();
   void replay();
@@ -94,11 +103,13 @@ class Region final : public std::enable_shared_from_this<Region> {
   std::vector<Kept> kept_;
   std::vector<bool> choices_;
   std::vector<std::uint32_t> versions_;  ///< of what operations read
+  std::vector<bool> parts_;              ///< whether their inputs took part in differentiation
+  std::vector<Leaf> leaves_;             ///< that they read
   Region* outer_;                        ///< in the first run
   bool finished_ = false;
 
   // While it runs again: how many of each were met, and behind which place nothing more is needed.
-  std::size_t place_ = 0, needed_ = 0, kept_at_ = 0, choice_ = 0, version_ = 0;
+  std::size_t place_ = 0, needed_ = 0, kept_at_ = 0, choice_ = 0, version_ = 0, part_ = 0;
 };
 
 /// Makes a region (or none) the current one of this thread until the end of the scope.

@@ -129,12 +129,15 @@ void Tensor::check_current(const char* op) const {
 NodeList recorded_inputs(std::initializer_list<const Tensor*> inputs) {
   NodeList nodes;
   bool any = false;
-  for (const Tensor* input : inputs) any = any || input->requires_grad();
-  if (!any) return nodes;
   Region* region = Region::current();
   for (const Tensor* input : inputs) {
+    any = any || input->requires_grad();
+    if (region != nullptr && input->node() != nullptr && input->node()->is_leaf()) region->note_leaf(input->node());
+  }
+  if (!any) return nodes;
+  for (const Tensor* input : inputs) {
     if (input->requires_grad()) input->check_current(memory::current_tag().op);
-    if (region != nullptr && input->defined()) region->note_read(input->array());
+    if (region != nullptr && input->defined()) region->note_part(input->array(), input->requires_grad());
     nodes.push_back(input->edge());
   }
   return nodes;

@@ -141,7 +141,8 @@ std::vector<T> Array::values() const {
   check_defined("values", *this);
   // Cast here and not on the device, where there may be no memory left to do so. What a virtual device does not know
   // is asked for in T, so that unknown integers are NaN as doubles too.
-  const Array source = device().is_virtual() ? Array(storage_, layout_, dtype_of<T>()) : contiguous();
+  const Array rows = contiguous();
+  const Array source = device().is_virtual() ? Array(rows.storage_, rows.layout_, dtype_of<T>()) : rows;
   const std::int64_t count = numel();
   std::vector<T> result;
   visit(source.dtype(), [&](auto zero) {

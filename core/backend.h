@@ -112,8 +112,9 @@ struct NormalizeGradientCall {
   Array dresidual = {};  ///< grad where it counts, and maybe the memory of grad. Defined where y is.
 };
 
-/// Row-major elements as rows, each of which is brought to mean 0 and variance 1 (or just to mean square 1), and as (batch, channels, inner), of
-/// which each channel has a weight and a bias. A row is whole channels, or all rows begin with channel 0.
+/// Row-major elements as rows, each of which is brought to mean 0 and variance 1 (or just to mean square 1), and as
+/// (batch, channels, inner), of which each channel has a weight and a bias. A row is whole channels, or all rows begin
+/// with channel 0.
 struct RowNormSizes {
   std::int64_t rows = 1, features = 1;
   std::int64_t channels = 1, inner = 1;

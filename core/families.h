@@ -77,8 +77,8 @@ struct Pooled {
 Pooled pool(const PoolProblem& problem, const Array& x, int spatial_rank, bool want_offsets);
 Array pool_gradient(const PoolProblem& problem, const Array& grad, const Array& offsets, const Shape& x_shape);
 
-/// Throws ShapeError unless x is (N, C, 1 to 3 sizes) and `scale` at least 1.
-void check_upsample(const Array& x, const Extent& scale);
+/// Throws ShapeError unless x is (N, C, 1 to 3 sizes) and `scale` at least 1, a number for each size or one for all.
+void check_upsample(const char* op, const Array& x, const Extent& scale);
 /// Every element of x (N, C, sizes...) `scale` times along each size, in x's layout.
 Array upsample_nearest(const Array& x, const Extent& scale);
 /// The sum over the places that got an element.
@@ -97,8 +97,8 @@ void normalize(NormalizeCall& call);
 /// With `y` it also makes dresidual where that is undefined: in the memory of `grad` where nobody else holds it.
 void normalize_gradient(NormalizeGradientCall& call);
 
-/// Fills call.y, in the shape of call.x, call.inverse_deviation and, if rows are centered, call.mean. REQUIRES: checked arrays in `call`;
-/// sizes that fit x.
+/// Fills call.y, in the shape of call.x, call.inverse_deviation and, if rows are centered, call.mean. REQUIRES: checked
+/// arrays in `call`; sizes that fit x.
 void row_norm(RowNormCall& call);
 /// Fills call.dweight and call.dbias where they are defined, and if `wants_dx` call.dx: in the memory of `grad` where
 /// nobody else holds it.

@@ -228,7 +228,7 @@ struct HardSwish {
     return x * ((raised < T{0} ? T{0} : raised > T{6} ? T{6} : raised) / T{6});
   }
   template <class T> MNEMO_HOST_DEVICE static T gradient(T g, T x, const Scalars&) {
-    return x < T{-3} ? T{0} : x > T{3} ? g : g * (x / T{3} + T{0.5});
+    return x <= T{-3} ? T{0} : x >= T{3} ? g : g * (x / T{3} + T{0.5});
   }
 };
 

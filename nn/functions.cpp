@@ -3,6 +3,7 @@
 #include <mnemo/autograd/recompute.h>
 #include <mnemo/autograd/region.h>
 #include <mnemo/core/error.h>
+#include <mnemo/core/families.h>
 
 namespace mnemo::nn {
 
@@ -56,8 +57,7 @@ Tensor GlobalAvgPool::forward(const Tensor& x) const {
 
 Tensor Upsample::forward(const Tensor& x) const {
   if (options.mode == ResampleMode::nearest) return upsample_nearest(x, scale);
-  constexpr const char* op = "upsample";
-  if (x.rank() < 3 || x.rank() > 5) fail<ShapeError>(op, "input " + x.shape().text() + " must be (N, C, 1 to 3 sizes)");
+  check_upsample("upsample", x.array(), scale);
   const auto size = [&](int d) { return checked_multiply(x.size(2 + d), scale[d], "the size of the result"); };
   const int rank = x.rank() - 2;
   return interpolate(x,

@@ -7,7 +7,7 @@ namespace mnemo {
 
 namespace {
 
-/// REQUIRES: checked operands; `sums` is row-major and of x's dtype.
+/// REQUIRES: `sums` is row-major and of x's dtype.
 Array added(const Array& x, int axis, const Array& index, Array sums) {
   const Array source = x.contiguous(), places = index.contiguous();
   count_operations(x.numel());
@@ -42,6 +42,10 @@ Array gather(const Array& x, int axis, const Array& index) {
                                            index.shape().text(), axis));
   }
   check_places("gather", index, x.shape(), axis);
+  return take_elements(x, axis, index);
+}
+
+Array take_elements(const Array& x, int axis, const Array& index) {
   const Array source = x.contiguous(), places = index.contiguous();
   const Array out(index.shape(), x.dtype(), x.device());
   count_operations(out.numel());
@@ -50,7 +54,10 @@ Array gather(const Array& x, int axis, const Array& index) {
 }
 
 Array scatter_add(const Array& x, int axis, const Array& index, const Shape& shape) {
-  axis = check_scatter(x, axis, index, shape);
+  return add_elements(x, check_scatter(x, axis, index, shape), index, shape);
+}
+
+Array add_elements(const Array& x, int axis, const Array& index, const Shape& shape) {
   return added(x, axis, index, full(shape, 0, x.dtype(), x.device()));
 }
 

@@ -8,6 +8,10 @@ namespace mnemo {
 /// Throws unless `index` is int64 and each of its numbers a place along an axis of an array of `shape`.
 void check_places(const char* op, const Array& index, const Shape& shape, int axis);
 
+/// gather and scatter_add of what they have let pass once, along an axis counted from the front.
+Array take_elements(const Array& x, int axis, const Array& index);
+Array add_elements(const Array& x, int axis, const Array& index, const Shape& shape);
+
 /// Rows of x (count, sizes...) at `index` (n), int64: (n, sizes...), row-major. Families want a number for each
 /// element: they get them for so many rows at a time that those take a few MiB. REQUIRES, here and below: check_places
 /// has let the index pass.

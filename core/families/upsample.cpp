@@ -26,17 +26,16 @@ struct Repeats {
 
 }  // namespace
 
-void check_upsample(const Array& x, const Extent& scale) {
-  constexpr const char* kOp = "upsample_nearest";
-  check_defined(kOp, x);
+void check_upsample(const char* op, const Array& x, const Extent& scale) {
+  check_defined(op, x);
   if (x.rank() < 3 || x.rank() > 5) {
-    fail<ShapeError>(kOp, fmt::format("input {} must have 3 to 5 dimensions: (N, C, 1 to 3 sizes)", x.shape().text()));
+    fail<ShapeError>(op, fmt::format("input {} must have 3 to 5 dimensions: (N, C, 1 to 3 sizes)", x.shape().text()));
   }
-  check_extent(kOp, "scale", scale, x.rank() - 2, 1);
+  check_extent(op, "scale", scale, x.rank() - 2, 1);
 }
 
 Array upsample_nearest(const Array& x, const Extent& scale) {
-  check_upsample(x, scale);
+  check_upsample("upsample_nearest", x, scale);
   Dims sizes = x.shape();
   for (int axis = 2; axis < x.rank(); ++axis)
     sizes[axis] = checked_multiply(sizes[axis], scale[axis - 2], "the number of elements");

@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <limits>
 
 #include <mnemo/core/error.h>
 #include <mnemo/memory/allocator.h>
@@ -319,4 +320,22 @@ TEST_CASE("dtypes promote, gradients come back in the operand's own, and compari
     CHECK_FALSE(flags.requires_grad());
   }
   CHECK(less(a, b).values<bool>() == std::vector<bool>{true, true});
+}
+
+TEST_CASE("prelu: a float32 weight's gradient is summed in float32, and what is above 0 has no part in it") {
+  constexpr float kInfinite = std::numeric_limits<float>::infinity();
+  Tensor weight = full({1}, 0.25, {.requires_grad = true});
+  const Tensor x = to(full({1, 1, 300, 300}, -1.0), DType::float16).detach();
+  const Tensor y = prelu(x, weight);
+  y.backward(to(ones(y.shape()), DType::float16));
+  CHECK(weight.grad().values<float>() == std::vector<float>{-90000});
+  weight.zero_grad();
+  sum(prelu(tensor<float>({kInfinite, 1, -2}, {3}), weight)).backward();
+  CHECK(weight.grad().values<float>() == std::vector<float>{-2});
+}
+
+TEST_CASE("hardswish has the outer derivative where its pieces meet, as PyTorch has") {
+  const Tensor x = tensor<float>({-3, 3}, {2}, "cpu", true);
+  sum(hardswish(x)).backward();
+  CHECK(x.grad().values<float>() == std::vector<float>{0, 1});
 }

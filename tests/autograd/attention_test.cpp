@@ -305,3 +305,13 @@ TEST_CASE("attention's gradient of queries is scaled before it is rounded to flo
   scaled_dot_product_attention(q, k, v).backward(constant(30000, {1, 1}));
   CHECK(q.grad().values<double>() == std::vector<double>(64, 15000));
 }
+
+TEST_CASE("attention: the gradient of a float32 mask is summed in float32 where queries are of a half type") {
+  // 90000 queries that give both keys the same weight: of y = (4 + 0) / 2 each passes (4 - 2) / 2 to the first score.
+  constexpr std::int64_t kQueries = 90000;
+  const auto half = [](const Tensor& x) { return to(x, DType::float16).detach(); };
+  const Tensor q = half(zeros({1, kQueries, 1})), k = half(zeros({1, 2, 1}));
+  const Tensor v = half(tensor<float>({4, 0}, {1, 2, 1})), mask = zeros({2}, {.requires_grad = true});
+  scaled_dot_product_attention(q, k, v, mask).backward(half(ones({1, kQueries, 1})));
+  CHECK(mask.grad().values<float>() == std::vector<float>{90000, -90000});
+}

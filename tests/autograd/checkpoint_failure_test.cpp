@@ -3,6 +3,7 @@
 
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include <mnemo/autograd/checkpoint.h>
 #include <mnemo/autograd/ops.h>
@@ -116,4 +117,42 @@ TEST_CASE("out of memory at every point: gradients and bytes as before, and with
     }
   }
   CHECK(failures > 5);
+}
+
+// A generator was trained through a checkpointed discriminator that was unfrozen before backward: gradients were wrong.
+TEST_CASE("a leaf that is frozen or unfrozen between forward and backward is as it was while the region runs again") {
+  for (const bool frozen : {true, false}) {
+    CAPTURE(frozen);
+    const Tensor z = tensor<double>({1, 2, 3}, {3}, "cpu", true);
+    Tensor scale = tensor<double>({5, 7, 11}, {3}, "cpu", true);
+    scale.set_requires_grad(!frozen);
+    const auto forward = [&](const Tensor& a) {
+      const Tensor y = a * scale;
+      return y * y;
+    };
+    const Tensor loss = sum(checkpoint(forward, z));
+    scale.set_requires_grad(frozen);
+    loss.backward();  // 2 z scale^2
+    CHECK(z.grad().values<double>() == std::vector<double>{50, 196, 726});
+    CHECK(scale.requires_grad() == frozen);
+    scale.set_requires_grad(true);
+    CHECK_FALSE(scale.grad().defined());
+  }
+  // Of a product that nobody recorded no factor is saved, which could pass for what the next one saves.
+  const Tensor x = tensor<double>({2, 3}, {2}, "cpu", true), u = tensor<double>({3, 4}, {2});
+  Tensor w = tensor<double>({1, 2}, {2}, "cpu", true);
+  w.set_requires_grad(false);
+  const Tensor y = sum(checkpoint([&](const Tensor& a) { return a * (w * u); }, x));
+  w.set_requires_grad(true);
+  y.backward();
+  CHECK(x.grad().values<double>() == std::vector<double>{3, 8});
+}
+
+TEST_CASE("a tensor that requires a gradient only behind forward is refused by the region that runs again") {
+  const Tensor x = tensor<double>({2, 3}, {2}, "cpu", true);
+  Tensor w = tensor<double>({1, 2}, {2});  // of which nobody has ever wanted a gradient
+  const Tensor y = sum(checkpoint([&](const Tensor& a) { return exp(a * w); }, x));
+  w.set_requires_grad(true);
+  CHECK(mentions(refusal([&] { y.backward(); }), "does not do what the first run did"));
+  CHECK_FALSE(x.grad().defined());
 }

@@ -339,6 +339,17 @@ TEST_CASE("a hook that registers others is followed by those that were there, an
   CHECK(added == 50);
 }
 
+TEST_CASE("a hook keeps what it counts itself") {
+  Tensor x = tensor<double>({1}, {1}, "cpu", true);
+  std::vector<int> seen;
+  x.register_hook([&seen, calls = 0](const Array&) mutable {
+    seen.push_back(++calls);
+    return Array();
+  });
+  for (int i = 0; i < 3; ++i) (x * 2.0).backward(ones({1}, {.dtype = DType::float64}));
+  CHECK(seen == std::vector<int>{1, 2, 3});
+}
+
 TEST_CASE("gradients of no elements are added up like others") {
   const Tensor none = zeros({0, 2}, {.requires_grad = true});
   (sum(none) * 2.0F + sum(none)).backward();

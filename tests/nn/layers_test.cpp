@@ -334,6 +334,10 @@ TEST_CASE("options that make no layer are errors that name it") {
        }},
       {"[LayerNorm] shape ()", [] { LayerNorm({}); }},
       {"[RMSNorm] shape (0)", [] { RMSNorm({.shape = {0}}); }},
+      {"[upsample] 3 numbers given for scale, expected 1 or 2",
+       [] {
+         Upsample({2, 2, 7}, {ResampleMode::linear})(ones({1, 2, 3, 3}));
+       }},
       {"[upsample] input (2, 3)",
        [] {
          Upsample(2, {ResampleMode::linear})(ones({2, 3}));
