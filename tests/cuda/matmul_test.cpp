@@ -2,7 +2,6 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
-#include <tuple>
 
 #include <mnemo/core/families.h>
 
@@ -136,8 +135,8 @@ TEST_CASE("cuda: products with a bias, of the sizes of layers") {
   const Array workspace({32 << 20}, DType::uint8, *cuda_device());
   for (const DType dtype : kFloating) {
     // Few rows and long sums, which a library cuts in parts; many rows; sizes that no vector divides.
-    for (const auto& [rows, depth, columns] : {std::tuple(2, 4096, 64), std::tuple(16, 2048, 32),
-                                               std::tuple(96, 256, 384), std::tuple(200, 33, 7)}) {
+    for (const Shape& size : {Shape{2, 4096, 64}, Shape{16, 2048, 32}, Shape{96, 256, 384}, Shape{200, 33, 7}}) {
+      const std::int64_t rows = size[0], depth = size[1], columns = size[2];
       CAPTURE(std::string(name(dtype)));
       CAPTURE(rows);
       const Array x = random.array({1, rows, depth}, dtype), weight = random.array({1, columns, depth}, dtype);
@@ -150,10 +149,10 @@ TEST_CASE("cuda: products with a bias, of the sizes of layers") {
                                        .workspace = workspace});
       const auto xs = x.values<double>(), ws = weight.values<double>(), bs = bias.values<double>();
       std::vector<double> expected, magnitudes;
-      for (int row = 0; row < rows; ++row) {
-        for (int column = 0; column < columns; ++column) {
+      for (std::int64_t row = 0; row < rows; ++row) {
+        for (std::int64_t column = 0; column < columns; ++column) {
           double sum = bs[static_cast<std::size_t>(column)], magnitude = std::abs(sum);
-          for (int k = 0; k < depth; ++k) {
+          for (std::int64_t k = 0; k < depth; ++k) {
             const double product =
                 xs[static_cast<std::size_t>(row * depth + k)] * ws[static_cast<std::size_t>(column * depth + k)];
             sum += product, magnitude += std::abs(product);
