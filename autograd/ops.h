@@ -266,12 +266,12 @@ Tensor avg_pool1d(const Tensor& x, const PoolOptions& options);
 Tensor avg_pool2d(const Tensor& x, const PoolOptions& options);
 Tensor avg_pool3d(const Tensor& x, const PoolOptions& options);
 /// The last axes of x (N, C, sizes...) or (C, sizes...) become `out`: window i of an axis is the elements from
-/// floor(i size / out) to ceil((i + 1) size / out) - 1, as PyTorch has it. Keep nothing. (ops_adaptive_pool.cpp)
+/// floor(i size / out) to ceil((i + 1) size / out) - 1, as PyTorch has it. Keep nothing. (ops_resample.cpp)
 Tensor adaptive_avg_pool1d(const Tensor& x, const Extent& out);
 Tensor adaptive_avg_pool2d(const Tensor& x, const Extent& out);
 Tensor adaptive_avg_pool3d(const Tensor& x, const Extent& out);
 /// x (N, C, sizes...) -> (N, C, sizes * scale...): every element `scale` times along each of 1 to 3 sizes; a whole
-/// number for each of them, or one for all. Keeps nothing. (ops_interpolate.cpp)
+/// number for each of them, or one for all. Keeps nothing. (ops_resample.cpp)
 Tensor upsample_nearest(const Tensor& x, const Extent& scale);
 struct InterpolateOptions {
   ResampleMode mode = ResampleMode::linear;  ///< along each size: linear is bilinear of two, trilinear of three

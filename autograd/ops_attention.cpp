@@ -142,8 +142,8 @@ class MaskSum {
   void add(const Part& part, const Array& dscores) {
     const Array to = mask_of(sums_, part);
     const Array all = dscores.reshape({part.samples, part.heads, part.rows, part.keys});
-    // Cast before they are summed: a half type may not hold sums that the mask's own does.
-    const Array more = all.shape() == to.shape() ? all : sum_to(all.to(to.dtype()), to.shape());
+    // Summed in the wider of both dtypes: a half type may not hold sums that the other one does.
+    const Array more = all.shape() == to.shape() ? all : sum_to(all.to(promote(all.dtype(), to.dtype())), to.shape());
     map_into(BinaryOp::add, to, more.to(to.dtype()), to);
   }
   Array result() && { return sums_.to(dtype_); }

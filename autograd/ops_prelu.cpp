@@ -49,9 +49,10 @@ Tensor prelu(const Tensor& x, const Tensor& weight) {
                   if (back.needs(1)) {
                     // In the wider of both dtypes, as sums are large; and without what is above 0, as it may be
                     // infinite.
-                    const Array factors = map(UnaryOp::clamp, input, kNotAbove).to(weight.get().dtype());
+                    const DType dtype = weight.get().dtype();
+                    const Array factors = map(UnaryOp::clamp, input, kNotAbove).to(promote(input.dtype(), dtype));
                     const Array each = sum_to(map(BinaryOp::multiply, below, factors), slopes.shape());
-                    back.give(1, each.reshape(weight.get().shape()).to(weight.get().dtype()));
+                    back.give(1, each.reshape(weight.get().shape()).to(dtype));
                   }
                   if (!back.needs(0)) return;
                   map_into(BinaryOp::multiply, below, slopes, below);

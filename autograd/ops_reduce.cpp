@@ -82,15 +82,33 @@ Array deviations(const Array& x, unsigned axes, std::int64_t count) {
   return values;
 }
 
+/// What the squared deviations are multiplied by to give the variance.
+double variance_scale(std::int64_t count, double correction) {
+  return 1 / std::max(0.0, static_cast<double>(count) - correction);
+}
+
+/// scale * the sum of the squared deviations, in float32 for a half type; reduced axes have size 1.
+Array wide_variance(const Array& x, unsigned axes, std::int64_t count, double scale) {
+  const Array squares = deviations(x, axes, count);
+  map_into(UnaryOp::power, squares, squares, {2, 0});
+  return reduce(ReduceOp::sum, squares, axes, true, scale);
+}
+
+/// x where it is not 0, else 1.
+Array divisor_of(const Array& x) {
+  const Array nothing = compare(CompareOp::equal, x, full(Shape{}, 0, x.dtype(), x.device()));
+  return map(BinaryOp::add, x, nothing.to(x.dtype()));
+}
+
 Tensor variance_over(const Tensor& x, unsigned axes, bool keep, double correction) {
   if (const OperandCast cast("variance", {&x}); cast) return variance_over(cast(x), axes, keep, correction);
   const Operation operation("variance");
   check_floating("variance", x.array());
   const std::int64_t count = count_along(x, axes);
-  const double scale = 1 / std::max(0.0, static_cast<double>(count) - correction);
-  const Array squares = deviations(x.array(), axes, count);
-  map_into(UnaryOp::power, squares, squares, {2, 0});
-  return record({&x}, reduce(ReduceOp::sum, squares, axes, keep, scale).to(x.dtype()),
+  const double scale = variance_scale(count, correction);
+  const Array y = wide_variance(x.array(), axes, count, scale);
+  const Array result = keep ? y : y.reshape(reduced_shape(x.shape(), axes));
+  return record({&x}, result.to(x.dtype()),
                 [axes, count, scale, x = save_if(needs_grad(x), x.array())](Backward& back) {
                   // That the mean moves too does not matter: the deviations from it add up to 0.
                   const Array d = deviations(x.get(), axes, count);
@@ -102,25 +120,21 @@ Tensor variance_over(const Tensor& x, unsigned axes, bool keep, double correctio
 
 /// The root of the variance, rounded once. Its gradient at 0 is 0.
 Tensor deviation_over(const Tensor& x, unsigned axes, bool keep, double correction) {
-  constexpr const char* op = "standard_deviation";
   if (const OperandCast cast("variance", {&x}); cast) return deviation_over(cast(x), axes, keep, correction);
+  constexpr const char* op = "standard_deviation";
   const Operation operation(op);
   check_floating(op, x.array());
   const std::int64_t count = count_along(x, axes);
-  const double scale = 1 / std::max(0.0, static_cast<double>(count) - correction);
-  const Array squares = deviations(x.array(), axes, count);
-  map_into(UnaryOp::power, squares, squares, {2, 0});
-  const Array y = reduce(ReduceOp::sum, squares, axes, true, scale);
+  const double scale = variance_scale(count, correction);
+  const Array y = wide_variance(x.array(), axes, count, scale);
   map_into(UnaryOp::sqrt, y, y);
   const Array result = keep ? y : y.reshape(reduced_shape(x.shape(), axes));
   return record(
       {&x}, result.to(x.dtype()),
       [axes, count, scale, x = save_if(needs_grad(x), x.array()), y = save_if(needs_grad(x), y)](Backward& back) {
         const Array d = deviations(x.get(), axes, count), &deviation = y.get();
-        const Array none = full(Shape{}, 0, d.dtype(), d.device());
-        const Array divisor = map(BinaryOp::add, deviation, compare(CompareOp::equal, deviation, none).to(d.dtype()));
         const Array g = back.grad().reshape(deviation.shape()).to(d.dtype());
-        const Array share = map(UnaryOp::affine, map(BinaryOp::divide, g, divisor), {scale, 0});
+        const Array share = map(UnaryOp::affine, map(BinaryOp::divide, g, divisor_of(deviation)), {scale, 0});
         map_into(BinaryOp::multiply, d, share, d);
         back.give(0, d.to(x.get().dtype()));
       });
@@ -135,9 +149,7 @@ Tensor norm_over(const Tensor& x, unsigned axes, bool keep) {
   return record({&x}, keep ? y : y.reshape(reduced_shape(x.shape(), axes)),
                 [x = save_if(needs_grad(x), x.array()), y = save_if(needs_grad(x), y)](Backward& back) {
                   const Array& norm = y.get();
-                  const Array nothing = compare(CompareOp::equal, norm, full(Shape{}, 0, norm.dtype(), norm.device()));
-                  const Array divisor = map(BinaryOp::add, norm, nothing.to(norm.dtype()));
-                  const Array share = map(BinaryOp::divide, back.grad().reshape(norm.shape()), divisor);
+                  const Array share = map(BinaryOp::divide, back.grad().reshape(norm.shape()), divisor_of(norm));
                   back.give(0, map(BinaryOp::multiply, x.get(), share));
                 });
 }

@@ -329,6 +329,10 @@ TEST_CASE("prelu: a float32 weight's gradient is summed in float32, and what is 
   const Tensor y = prelu(x, weight);
   y.backward(to(ones(y.shape()), DType::float16));
   CHECK(weight.grad().values<float>() == std::vector<float>{-90000});
+  // And a half weight's of float32 is rounded once: three times 1 + 2^-11, a float16's 1, is closer to 3 + 2^-9.
+  Tensor half = to(full({1}, 0.25), DType::float16).detach().set_requires_grad(true);
+  sum(prelu(full({3}, -1 - 0x1p-11), half)).backward();
+  CHECK(half.grad().values<double>() == std::vector<double>{-3 - 0x1p-9});
   weight.zero_grad();
   sum(prelu(tensor<float>({kInfinite, 1, -2}, {3}), weight)).backward();
   CHECK(weight.grad().values<float>() == std::vector<float>{-2});

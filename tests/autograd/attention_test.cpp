@@ -315,3 +315,12 @@ TEST_CASE("attention: the gradient of a float32 mask is summed in float32 where 
   scaled_dot_product_attention(q, k, v, mask).backward(half(ones({1, kQueries, 1})));
   CHECK(mask.grad().values<float>() == std::vector<float>{90000, -90000});
 }
+
+TEST_CASE("attention: the gradient of a half mask is rounded when it is summed, not before") {
+  const Tensor mask = to(zeros({2}), DType::float16).detach().set_requires_grad(true);
+  const Tensor v = tensor<float>({4, 0}, {1, 2, 1});
+  // Three queries of which each gives 1 + 2^-11 to the first score, a float16's 1; their sum is closer to 3 + 2^-9.
+  const Tensor g = full({1, 3, 1}, 1 + 0x1p-11);
+  scaled_dot_product_attention(zeros({1, 3, 1}), zeros({1, 2, 1}), v, mask).backward(g);
+  CHECK(mask.grad().values<double>() == std::vector<double>{3 + 0x1p-9, -3 - 0x1p-9});
+}
