@@ -86,7 +86,8 @@ bool is_cast(const Tensor& x, DType to) {
 constexpr std::string_view kHalf[] = {"conv1d",           "conv2d",           "conv3d",
                                       "conv1d_relu",      "conv2d_relu",      "conv3d_relu",
                                       "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
-                                      "linear",           "matmul",           "scaled_dot_product_attention"};
+                                      "gru",              "linear",           "lstm",
+                                      "matmul",           "scaled_dot_product_attention"};
 constexpr std::string_view kFloat32[] = {"binary_cross_entropy_with_logits",
                                          "cross_entropy",
                                          "cumsum",

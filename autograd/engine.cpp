@@ -1,6 +1,7 @@
 #include <mnemo/autograd/engine.h>
 
 #include <algorithm>
+#include <atomic>
 #include <utility>
 
 #include <fmt/format.h>
@@ -58,6 +59,11 @@ class Run {
     std::int64_t slot;
     bool operator<(const Ready& other) const { return sequence < other.sequence; }
   };
+
+  static std::uint64_t next_number() {
+    static std::atomic<std::uint64_t> runs{0};
+    return ++runs;
+  }
 
   /// Room for tasks, empty, from an earlier run of this thread: a large list is given back to the system when it is
   /// freed, and every page of the next one is cleared again.
@@ -169,7 +175,7 @@ class Run {
     if (!node.hooks.empty()) entry.grad = hooked(node, std::move(entry.grad));
     if (node.keeps_grad) keep(node, entry.grad);
     if (given_.size() < node.inputs.size()) given_.resize(node.inputs.size());
-    Backward backward(std::move(entry.grad), node.inputs, given_, slices_, !retain_graph_);
+    Backward backward(std::move(entry.grad), node.inputs, given_, slices_, !retain_graph_, number_);
     try {
       node.run(backward);
     } catch (...) {
@@ -235,6 +241,7 @@ class Run {
   }
 
   bool retain_graph_;
+  std::uint64_t number_ = next_number();
   bool finished_ = false;
   std::vector<Task> tasks_;
   std::vector<Ready> ready_;

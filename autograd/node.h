@@ -36,8 +36,8 @@ class Backward {
  public:
   /// The gradients go into `given`, which has a place for each input, those of slices into `slices`.
   Backward(Array grad, const NodeList& inputs, std::vector<Array>& given, std::vector<SliceGradient>& slices,
-           bool is_last)
-      : grad_(std::move(grad)), inputs_(inputs), given_(given), slices_(slices), is_last_(is_last) {}
+           bool is_last, std::uint64_t run)
+      : grad_(std::move(grad)), inputs_(inputs), given_(given), slices_(slices), is_last_(is_last), run_(run) {}
 
   const Array& grad() const { return grad_; }
   /// The same, handed over: an op that keeps no other reference may overwrite it.
@@ -46,6 +46,8 @@ class Backward {
   bool needs(std::size_t i) const { return inputs_[i] != nullptr; }
   /// Whether the closure is freed behind this run: it may let go of an array as soon as that has served.
   bool is_last() const { return is_last_; }
+  /// The number of this backward: what one closure hands to another counts in the same one alone.
+  std::uint64_t run() const { return run_; }
   void give(std::size_t i, Array gradient) { given_[i] = std::move(gradient); }
   /// The gradient of a slice of input i; that of the rest is 0. Those of one array are added up in one array.
   void give(std::size_t i, Array gradient, const Slice& slice) { slices_.push_back({i, std::move(gradient), slice}); }
@@ -56,6 +58,7 @@ class Backward {
   std::vector<Array>& given_;
   std::vector<SliceGradient>& slices_;
   bool is_last_;
+  std::uint64_t run_;
 };
 
 /// Called with a gradient before it goes on; a defined result replaces it (same shape).

@@ -14,6 +14,7 @@
 #include <mnemo/core/decisions.h>
 #include <mnemo/core/functors.h>
 #include <mnemo/core/host_device.h>
+#include <mnemo/core/recurrent.h>
 #include <mnemo/core/resampling.h>
 #include <mnemo/core/update_numbers.h>
 #include <mnemo/memory/allocator.h>
@@ -297,6 +298,8 @@ class Backend {
   virtual void normalize_gradient(const NormalizeGradientCall& call) = 0;
   virtual void row_norm(const RowNormCall& call) = 0;
   virtual void row_norm_gradient(const RowNormGradientCall& call) = 0;
+  virtual void recurrent_step(const RecurrentCall& call) = 0;
+  virtual void recurrent_step_gradient(const RecurrentGradientCall& call) = 0;
   virtual void softmax(const SoftmaxCall& call, const Array& x, const Array& y) = 0;
   virtual void softmax_gradient(const SoftmaxCall& call, const Array& grad, const Array& y, const Array& dx) = 0;
   /// losses: (outer, inner), float64 for float64 logits and float32 otherwise.

@@ -42,6 +42,8 @@ class VirtualBackend final : public Backend {
   void normalize_gradient(const NormalizeGradientCall&) override {}
   void row_norm(const RowNormCall&) override {}
   void row_norm_gradient(const RowNormGradientCall&) override {}
+  void recurrent_step(const RecurrentCall&) override {}
+  void recurrent_step_gradient(const RecurrentGradientCall&) override {}
   void softmax(const SoftmaxCall&, const Array&, const Array&) override {}
   void softmax_gradient(const SoftmaxCall&, const Array&, const Array&, const Array&) override {}
   void cross_entropy(const CrossEntropyCall&, const Array&, const Array&, const Array&) override {}

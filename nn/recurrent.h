@@ -5,6 +5,7 @@
 #include <vector>
 
 #include <mnemo/autograd/ops.h>
+#include <mnemo/autograd/ops_recurrent.h>
 #include <mnemo/nn/module.h>
 
 namespace mnemo::nn {
@@ -22,18 +23,11 @@ struct RecurrentOptions {
   int directions() const { return bidirectional ? 2 : 1; }
 };
 
-/// The parameters of one layer in one direction, with `gates` parts one after the other.
-struct RecurrentLayer {
-  Tensor weight_ih;         // (gates * hidden, in), of the first layer, else (gates * hidden, directions * hidden)
-  Tensor weight_hh;         // (gates * hidden, hidden)
-  Tensor bias_ih, bias_hh;  // (gates * hidden), or undefined
-};
-
 /// What the recurrent layers share. Begins uniform within 1 / sqrt(hidden).
 template <class Derived>
 struct Recurrent : Module<Derived> {
   RecurrentOptions options;
-  std::vector<RecurrentLayer> layers;  ///< in both directions: the first one forwards, backwards, the second one ...
+  std::vector<RecurrentWeights> layers;  ///< in both directions: the first one forwards, backwards, the second one ...
 
   /// "weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0", then with "_l0_reverse" those of its way back, then
   /// those of layer 1, ...
@@ -48,8 +42,8 @@ using LSTMOptions = RecurrentOptions;
 /// Long short-term memory (Hochreiter and Schmidhuber, 1997, with forget gates): (N, L, in) -> (N, L, hidden), place by
 /// place. With i, f, g, o the four parts of x weight_ih' + bias_ih + h weight_hh' + bias_hh:
 /// c = sigmoid(f) c + sigmoid(i) tanh(g), h = sigmoid(o) tanh(c). Keeps of each place, layer and direction the four
-/// gates, c, tanh(c) and h: seven times `hidden` values; between layers, with dropout or in both directions, also what
-/// the next one takes.
+/// gates, c and h: six times `hidden` values; between layers, with dropout or in both directions, also what the next
+/// one takes. (lstm in autograd/ops_recurrent.h)
 struct LSTM : Recurrent<LSTM> {
   struct State {
     Tensor h, c;  // (N, hidden), of several layers or directions (layers * directions, N, hidden), as `layers` are
@@ -60,7 +54,7 @@ struct LSTM : Recurrent<LSTM> {
   };
 
   explicit LSTM(LSTMOptions layer_options);
-  Tensor forward(const Tensor& x) const { return forward(x, State{}).outputs; }
+  Tensor forward(const Tensor& x) const;
   /// Goes on from a state; an undefined part is zeros. Throws ShapeError for one of another shape.
   Result forward(const Tensor& x, const State& before) const;
 };
@@ -69,8 +63,8 @@ using GRUOptions = RecurrentOptions;
 /// Gated recurrent unit (Cho et al., Learning phrase representations using RNN encoder-decoder, 2014), as PyTorch and
 /// cuDNN have it: (N, L, in) -> (N, L, hidden), place by place. With r, z, n the three parts of a = x weight_ih' +
 /// bias_ih and of b = h weight_hh' + bias_hh: r = sigmoid(a_r + b_r), z = sigmoid(a_z + b_z), n = tanh(a_n + r b_n),
-/// h = (1 - z) n + z h, computed as n + z (h - n). Keeps of each place, layer and direction r, z, n, b_n, h - n and h:
-/// six times `hidden` values; between layers, with dropout or in both directions, also what the next one takes.
+/// h = (1 - z) n + z h, computed as n + z (h - n). Keeps of each place, layer and direction r, z, n, b_n and h: five
+/// times `hidden` values; between layers, with dropout or in both directions, also what the next one takes.
 struct GRU : Recurrent<GRU> {
   struct Result {
     Tensor outputs;  // (N, L, directions * hidden): the last layer's h at every place
@@ -78,7 +72,7 @@ struct GRU : Recurrent<GRU> {
   };
 
   explicit GRU(GRUOptions layer_options);
-  Tensor forward(const Tensor& x) const { return forward(x, Tensor()).outputs; }
+  Tensor forward(const Tensor& x) const;
   /// Goes on from a state; an undefined one is zeros. Throws ShapeError for one of another shape.
   Result forward(const Tensor& x, const Tensor& before) const;
 };

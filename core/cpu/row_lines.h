@@ -5,14 +5,7 @@
 #include <type_traits>
 
 #include <mnemo/core/cpu/channel_tiles.h>
-
-/// Before a loop none of whose turns reads what another one writes, although some may write where they read. Clang,
-/// whose pragma is an error where it does not help, finds that out while it runs.
-#if defined(__clang__)
-#define MNEMO_INDEPENDENT
-#else
-#define MNEMO_INDEPENDENT _Pragma("GCC ivdep")
-#endif
+#include <mnemo/core/cpu/independent.h>
 
 namespace mnemo::cpu {
 

@@ -184,28 +184,27 @@ TEST_CASE("what recurrent layers keep, by their docs, on the CPU as on the virtu
       {
         nn::LSTM lstm({.in = 32, .hidden = hidden, .layers = layers});
         const Tensor x = randn({n, length, 32}), y = lstm(x);
-        // Of the first place no forget gate, of the last one neither c nor h: nothing is multiplied by them, but for
-        // the h that the next layer takes.
-        CHECK(saved(device) == (layers * (7 * length - 3) + (layers - 1)) * n * hidden * 4);
+        // Four gates, c and h; what a layer gives to the next one is its h.
+        CHECK(saved(device) == layers * 6 * length * n * hidden * 4);
         sum(y).backward();
       }
       nn::GRU gru({.in = 32, .hidden = hidden, .layers = layers});
       const Tensor x = randn({n, length, 32}), y = gru(x);
-      // Of the first place r, z, n and h: nothing comes from a state.
-      CHECK(saved(device) == (layers * (6 * length - 3) + (layers - 1)) * n * hidden * 4);
+      // r, z, n, what the state gives to n, and h.
+      CHECK(saved(device) == layers * 5 * length * n * hidden * 4);
       sum(y).backward();
     }
     {
       // Of each layer twice that, and of each place both h side by side, as the second layer takes them.
       nn::LSTM lstm({.in = 32, .hidden = hidden, .layers = 2, .bidirectional = true});
       const Tensor x = randn({n, length, 32}), y = lstm(x);
-      CHECK(saved(device) == (2 * 2 * (7 * length - 3) + 2 * length) * n * hidden * 4);
+      CHECK(saved(device) == (2 * 2 * 6 + 2) * length * n * hidden * 4);
       sum(y).backward();
     }
     {
       nn::GRU gru({.in = 32, .hidden = hidden, .layers = 2, .bidirectional = true});
       const Tensor x = randn({n, length, 32}), y = gru(x);
-      CHECK(saved(device) == (2 * 2 * (6 * length - 3) + 2 * length) * n * hidden * 4);
+      CHECK(saved(device) == (2 * 2 * 5 + 2) * length * n * hidden * 4);
       sum(y).backward();
     }
     peaks.push_back(device.allocator().peak().allocated);
