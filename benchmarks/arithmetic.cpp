@@ -78,6 +78,12 @@ BENCHMARK(bilinear)->Unit(benchmark::kMillisecond)->UseRealTime();
 void lstm(benchmark::State& state) { layer(state, nn::LSTM({.in = 256, .hidden = 256}), {32, 64, 256}); }
 BENCHMARK(lstm)->Unit(benchmark::kMillisecond)->UseRealTime();
 
+void lstm_small(benchmark::State& state) { layer(state, nn::LSTM({.in = 64, .hidden = 64}), {8, 32, 64}); }
+BENCHMARK(lstm_small)->Unit(benchmark::kMillisecond)->UseRealTime();
+
+void gru_small(benchmark::State& state) { layer(state, nn::GRU({.in = 64, .hidden = 64}), {8, 32, 64}); }
+BENCHMARK(gru_small)->Unit(benchmark::kMillisecond)->UseRealTime();
+
 void attention(benchmark::State& state) {
   layer(state, nn::MultiHeadAttention({.features = 512, .heads = 8, .causal = true}), {8, 256, 512});
 }

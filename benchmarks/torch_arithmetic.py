@@ -29,9 +29,15 @@ class Attention(nn.Module):
         return self.projections[3](F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2))
 
 
-class Lstm(nn.LSTM):
+class Outputs(nn.Module):
+    """What a recurrent layer gives at every place."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
     def forward(self, x):
-        return super().forward(x)[0]
+        return self.layer(x)[0]
 
 
 def cases():
@@ -47,7 +53,9 @@ def cases():
     layers = {"layer_norm": (ELEMENTS, nn.LayerNorm(512)), "rms_norm": (ELEMENTS, nn.RMSNorm(512)),
               "group_norm": (IMAGES, nn.GroupNorm(8, 64)),
               "batch_norm": (IMAGES, nn.BatchNorm2d(64)),
-              "lstm": ((32, 64, 256), Lstm(256, 256, batch_first=True)), "attention": ((8, 256, 512), Attention())}
+              "lstm": ((32, 64, 256), Outputs(nn.LSTM(256, 256, batch_first=True))),
+              "lstm_small": ((8, 32, 64), Outputs(nn.LSTM(64, 64, batch_first=True))),
+              "gru_small": ((8, 32, 64), Outputs(nn.GRU(64, 64, batch_first=True))), "attention": ((8, 256, 512), Attention())}
     return found | {name: (shape, net, list(net.parameters())) for name, (shape, net) in layers.items()}
 
 

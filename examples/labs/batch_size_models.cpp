@@ -34,9 +34,11 @@ Bytes block_bytes_of(const Layers& layers, std::int64_t batch) {
 
 Layers perceptron() { return {{2, 512}}; }
 
-/// Of each place of either layer four gates, c, tanh(c) and h; of the first place no forget gate, of the last one
-/// neither c, nor, of the first layer, h. Besides the sequences that the layers were given, the first row-major.
-Layers lstm(std::int64_t places) { return {{2 * 7 * places - 5, 128}, {1, places * 64}, {1, places * 128}}; }
+/// Of each place of either layer the four gates, c, that of the last place by itself, and h. Besides the sequences that
+/// the first one was given, row-major, and the h that the head takes.
+Layers lstm(std::int64_t places) {
+  return {{2, places * 4 * 128}, {2, (places - 1) * 128}, {2, 128}, {2, places * 128}, {1, places * 64}, {1, 128}};
+}
 
 /// Of each of four blocks, in arrays of 128 values for each place: what is normalized and the result, for each half;
 /// queries, keys, values, what the heads found; in four times the width what gelu was given and what it made. Two
@@ -150,7 +152,7 @@ Row models_row(const std::string& name) {
   row.mechanism =
       "every layer's result is kept, for every place of a sequence, while the parameters are the same at all places: "
       "an "
-      "LSTM keeps seven arrays per place, a block of attention sixteen. A perceptron has its memory in parameters, "
+      "LSTM keeps six arrays per place, a block of attention sixteen. A perceptron has its memory in parameters, "
       "gradients and moments, which no batch changes. What stays reserved after a large batch is what that one needed: "
       "the larger the part of activations is, the more. It is the ratio of both that counts, not recurrence or "
       "attention: a convolutional network has the same";
