@@ -69,64 +69,23 @@ Tensor one_hot(const Tensor& indices, std::int64_t classes, DType dtype) {
   return Tensor(compare(CompareOp::equal, places, numbers).to(dtype));
 }
 
-namespace {
-
-/// The layout of a dense operand that has the result's shape, else row-major.
-Layout layout_for(const Shape& shape, const Array& a, const Array& b) {
-  for (const Array* x : {&a, &b}) {
-    if (x->shape() == shape && x->layout().is_dense()) return {shape, x->strides(), 0};
-  }
-  return Layout::contiguous(shape);
-}
-
-/// A bit for each element of a layout: whether the condition is true there, or false where `opposite`.
-Array bits_of(const Array& condition, const Layout& layout, bool opposite) {
-  // As narrow numbers, since those alone have signs.
-  const Array numbers = with_strides(condition.to(DType::bfloat16).expand(layout.shape), layout.strides);
-  Array bits = sign_bits(numbers);
-  return opposite ? map(BinaryOp::subtract, full(Shape{}, 255, DType::uint8, bits.device()), bits) : bits;
-}
-
-/// Elements of x where the bit is set, zeros elsewhere.
-Array kept(const Array& x, const Array& bits, const Layout& layout, DType dtype) {
-  return keep_bits(x.to(dtype).expand(layout.shape), bits, layout);
-}
-
-/// By arithmetic that is exact for integers, since they wrap around.
-Array chosen_integers(const Array& condition, const Array& a, const Array& b, DType dtype) {
-  if (dtype == DType::boolean) return chosen_integers(condition, a, b, DType::uint8).to(dtype);
-  const Array from = b.to(dtype), difference = map(BinaryOp::subtract, a.to(dtype), from);
-  return map(BinaryOp::add, map(BinaryOp::multiply, condition.to(dtype), difference), from);
-}
-
-}  // namespace
-
 Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b) {
   const Operation operation("where");
   check_same_device("where", condition.array(), a.array());
   check_same_device("where", a.array(), b.array());
   check_dtype("where", "the condition", condition.array(), DType::boolean);
-  const Shape shape = broadcast(condition.shape(), broadcast(a.shape(), b.shape(), "where"), "where");
-  const DType dtype = promote(a.dtype(), b.dtype());
-  if (!is_floating(dtype)) return Tensor(chosen_integers(condition.array(), a.array(), b.array(), dtype));
-  if (shape.numel() == 0) {
-    return record({&a, &b}, Array(shape, dtype, a.device()),
-                  [to_a = Origin(a, shape), to_b = Origin(b, shape)](Backward& back) {
-                    if (back.needs(0)) back.give(0, to_a(back.grad()));
-                    if (back.needs(1)) back.give(1, to_b(back.grad()));
-                  });
-  }
-  const Layout layout = layout_for(shape, a.array(), b.array());
-  Array y = kept(a.array(), bits_of(condition.array(), layout, false), layout, dtype);
-  map_into(BinaryOp::add, y, kept(b.array(), bits_of(condition.array(), layout, true), layout, dtype), y);
+  Array y = choose(condition.array(), a.array(), b.array());
+  if (!is_floating(y.dtype())) return Tensor(std::move(y));
   const bool wanted = needs_grad(a) || needs_grad(b);
+  const Shape shape = y.shape();
   return record({&a, &b, &condition}, std::move(y),
-                [layout, to_a = Origin(a, shape), to_b = Origin(b, shape),
+                [to_a = Origin(a, shape), to_b = Origin(b, shape),
                  condition = save_if(wanted, condition.array())](Backward& back) {
                   Array g = back.take_grad();
-                  if (back.needs(0)) back.give(0, to_a(keep_bits(g, bits_of(condition.get(), layout, false), layout)));
-                  if (!back.needs(1)) return;
-                  back.give(1, to_b(keep_bits(std::move(g), bits_of(condition.get(), layout, true), layout)));
+                  const Array zero = full(Shape{}, 0, g.dtype(), g.device());
+                  if (back.needs(0))
+                    back.give(0, to_a(choose(condition.get(), back.needs(1) ? g : std::move(g), zero)));
+                  if (back.needs(1)) back.give(1, to_b(choose(condition.get(), zero, std::move(g))));
                 });
 }
 

@@ -25,6 +25,9 @@ Array keep_bits(Array x, const Array& bits, const Layout& layout);
 Array map(BinaryOp op, const Array& a, const Array& b);
 /// Boolean result; broadcasts and promotes.
 Array compare(CompareOp op, const Array& a, const Array& b);
+/// Elements of `a` where `condition` (boolean) is true, else of `b`. Broadcasts and promotes; the result has the layout
+/// of a dense operand of its shape. In the memory of a or b where that is all, and nobody else holds it.
+Array choose(const Array& condition, Array a, Array b);
 /// In place: `out` keeps its shape and dtype; its version is increased. An operand that shares memory with `out` in
 /// another layout (its transpose) is read as it was before. Errors begin with the current operation's name.
 void map_into(UnaryOp op, const Array& x, const Array& out, const Scalars& scalars = {});

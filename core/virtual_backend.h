@@ -23,6 +23,7 @@ class VirtualBackend final : public Backend {
   void unary_gradient(UnaryOp, const Scalars&, const Array&, const Array&, const Array&) override {}
   void binary(BinaryOp, const Array&, const Array&, const Array&) override {}
   void compare(CompareOp, const Array&, const Array&, const Array&) override {}
+  void choose(const Array&, const Array&, const Array&, const Array&) override {}
   void copy(const Array&, const Array&) override {}
   void fill(const Array&, double) override {}
   void sign_bits(const Array&, const Array&) override {}

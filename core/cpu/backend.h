@@ -19,6 +19,7 @@ class CpuBackend final : public Backend {
                       const Array& out) override;
   void binary(BinaryOp op, const Array& a, const Array& b, const Array& out) override;
   void compare(CompareOp op, const Array& a, const Array& b, const Array& out) override;
+  void choose(const Array& condition, const Array& a, const Array& b, const Array& out) override;
   void copy(const Array& from, const Array& to) override;
   void fill(const Array& out, double value) override;
   void sign_bits(const Array& x, const Array& bits) override;

@@ -112,6 +112,21 @@ Array compare(CompareOp op, const Array& a, const Array& b) {
   });
 }
 
+Array choose(const Array& condition, Array a, Array b) {
+  const DType dtype = promote(a.dtype(), b.dtype());
+  a = a.to(dtype), b = b.to(dtype);
+  const Shape shape = broadcast(condition.shape(), broadcast(a.shape(), b.shape(), "where"), "where");
+  Array out;
+  for (const Array* x : {&a, &b}) {
+    if (out.defined() || !(x->shape() == shape) || !x->layout().is_dense()) continue;
+    out = x->storage().is_unique() ? *x : Array::like(*x);
+  }
+  if (!out.defined()) out = Array(shape, dtype, a.device());
+  count_operations(out.numel());
+  if (out.numel() > 0) a.device().backend().choose(condition.expand(shape), a.expand(shape), b.expand(shape), out);
+  return out;
+}
+
 void map_into(UnaryOp op, const Array& x, const Array& out, const Scalars& scalars) {
   const char* caller = called(name(op));
   check_floating(caller, x);
