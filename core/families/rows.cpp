@@ -10,31 +10,29 @@ namespace mnemo {
 
 namespace {
 
-/// Numbers that are there at a time: 4 MiB of them.
-constexpr std::int64_t kNumbers = std::int64_t{1} << 19;
-
-/// Calls body(first row, last row, a number for each of their elements).
-template <class Body>
-void in_pieces(const Array& index, const Shape& rows, const Body& body) {
-  const std::int64_t count = rows[0], each = count == 0 ? 0 : rows.numel() / count;
-  if (each == 0) return;
-  Dims column{count};
+/// A number for each element of rows (count, sizes...): the same for all of one.
+Array for_each_element(const Array& index, const Shape& rows) {
+  Dims column{rows[0]};
   for (int axis = 1; axis < rows.rank(); ++axis) column.push_back(1);
-  const Array numbers = index.reshape(column);
-  const std::int64_t piece = std::max<std::int64_t>(1, kNumbers / each);
-  for (std::int64_t begin = 0; begin < count; begin += piece) {
-    const std::int64_t end = std::min(count, begin + piece);
-    count_operations((end - begin) * each);
-    body(begin, end, numbers.slice(0, begin, end).expand(rows.with(0, end - begin)).contiguous());
-  }
+  return index.contiguous().reshape(column).expand(rows);
 }
+
+/// Elements of rows in another dtype or layout that are there at a time.
+constexpr std::int64_t kCopied = std::int64_t{1} << 20;
 
 /// `sums` (row-major) with the rows added, in its dtype.
 Array added(const Array& rows, const Array& index, Array sums) {
-  in_pieces(index, rows.shape(), [&](std::int64_t begin, std::int64_t end, const Array& numbers) {
-    const Array piece = rows.slice(0, begin, end).to(sums.dtype()).contiguous();
-    rows.device().backend().scatter_add(piece, 0, numbers, sums);
-  });
+  if (rows.numel() == 0) return sums;
+  const bool as_they_are = rows.dtype() == sums.dtype() && rows.is_contiguous();
+  const Array numbers = index.reshape({rows.size(0)});
+  const std::int64_t count = rows.size(0), each = rows.numel() / count;
+  const std::int64_t piece = as_they_are ? count : std::max<std::int64_t>(1, kCopied / each);
+  for (std::int64_t begin = 0; begin < count; begin += piece) {
+    const std::int64_t end = std::min(count, begin + piece);
+    const Array some = rows.slice(0, begin, end).to(sums.dtype()).contiguous();
+    count_operations(some.numel());
+    rows.device().backend().scatter_add(some, 0, for_each_element(numbers.slice(0, begin, end), some.shape()), sums);
+  }
   return sums;
 }
 
@@ -56,9 +54,8 @@ void check_places(const char* op, const Array& index, const Shape& shape, int ax
 
 Array take_rows(const Array& x, const Array& index) {
   const Array source = x.contiguous(), out(x.shape().with(0, index.numel()), x.dtype(), x.device());
-  in_pieces(index, out.shape(), [&](std::int64_t begin, std::int64_t end, const Array& numbers) {
-    x.device().backend().gather(source, 0, numbers, out.slice(0, begin, end));
-  });
+  count_operations(out.numel());
+  if (out.numel() > 0) x.device().backend().gather(source, 0, for_each_element(index, out.shape()), out);
   out.storage()->set_integers_of(*x.storage());  // labels of some samples
   return out;
 }

@@ -12,8 +12,7 @@ void check_places(const char* op, const Array& index, const Shape& shape, int ax
 Array take_elements(const Array& x, int axis, const Array& index);
 Array add_elements(const Array& x, int axis, const Array& index, const Shape& shape);
 
-/// Rows of x (count, sizes...) at `index` (n), int64: (n, sizes...), row-major. Families want a number for each
-/// element: they get them for so many rows at a time that those take a few MiB. REQUIRES, here and below: check_places
+/// Rows of x (count, sizes...) at `index` (n), int64: (n, sizes...), row-major. REQUIRES, here and below: check_places
 /// has let the index pass.
 Array take_rows(const Array& x, const Array& index);
 /// The reverse: rows (n, sizes...) added to zeros of `shape`, in their order.

@@ -12,11 +12,15 @@ struct AxisSizes {
   std::int64_t outer = 1, inner = 1;
   std::int64_t size = 1;     ///< of the array that is indexed
   std::int64_t indices = 1;  ///< of the index
+  bool of_rows;              ///< the index has a number for each place along its axis, for all elements there
 
-  AxisSizes(const Shape& shape, const Shape& index, int axis) : size(shape[axis]), indices(index[axis]) {
+  AxisSizes(const Shape& shape, const Array& index, int axis)
+      : size(shape[axis]), indices(index.size(axis)), of_rows(!index.is_contiguous()) {
     for (int i = 0; i < axis; ++i) outer *= shape[i];
     for (int i = axis + 1; i < shape.rank(); ++i) inner *= shape[i];
   }
+  /// From a number of the index to the next one along the axis.
+  __device__ std::int64_t step() const { return of_rows ? 1 : inner; }
 };
 
 /// a / b for a >= 0, b > 0; 32-bit division is several times as fast.
@@ -36,7 +40,9 @@ __global__ void gather_elements(AxisSizes sizes, std::int64_t count, const T* x,
       const std::int64_t at = first + u * item_step();
       if (at >= count) continue;
       const std::int64_t row = quotient(at, sizes.inner);
-      from[u] = (quotient(row, sizes.indices) * sizes.size + index[at]) * sizes.inner + (at - row * sizes.inner);
+      const std::int64_t i = quotient(row, sizes.indices);
+      const std::int64_t place = index[sizes.of_rows ? row - i * sizes.indices : at];
+      from[u] = (i * sizes.size + place) * sizes.inner + (at - row * sizes.inner);
     }
 #pragma unroll
     for (int u = 0; u < kUnroll; ++u) {
@@ -80,13 +86,13 @@ __global__ void scatter_columns(AxisSizes sizes, std::int64_t shares, const T* x
     const std::int64_t share = item / columns, column = item % columns;
     const std::int64_t i = column / sizes.inner, k = column % sizes.inner;
     const Targets own(sizes.size, share, shares);
-    const std::int64_t* const places = index + i * sizes.indices * sizes.inner + k;
+    const std::int64_t* const places = index + (sizes.of_rows ? 0 : i * sizes.indices * sizes.inner + k);
     const T* const values = x + i * sizes.indices * sizes.inner + k;
     T* const sums = out + i * sizes.size * sizes.inner + k;
     for (std::int64_t j = 0; j < sizes.indices; j += kUnroll) {
       std::int64_t targets[kUnroll];
 #pragma unroll
-      for (int u = 0; u < kUnroll; ++u) targets[u] = j + u < sizes.indices ? places[(j + u) * sizes.inner] : -1;
+      for (int u = 0; u < kUnroll; ++u) targets[u] = j + u < sizes.indices ? places[(j + u) * sizes.step()] : -1;
 #pragma unroll
       for (int u = 0; u < kUnroll; ++u) {
         if (!own.has(targets[u])) continue;
@@ -113,13 +119,13 @@ __global__ void __launch_bounds__(kThreads)
     const std::int64_t column = item % columns;
     const std::int64_t i = column / sizes.inner, k = column % sizes.inner;
     const Targets own(sizes.size, item / columns, shares);
-    const std::int64_t* const places = index + i * sizes.indices * sizes.inner + k;
+    const std::int64_t* const places = index + (sizes.of_rows ? 0 : i * sizes.indices * sizes.inner + k);
     const T* const from = x + i * sizes.indices * sizes.inner + k;
     T* const sums = out + i * sizes.size * sizes.inner + k;
     int queued = 0;  // the same in all threads
     const auto add_queued = [&](int count) {
       if (self < count) {
-        targets[self] = places[queue[self] * sizes.inner];
+        targets[self] = places[queue[self] * sizes.step()];
         values[self] = from[queue[self] * sizes.inner];
       }
       __syncthreads();
@@ -143,7 +149,7 @@ __global__ void __launch_bounds__(kThreads)
     };
     for (std::int64_t base = 0; base < sizes.indices; base += kThreads) {
       const std::int64_t j = base + self;
-      const bool mine = j < sizes.indices && own.has(places[j * sizes.inner]);
+      const bool mine = j < sizes.indices && own.has(places[j * sizes.step()]);
       const unsigned lanes = __ballot_sync(kAllLanes, mine);
       if (lane == 0) found[warp] = __popc(lanes);
       __syncthreads();
@@ -196,7 +202,7 @@ __global__ void find_bad_index(std::int64_t count, const std::int64_t* indices, 
 void CudaBackend::gather(const Array& x, int axis, const Array& index, const Array& out) {
   const std::int64_t count = out.numel();
   if (count == 0) return;
-  const AxisSizes sizes(x.shape(), index.shape(), axis);
+  const AxisSizes sizes(x.shape(), index, axis);
   const auto start = [&](auto zero) {
     using T = decltype(zero);
     launch(*this, blocks_for(*this, count), kThreads, gather_elements<T>, sizes, count, elements<T>(x),
@@ -216,7 +222,7 @@ void CudaBackend::gather(const Array& x, int axis, const Array& index, const Arr
 
 void CudaBackend::scatter_add(const Array& x, int axis, const Array& index, const Array& out) {
   if (x.numel() == 0) return;
-  const AxisSizes sizes(out.shape(), index.shape(), axis);
+  const AxisSizes sizes(out.shape(), index, axis);
   const std::int64_t columns = sizes.outer * sizes.inner;
   visit(x.dtype(), [&](auto zero) {
     using T = decltype(zero);
