@@ -1,9 +1,11 @@
 // reduce, arg_max. Sums are taken in double (or int64), in an order that depends on the shape alone.
 #include <limits>
+#include <type_traits>
 #include <vector>
 
 #include <mnemo/core/cpu/backend.h>
 #include <mnemo/core/cpu/elements.h>
+#include <mnemo/core/visit_floating.h>
 
 namespace mnemo::cpu {
 
@@ -58,7 +60,48 @@ constexpr std::int64_t kPiece = 65536;
 /// Neighbouring outputs that are summed side by side when the reduced elements lie far apart.
 constexpr std::int64_t kColumns = 128;
 
-template <class Op, class A>
+/// sums[c] = join of it and of element c of each row.
+template <class Op, class A, class E>
+void join_rows(const E* from, std::int64_t stride, std::int64_t rows, std::int64_t columns, A* sums) {
+  std::int64_t row = 0;
+  for (; row + 4 <= rows; row += 4) {  // sums are read and written once for four of them
+    const E* r[4];
+    for (int i = 0; i < 4; ++i) r[i] = from + (row + i) * stride;
+    for (std::int64_t c = 0; c < columns; ++c) {
+      A sum = sums[c];
+      for (const E* elements : r) sum = Op::join(sum, cast<A>(elements[c]));
+      sums[c] = sum;
+    }
+  }
+  for (; row < rows; ++row) {
+    for (std::int64_t c = 0; c < columns; ++c) sums[c] = Op::join(sums[c], cast<A>(from[row * stride + c]));
+  }
+}
+
+/// The join of a line's elements.
+template <class Op, class A, class E>
+A join_line(const E* from, std::int64_t stride, std::int64_t count) {
+  constexpr std::int64_t kLanes = 32;  // independent sums, so that the processor need not wait for each addition
+  A lanes[kLanes];
+  std::fill(lanes, lanes + kLanes, Op::template start<A>());
+  std::int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    if (stride == 1) {
+      for (std::int64_t lane = 0; lane < kLanes; ++lane) lanes[lane] = Op::join(lanes[lane], cast<A>(from[i + lane]));
+    } else {
+      for (std::int64_t lane = 0; lane < kLanes; ++lane)
+        lanes[lane] = Op::join(lanes[lane], cast<A>(from[(i + lane) * stride]));
+    }
+  }
+  for (; i < count; ++i) lanes[0] = Op::join(lanes[0], cast<A>(from[i * stride]));
+  for (std::int64_t width = kLanes / 2; width > 0; width /= 2) {
+    for (std::int64_t lane = 0; lane < width; ++lane) lanes[lane] = Op::join(lanes[lane], lanes[lane + width]);
+  }
+  return lanes[0];
+}
+
+/// A: what is computed in. E: of what type elements are, or void: they are read through a buffer.
+template <class Op, class A, class E>
 void reduce_to(const Array& x, unsigned axes, double scale, const Array& out) {
   const Array kept = select_axes(x, axes, false);
   const Array reduced = select_axes(x, axes, true);
@@ -74,29 +117,27 @@ void reduce_to(const Array& x, unsigned axes, double scale, const Array& out) {
   // Accumulates `columns` neighbouring outputs (stride 1 in x) or a single one over elements [from, to) of the reduced
   // space.
   const auto accumulate = [&](std::int64_t start, std::int64_t columns, std::int64_t from, std::int64_t to, A* sums) {
-    A buffer[kBuffer];
     std::fill(sums, sums + columns, Op::template start<A>());
     inputs.visit(from, to, [&](const auto& offsets, const auto& strides, std::int64_t length) {
       const std::int64_t at = start + offsets[0] - base;
-      if (columns > 1) {
-        for (std::int64_t i = 0; i < length; ++i) {
-          load(x, at + i * strides[0], 1, columns, buffer);
-          for (std::int64_t c = 0; c < columns; ++c) sums[c] = Op::join(sums[c], buffer[c]);
+      if constexpr (!std::is_void_v<E>) {
+        const E* elements = reinterpret_cast<const E*>(x.storage()->data()) + at;
+        if (columns > 1) return join_rows<Op, A, E>(elements, strides[0], length, columns, sums);
+        sums[0] = Op::join(sums[0], join_line<Op, A, E>(elements, strides[0], length));
+      } else {
+        A buffer[kBuffer];
+        if (columns > 1) {
+          for (std::int64_t i = 0; i < length; ++i) {
+            load(x, at + i * strides[0], 1, columns, buffer);
+            join_rows<Op, A, A>(buffer, 0, 1, columns, sums);
+          }
+          return;
         }
-        return;
-      }
-      for (std::int64_t done = 0; done < length; done += kBuffer) {
-        const std::int64_t count = std::min(kBuffer, length - done);
-        load(x, at + done * strides[0], strides[0], count, buffer);
-        A lanes[8];  // independent sums, so that the processor need not wait for each addition
-        std::fill(lanes, lanes + 8, Op::template start<A>());
-        std::int64_t i = 0;
-        for (; i + 8 <= count; i += 8) {
-          for (std::int64_t lane = 0; lane < 8; ++lane) lanes[lane] = Op::join(lanes[lane], buffer[i + lane]);
+        for (std::int64_t done = 0; done < length; done += kBuffer) {
+          const std::int64_t count = std::min(kBuffer, length - done);
+          load(x, at + done * strides[0], strides[0], count, buffer);
+          sums[0] = Op::join(sums[0], join_line<Op, A, A>(buffer, 1, count));
         }
-        for (; i < count; ++i) lanes[0] = Op::join(lanes[0], buffer[i]);
-        for (std::int64_t lane = 1; lane < 8; ++lane) lanes[0] = Op::join(lanes[0], lanes[lane]);
-        sums[0] = Op::join(sums[0], lanes[0]);
       }
     });
   };
@@ -177,12 +218,14 @@ void arg_max_to(const Array& x, int axis, const Array& out) {
                });
 }
 
+/// Sums of floating-point numbers in double, extremes in what holds every element.
 template <class Op>
 void reduce_as(const Array& x, unsigned axes, double scale, const Array& out) {
-  if (is_floating(x.dtype()))
-    reduce_to<Op, double>(x, axes, scale, out);
-  else
-    reduce_to<Op, std::int64_t>(x, axes, scale, out);
+  if (!is_floating(x.dtype())) return reduce_to<Op, std::int64_t, void>(x, axes, scale, out);
+  visit_floating(x.dtype(), [&](auto zero) {
+    using E = decltype(zero);
+    reduce_to<Op, std::conditional_t<std::is_same_v<Op, SumOf>, double, compute_type<E>>, E>(x, axes, scale, out);
+  });
 }
 
 }  // namespace
