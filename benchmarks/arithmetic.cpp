@@ -52,6 +52,23 @@ void cross_entropy_pixels(benchmark::State& state) {
 }
 BENCHMARK(cross_entropy_pixels)->Unit(benchmark::kMillisecond)->UseRealTime();
 
+const Shape kScores{256, 8192};
+
+void sort_rows(benchmark::State& state) {
+  forward_backward(state, kScores, [](const Tensor& x) { return sort(x).values; });
+}
+BENCHMARK(sort_rows)->Unit(benchmark::kMillisecond)->UseRealTime();
+
+void sort_channels(benchmark::State& state) {
+  forward_backward(state, kImages, [](const Tensor& x) { return sort(x, 1).values; });
+}
+BENCHMARK(sort_channels)->Unit(benchmark::kMillisecond)->UseRealTime();
+
+void topk_rows(benchmark::State& state) {
+  forward_backward(state, kScores, [](const Tensor& x) { return topk(x, 10).values; });
+}
+BENCHMARK(topk_rows)->Unit(benchmark::kMillisecond)->UseRealTime();
+
 template <class Layer>
 void layer(benchmark::State& state, Layer net, const Shape& shape) {
   forward_backward(

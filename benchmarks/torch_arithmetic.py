@@ -49,6 +49,9 @@ def cases():
               "softmax_channels": (IMAGES, lambda x: x.softmax(1), []),
               "cross_entropy_classes": ((4096, 1000), lambda x: F.cross_entropy(x, classes), []),
               "cross_entropy_pixels": (IMAGES, lambda x: F.cross_entropy(x, pixels), []),
+              "sort_rows": ((256, 8192), lambda x: x.sort(stable=True).values, []),
+              "sort_channels": (IMAGES, lambda x: x.sort(dim=1, stable=True).values, []),
+              "topk_rows": ((256, 8192), lambda x: x.topk(10).values, []),
               "bilinear": ((16, 64, 28, 28), lambda x: F.interpolate(x, size=56, mode="bilinear"), [])}
     layers = {"layer_norm": (ELEMENTS, nn.LayerNorm(512)), "rms_norm": (ELEMENTS, nn.RMSNorm(512)),
               "group_norm": (IMAGES, nn.GroupNorm(8, 64)),

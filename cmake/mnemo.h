@@ -8,6 +8,7 @@
 #include <mnemo/autograd/fit_plan.h>
 #include <mnemo/autograd/offload.h>
 #include <mnemo/autograd/ops.h>
+#include <mnemo/autograd/ops_order.h>
 #include <mnemo/autograd/ops_recurrent.h>
 #include <mnemo/autograd/print.h>
 #include <mnemo/autograd/recompute.h>

@@ -16,6 +16,7 @@
 #include <mnemo/core/host_device.h>
 #include <mnemo/core/recurrent.h>
 #include <mnemo/core/resampling.h>
+#include <mnemo/core/sorting.h>
 #include <mnemo/core/update_numbers.h>
 #include <mnemo/memory/allocator.h>
 
@@ -168,6 +169,16 @@ struct SoftmaxCall {
   }
 };
 
+/// Of every row (rows, size) of x the places of its first elements in order, smallest or largest first; equal ones as
+/// they come, NaN as the largest. x and indices row-major; no size is 0.
+struct SortCall {
+  SortSizes sizes;
+  bool descending = false;
+  Array x;
+  Array indices;         ///< (rows, count), int64
+  Array workspace = {};  ///< uint8 of Decisions::sort_workspace bytes, or undefined when that is 0
+};
+
 /// Cross entropy of logits (outer, classes, inner) against class indices (outer, inner) int64.
 /// A target equal to `ignore_index` counts for nothing; any other outside 0..classes-1 is an error, found by
 /// `first_bad_index`.
@@ -284,11 +295,12 @@ class Backend {
 
   /// out has size 1 along every axis of `axes` (a bit each); the result is multiplied by `scale`.
   virtual void reduce(ReduceOp op, const Array& x, unsigned axes, double scale, const Array& out) = 0;
-  virtual void arg_max(const Array& x, int axis,
-                       const Array& out) = 0;  ///< out: int64, size 1 along axis; ties: the first
+  /// The place of the largest, or the `smallest`, element; out: int64, size 1 along axis; ties: the first; NaN wins.
+  virtual void arg_max(const Array& x, int axis, bool smallest, const Array& out) = 0;
   /// out = the sum of x along an axis up to every element, or from it to the end where `reverse`; both row-major and of
   /// one dtype, floating-point or int64. Floating-point ones are added up in float64.
   virtual void cumsum(const Array& x, int axis, bool reverse, const Array& out) = 0;
+  virtual void sort(const SortCall& call) = 0;
 
   virtual void matmul(const MatmulCall& call) = 0;
   virtual void conv(const ConvCall& call) = 0;

@@ -13,6 +13,8 @@
 
 namespace mnemo {
 
+struct SortSizes;
+
 /// `batch` products of (rows, depth) and (depth, columns).
 struct MatmulProblem {
   std::int64_t batch = 1, rows = 1, columns = 1, depth = 1;
@@ -55,6 +57,8 @@ class Decisions : public std::enable_shared_from_this<Decisions> {
   }
   /// Bytes that a matrix product gets as its workspace.
   virtual memory::Bytes matmul_workspace(const MatmulProblem&, const ConvPolicy&) const { return 0; }
+  /// Bytes that sorting gets as its workspace.
+  virtual memory::Bytes sort_workspace(const SortSizes&, DType) const { return 0; }
   /// The version of cuDNN whose decisions these are, "9.19.0", or "" where none has a say.
   virtual std::string cudnn() const { return {}; }
   /// Where decisions come from, for people: "mnemo", "cuDNN 9.19.0", "tables of cuDNN 9.19.0", "estimated: ...".

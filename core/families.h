@@ -47,11 +47,24 @@ Array dropout_next(DropoutCall& call, const Array& x);
 Array reduce(ReduceOp op, const Array& x, unsigned axes, bool keep = true, double scale = 1);
 /// The reverse of broadcasting: sums until the shape is `shape`. x itself where nothing is to be summed.
 Array sum_to(const Array& x, const Shape& shape);
-/// Index of the first largest element along an axis, which is removed; int64.
+/// Index of the first largest (smallest) element along an axis, which is removed; int64. NaN is both.
 Array arg_max(const Array& x, int axis);
+Array arg_min(const Array& x, int axis);
 
 /// The sum along an axis up to every element, or from it to the end where `reverse`. Of narrow integers int64.
 Array cumsum(const Array& x, int axis, bool reverse = false);
+
+/// The first `count` elements along an axis in order, all of them unless given, and their int64 places. Smallest first,
+/// or largest; equal ones as they come; NaN is above all numbers, -0 is 0. Both arrays are row-major but for the axis,
+/// whose elements are neighbours. A scalar is a line of one. `op` begins the error texts.
+struct SortedArrays {
+  Array values, indices;
+};
+SortedArrays sort(const char* op, const Array& x, int axis, bool descending, std::optional<std::int64_t> count = {});
+/// The places alone.
+Array sorted_places(const char* op, const Array& x, int axis, bool descending);
+/// The gradient of the values with respect to x, from their places.
+Array sort_gradient(const Array& grad, int axis, const Array& indices, const Shape& x_shape);
 
 /// (..., M, K) x (..., K, N): leading dimensions broadcast; vectors are rows or columns as usual. `bias` (N) or
 /// undefined is added to every row.

@@ -4,6 +4,7 @@
 #include <limits>
 #include <mutex>
 
+#include <mnemo/core/sorting.h>
 #include <mnemo/memory/log.h>
 
 namespace mnemo {
@@ -33,6 +34,9 @@ class EstimatedDecisions final : public Decisions {
   }
   RankedPlans plans(const ConvProblem& problem, ConvPass, const ConvPolicy&) const override {
     return own_plans(problem);
+  }
+  memory::Bytes sort_workspace(const SortSizes& sizes, DType dtype) const override {
+    return gpu_sort_workspace(sizes, dtype);
   }
   std::string source() const override {
     return "estimated: a device of this size is no card whose library can be asked";

@@ -31,8 +31,9 @@ class VirtualBackend final : public Backend {
   void random(const RandomCall&, const Array&) override {}
   void dropout(const DropoutCall&, const Array&, const Array&) override {}
   void reduce(ReduceOp, const Array&, unsigned, double, const Array&) override {}
-  void arg_max(const Array&, int, const Array&) override {}
+  void arg_max(const Array&, int, bool, const Array&) override {}
   void cumsum(const Array&, int, bool, const Array&) override {}
+  void sort(const SortCall&) override {}
   void matmul(const MatmulCall&) override {}
   void conv(const ConvCall&) override {}
   void pool(const PoolProblem&, const Array&, const Array&, const Array&) override {}

@@ -193,7 +193,7 @@ bool is_nan(C value) {
 
 /// C: a type that holds every element exactly.
 template <class C>
-void arg_max_to(const Array& x, int axis, const Array& out) {
+void arg_max_to(const Array& x, int axis, bool smallest, const Array& out) {
   const Array kept = select_axes(x, 1u << axis, false);
   const Array target = select_axes(out, 1u << axis, false);
   const Walk<2> outputs({&target, &kept});
@@ -203,13 +203,14 @@ void arg_max_to(const Array& x, int axis, const Array& out) {
                  outputs.visit(begin, end, [&](const auto& offsets, const auto& strides, std::int64_t length) {
                    for (std::int64_t i = 0; i < length; ++i) {
                      std::int64_t best = 0;
-                     C highest{};
+                     C extreme{};
                      for (std::int64_t j = 0; j < size; ++j) {
                        C value{};
                        load(x, offsets[1] + i * strides[1] + j * stride, 1, 1, &value);
-                       if (j == 0 || value > highest || (is_nan(value) && !is_nan(highest))) {
+                       const bool beyond = smallest ? value < extreme : value > extreme;
+                       if (j == 0 || beyond || (is_nan(value) && !is_nan(extreme))) {
                          best = j;
-                         highest = value;
+                         extreme = value;
                        }
                      }
                      store(&best, 1, out, offsets[0] + i * strides[0], 1);
@@ -241,11 +242,11 @@ void CpuBackend::reduce(ReduceOp op, const Array& x, unsigned axes, double scale
   }
 }
 
-void CpuBackend::arg_max(const Array& x, int axis, const Array& out) {
+void CpuBackend::arg_max(const Array& x, int axis, bool smallest, const Array& out) {
   if (is_floating(x.dtype()))
-    arg_max_to<double>(x, axis, out);
+    arg_max_to<double>(x, axis, smallest, out);
   else
-    arg_max_to<std::int64_t>(x, axis, out);
+    arg_max_to<std::int64_t>(x, axis, smallest, out);
 }
 
 }  // namespace mnemo::cpu

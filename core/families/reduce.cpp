@@ -15,6 +15,16 @@ Shape without(const Shape& shape, unsigned axes, bool keep) {
   return Shape(sizes);
 }
 
+Array arg_extreme(const char* op, const Array& x, int axis, bool smallest) {
+  check_defined(op, x);
+  axis = normalize_axis(axis, x.rank(), op);
+  if (x.size(axis) == 0) fail<ShapeError>(op, fmt::format("axis {} of {} is empty", axis, x.shape().text()));
+  const Array out(x.shape().with(axis, 1), DType::int64, x.device());
+  count_operations(x.numel());
+  x.device().backend().arg_max(x, axis, smallest, out);
+  return out.squeeze(axis);
+}
+
 const char* reduce_name(ReduceOp op) { return op == ReduceOp::sum ? "sum" : op == ReduceOp::max ? "max" : "min"; }
 
 }  // namespace
@@ -44,14 +54,7 @@ Array sum_to(const Array& x, const Shape& shape) {
   return reduce(ReduceOp::sum, x, axes).reshape(shape);
 }
 
-Array arg_max(const Array& x, int axis) {
-  check_defined("arg_max", x);
-  axis = normalize_axis(axis, x.rank(), "arg_max");
-  if (x.size(axis) == 0) fail<ShapeError>("arg_max", fmt::format("axis {} of {} is empty", axis, x.shape().text()));
-  const Array out(x.shape().with(axis, 1), DType::int64, x.device());
-  count_operations(x.numel());
-  x.device().backend().arg_max(x, axis, out);
-  return out.squeeze(axis);
-}
+Array arg_max(const Array& x, int axis) { return arg_extreme("arg_max", x, axis, false); }
+Array arg_min(const Array& x, int axis) { return arg_extreme("arg_min", x, axis, true); }
 
 }  // namespace mnemo

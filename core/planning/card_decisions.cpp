@@ -16,6 +16,7 @@
 #include <mnemo/core/planning/plan_book.h>
 #include <mnemo/core/planning/plan_choice.h>
 #include <mnemo/core/planning/plan_clock.h>
+#include <mnemo/core/sorting.h>
 #include <mnemo/memory/tag.h>
 
 namespace mnemo {
@@ -118,6 +119,9 @@ class CardDecisions final : public Decisions {
   memory::Bytes matmul_workspace(const MatmulProblem& problem, const ConvPolicy& policy) const override {
     if (policy.choice == Choice::pytorch) return card_.matmul_workspace;
     return std::min(card_.matmul_workspace, partial_sums(problem));
+  }
+  memory::Bytes sort_workspace(const SortSizes& sizes, DType dtype) const override {
+    return gpu_sort_workspace(sizes, dtype);
   }
   std::string cudnn() const override { return book().version(); }
   std::string source() const override { return book().source(); }

@@ -55,8 +55,9 @@ class CudaBackend final : public Backend {
   void random(const RandomCall& call, const Array& out) override;
   void dropout(const DropoutCall& call, const Array& x, const Array& out) override;
   void reduce(ReduceOp op, const Array& x, unsigned axes, double scale, const Array& out) override;
-  void arg_max(const Array& x, int axis, const Array& out) override;
+  void arg_max(const Array& x, int axis, bool smallest, const Array& out) override;
   void cumsum(const Array& x, int axis, bool reverse, const Array& out) override;
+  void sort(const SortCall& call) override;
   void matmul(const MatmulCall& call) override;
   void conv(const ConvCall& call) override;
   void pool(const PoolProblem& problem, const Array& x, const Array& y, const Array& offsets) override;

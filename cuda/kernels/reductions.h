@@ -54,6 +54,25 @@ struct Sum {
   }
 };
 
+/// Turns the order around, exactly, if the smallest is wanted.
+template <class T>
+__device__ T mirrored(T value, bool smallest) {
+  if constexpr (std::is_floating_point_v<T>)
+    return smallest ? -value : value;
+  else
+    return smallest ? ~value : value;
+}
+
+/// What loses against every other element of type T, or only against those before it that are equal.
+template <class T>
+__device__ T least(bool smallest) {
+  using C = compute_type<T>;
+  if constexpr (std::is_floating_point_v<C>)
+    return cast<T>(mirrored(-std::numeric_limits<C>::infinity(), smallest));
+  else
+    return smallest ? std::numeric_limits<T>::max() : std::numeric_limits<T>::lowest();
+}
+
 /// The largest element (NaN wins), or the smallest: the largest of what mirrored() makes of them.
 template <class T>
 struct Extreme {
@@ -67,36 +86,22 @@ struct Extreme {
   __device__ static Partial start() {
     return floating ? -std::numeric_limits<Partial>::infinity() : std::numeric_limits<Partial>::lowest();
   }
-  __device__ T neutral() const {
-    if constexpr (floating)
-      return cast<T>(mirrored(start()));
-    else
-      return smallest ? std::numeric_limits<T>::max() : std::numeric_limits<T>::min();
-  }
+  __device__ T neutral() const { return least<T>(smallest); }
   __device__ static Partial join(Partial a, Partial b) { return functors::Maximum::forward(a, b); }
   __device__ static Partial exchange(Partial a, int mask) { return __shfl_xor_sync(0xffffffffu, a, mask); }
   template <int N>
   __device__ Partial run(const T (&values)[N], std::int64_t, std::int64_t) const {
     Partial best = start();
-    for (int i = 0; i < N; ++i) best = join(best, mirrored(cast<Partial>(values[i])));
+    for (int i = 0; i < N; ++i) best = join(best, mirrored(cast<Partial>(values[i]), smallest));
     return best;
   }
   __device__ Result finish(Partial value) const {
-    const Partial found = mirrored(value);
+    const Partial found = mirrored(value, smallest);
     return scale == 1 ? cast<T>(found) : cast<T>(cast<Partial>(static_cast<double>(found) * scale));
-  }
-
- private:
-  /// Turns the order around, exactly, if the smallest is wanted.
-  __device__ Partial mirrored(Partial value) const {
-    if constexpr (floating)
-      return smallest ? -value : value;
-    else
-      return smallest ? ~value : value;
   }
 };
 
-/// Where the largest element lies, the first of equal ones; NaN is larger than any number.
+/// Where the largest element lies, or the smallest, the first of equal ones; NaN is both.
 template <class T>
 struct ArgMax {
   static constexpr bool floating = std::is_floating_point_v<compute_type<T>>;
@@ -107,18 +112,14 @@ struct ArgMax {
     std::int64_t place;
   };
   using Result = std::int64_t;
+  bool smallest;
 
   __device__ static Partial start() {
     return {floating ? -std::numeric_limits<Value>::infinity() : std::numeric_limits<Value>::lowest(),
             std::numeric_limits<std::int64_t>::max()};
   }
   /// Stands behind the last element, so that it loses against an equal one.
-  __device__ T neutral() const {
-    if constexpr (floating)
-      return cast<T>(start().value);
-    else
-      return std::numeric_limits<T>::lowest();
-  }
+  __device__ T neutral() const { return least<T>(smallest); }
   __device__ static Partial join(Partial a, Partial b) {
     const bool a_nan = a.value != a.value, b_nan = b.value != b.value;
     const bool equal = a.value == b.value || (a_nan && b_nan);
@@ -131,7 +132,7 @@ struct ArgMax {
   template <int N>
   __device__ Partial run(const T (&values)[N], std::int64_t first, std::int64_t step) const {
     Partial best = start();
-    for (int i = 0; i < N; ++i) best = join(best, {cast<Value>(values[i]), first + i * step});
+    for (int i = 0; i < N; ++i) best = join(best, {mirrored(cast<Value>(values[i]), smallest), first + i * step});
     return best;
   }
   __device__ Result finish(Partial value) const { return value.place; }

@@ -1,7 +1,10 @@
 // Values and gradients against those that PyTorch computes (fixtures/make.py, fixtures/make_options.py).
 #include <doctest/doctest.h>
 
+#include <limits>
+
 #include <mnemo/autograd/ops.h>
+#include <mnemo/autograd/ops_order.h>
 
 #include "autograd/fixtures/torch_options.h"
 #include "autograd/fixtures/torch_values.h"
@@ -180,6 +183,19 @@ TEST_CASE("PyTorch agrees: an embedding's padding, activations, and what goes by
   check_option("scatter_add", [&](const Leaves& x) { return scatter_add(x[0], 0, elements, x[1]); }, {{3, 2}, {4, 2}});
   check_option("tril", [](const Leaves& x) { return tril(x[0], 1); }, {{3, 4}});
   check_option("triu", [](const Leaves& x) { return triu(x[0], -1); }, {{4, 3}});
+}
+
+TEST_CASE("PyTorch agrees: the order of elements, of equal ones and NaN too") {
+  check_option("sort", [](const Leaves& x) { return sort(x[0], 1, true).values; }, {{2, 5, 2}});
+  check_option("topk", [](const Leaves& x) { return topk(x[0], 3, 0, false).values; }, {{5, 2}});
+  check_option("repeat", [](const Leaves& x) { return repeat(x[0], {2, 1, 3}); }, {{2, 2}});
+  check_option("roll", [](const Leaves& x) { return roll(x[0], -2, 1); }, {{2, 5}});
+  constexpr double infinite = std::numeric_limits<double>::infinity();
+  const Tensor x =
+      tensor<double>({2, -1, std::numeric_limits<double>::quiet_NaN(), 2, -0.0, infinite, 0, -1, 2, -infinite}, {10});
+  compare("argsort_rising", argsort(x), kTorchOptions);
+  compare("argsort_falling", argsort(x, -1, true), kTorchOptions);
+  compare("arg_min", stack({arg_min(x, 0), arg_min(slice(x, 0, 3, 10), 0)}), kTorchOptions);
 }
 
 TEST_CASE("PyTorch agrees: the gradient of attention's mask") {

@@ -54,6 +54,7 @@ TEST_CASE("families: an undefined operand is an error in every family") {
   refuses<Error>("dropout", [] { dropout({}, kNone); });
   refuses<Error>("sum", [] { reduce(ReduceOp::sum, kNone, 1u); });
   refuses<Error>("arg_max", [] { arg_max(kNone, 0); });
+  refuses<Error>("arg_min", [] { arg_min(kNone, 0); });
   refuses<Error>("matmul", [&] { matmul(x, kNone); });
   refuses<Error>("matmul", [&] { matmul(kNone, x); });
   refuses<Error>("conv2d", [&] { conv_problem("conv2d", kNone, x, {}, 2, {}); });
@@ -129,6 +130,7 @@ TEST_CASE("families: shapes that do not fit are refused") {
   refuses<ShapeError>("copy", [&] { copy_into(x, zeros({3})); });
   refuses<ShapeError>("copy", [&] { copy_into(x, zeros({3}).expand({2, 3})); });
   refuses<ShapeError>("arg_max", [&] { arg_max(x, 2); });
+  refuses<ShapeError>("arg_min", [&] { arg_min(x, 2); });
   refuses<ShapeError>("arg_max", [&] { arg_max(zeros(Shape{}), 0); });
   refuses<ShapeError>("matmul", [&] { matmul(x, x); });
   for (const Shape& bias : {Shape{}, Shape{1}, Shape{3}, Shape{1, 2}})

@@ -160,7 +160,7 @@ TEST_CASE("sum_to: the reverse of broadcasting, from any shape to any that broad
   CHECK(sum_to(x.unsqueeze(0).expand({4, 2, 3}), {2, 1}).values<double>() == std::vector<double>{24, 60});
 }
 
-TEST_CASE("arg_max: along every axis the first of the largest, or the first NaN") {
+TEST_CASE("arg_max, arg_min: along every axis the first of the largest or the smallest, or the first NaN") {
   Generator random(3);
   for (int round = 0; round < 1000; ++round) {
     const DType dtype = random.one_of(kDTypes);
@@ -180,16 +180,20 @@ TEST_CASE("arg_max: along every axis the first of the largest, or the first NaN"
     }
     order.push_back(axis);
     const auto lines = elements(x.permute(order));  // one line after the other
-    std::vector<double> expected;
-    const auto size = static_cast<std::ptrdiff_t>(shape[axis]);
-    for (auto line = lines.begin(); line != lines.end(); line += size) {
-      auto best = std::find_if(line, line + size, [](double value) { return std::isnan(value); });
-      if (best == line + size) best = std::max_element(line, line + size);
-      expected.push_back(static_cast<double>(best - line));
+    for (const bool smallest : {false, true}) {
+      CAPTURE(smallest);
+      std::vector<double> expected;
+      const auto size = static_cast<std::ptrdiff_t>(shape[axis]);
+      for (auto line = lines.begin(); line != lines.end(); line += size) {
+        auto best = std::find_if(line, line + size, [](double value) { return std::isnan(value); });
+        if (best == line + size)
+          best = smallest ? std::min_element(line, line + size) : std::max_element(line, line + size);
+        expected.push_back(static_cast<double>(best - line));
+      }
+      const Array result = smallest ? arg_min(x, axis - shape.rank()) : arg_max(x, axis - shape.rank());
+      CHECK(result.dtype() == DType::int64);
+      CHECK(elements(result) == expected);
     }
-    const Array result = arg_max(x, axis - shape.rank());
-    CHECK(result.dtype() == DType::int64);
-    CHECK(elements(result) == expected);
   }
 }
 

@@ -57,9 +57,11 @@ TEST_CASE("cuda: reductions over every subset of axes, in any layout and dtype")
       if (axes == 0 || (axes & (axes - 1)) != 0 || x.numel() == 0) continue;
       const Array places = numbers::unwritten(shape, DType::int64), places_there = moved(places, cuda);
       const int axis = std::countr_zero(axes);
-      cpu.backend().arg_max(x, axis, places);
-      cuda.backend().arg_max(x_there, axis, places_there);
-      CHECK(same(places, places_there));
+      for (const bool smallest : {false, true}) {
+        cpu.backend().arg_max(x, axis, smallest, places);
+        cuda.backend().arg_max(x_there, axis, smallest, places_there);
+        CHECK(same(places, places_there));
+      }
     }
   }
 }
@@ -97,8 +99,9 @@ TEST_CASE("cuda: large reductions along every set of axes, row-major and with th
       }
       if ((axes & (axes - 1)) != 0) continue;
       const Array places = numbers::unwritten(kept(shape, axes), DType::int64), places_there = moved(places, cuda);
-      cpu.backend().arg_max(x, std::countr_zero(axes), places);
-      cuda.backend().arg_max(x_there, std::countr_zero(axes), places_there);
+      const bool smallest = round % 2 == 0;
+      cpu.backend().arg_max(x, std::countr_zero(axes), smallest, places);
+      cuda.backend().arg_max(x_there, std::countr_zero(axes), smallest, places_there);
       CHECK(same(places, places_there));
     }
   }

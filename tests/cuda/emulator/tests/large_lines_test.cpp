@@ -33,7 +33,7 @@ TEST_CASE("cuda: large: reductions of rows and columns") {
   card.sample([&] { card.backend().reduce(ReduceOp::sum, rows, 2, 1, sums); });
   card.compare(sums, [&](std::int64_t i) { return sum_of(i * kSize, kSize, 1, [&](auto k) { return at(rows, k); }); });
   const Array places = card.zeros({kLines, 1}, DType::int64);
-  card.sample([&] { card.backend().arg_max(rows, 1, places); });
+  card.sample([&] { card.backend().arg_max(rows, 1, false, places); });
   card.compare(places, [&](std::int64_t i) {
     std::int64_t best = 0;
     for (std::int64_t k = 1; k < kSize; ++k) best = at(rows, i * kSize + k) > at(rows, i * kSize + best) ? k : best;
@@ -122,6 +122,43 @@ TEST_CASE("cuda: large: normalization of rows and its gradient, sums along lines
   card.compare(
       y, [&](std::int64_t i) { return sum_of(i / kSize * kSize, i % kSize + 1, 1, [&](auto k) { return at(x, k); }); },
       1 << 26);
+}
+
+TEST_CASE("cuda: large: sort of rows, and of parts of one") {
+  Card card;
+  {
+    const Array x = card.numbers({kLines, kSize}, kHalf), places = card.zeros({kLines, kSize}, DType::int64);
+    card.sample([&] { card.backend().sort({{kLines, kSize, kSize}, true, x, places}); });
+    std::int64_t known = -1;
+    std::vector<double> order(kSize);
+    const auto find_order = [&](std::int64_t line) {
+      for (std::int64_t k = 0; k < kSize; ++k) {
+        std::size_t before = 0;
+        for (std::int64_t j = 0; j < kSize; ++j) {
+          const double own = at(x, line * kSize + k), other = at(x, line * kSize + j);
+          before += other == own ? j < k : other > own;
+        }
+        order[before] = static_cast<double>(k);
+      }
+      known = line;
+    };
+    card.compare(places, [&](std::int64_t i) {
+      if (i / kSize != known) find_order(i / kSize);
+      return order[static_cast<std::size_t>(i % kSize)];
+    });
+  }
+  // One row of more elements than 32 bits have places for: where the blocks of each step read and write is judged, not
+  // what they make of what the others have left out. A block that orders a tile takes no two words to be equal, so they
+  // are numbers; blocks that join runs take those to be in order, so they are zeros.
+  const Array x = card.numbers({kCount}, kHalf);
+  for (const std::int64_t count : {64, 1500}) {
+    const Array places = card.zeros({count}, DType::int64);
+    SortCall call{{1, kCount, count}, false, x, places};
+    const Shape words{gpu_sort_workspace(call.sizes, kHalf) / 8};
+    const Array room = count == 64 ? card.numbers(words, DType::float64) : card.zeros(words, DType::float64);
+    call.workspace = Array(room.storage(), Layout::contiguous({room.bytes()}), DType::uint8);
+    card.sample([&] { card.backend().sort(call); });
+  }
 }
 
 TEST_CASE("cuda: large: gradients of weight and bias of planes in groups") {
