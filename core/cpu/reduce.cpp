@@ -183,37 +183,52 @@ void reduce_to(const Array& x, unsigned axes, double scale, const Array& out) {
   });
 }
 
-template <class C>
-bool is_nan(C value) {
-  if constexpr (std::is_integral_v<C>)
-    return false;
-  else
-    return value != value;
-}
+/// The first extreme element of those that are offered one after the other, and its number; of several NaN the first.
+template <class E, bool smallest>
+struct Extreme {
+  using C = std::conditional_t<is_floating(dtype_of<E>()), compute_type<E>, E>;
+  C value;
+  std::int64_t place;
 
-/// C: a type that holds every element exactly.
-template <class C>
-void arg_max_to(const Array& x, int axis, bool smallest, const Array& out) {
+  void offer(C other, std::int64_t number) {
+    const bool beyond = smallest ? other < value : other > value;
+    const bool take = beyond || (other != other && value == value);
+    value = take ? other : value;
+    place = take ? number : place;
+  }
+};
+
+template <class E, bool smallest>
+void arg_extreme_to(const Array& x, int axis, const Array& out) {
+  using Best = Extreme<E, smallest>;
+  using C = typename Best::C;
   const Array kept = select_axes(x, 1u << axis, false);
   const Array target = select_axes(out, 1u << axis, false);
   const Walk<2> outputs({&target, &kept});
   const std::int64_t size = x.size(axis), stride = x.strides()[axis];
+  const E* elements = reinterpret_cast<const E*>(x.storage()->data());
+  auto* const places = reinterpret_cast<std::int64_t*>(out.storage()->data());
   parallel_for(outputs.count(), std::max<std::int64_t>(1, kGrain / std::max<std::int64_t>(size, 1)),
                [&](std::int64_t begin, std::int64_t end) {
                  outputs.visit(begin, end, [&](const auto& offsets, const auto& strides, std::int64_t length) {
-                   for (std::int64_t i = 0; i < length; ++i) {
-                     std::int64_t best = 0;
-                     C extreme{};
-                     for (std::int64_t j = 0; j < size; ++j) {
-                       C value{};
-                       load(x, offsets[1] + i * strides[1] + j * stride, 1, 1, &value);
-                       const bool beyond = smallest ? value < extreme : value > extreme;
-                       if (j == 0 || beyond || (is_nan(value) && !is_nan(extreme))) {
-                         best = j;
-                         extreme = value;
+                   // Neighbouring outputs side by side where their elements are neighbours.
+                   const std::int64_t width = strides[1] == 1 ? kColumns : 1;
+                   for (std::int64_t i = 0; i < length; i += width) {
+                     const std::int64_t columns = std::min(width, length - i);
+                     const E* from = elements + offsets[1] + i * strides[1];
+                     Best bests[kColumns];
+                     for (std::int64_t c = 0; c < columns; ++c) bests[c] = {cast<C>(from[c]), 0};
+                     if (columns == 1) {
+                       Best best = bests[0];
+                       for (std::int64_t j = 1; j < size; ++j) best.offer(cast<C>(from[j * stride]), j);
+                       bests[0] = best;
+                     } else {
+                       for (std::int64_t j = 1; j < size; ++j) {
+                         for (std::int64_t c = 0; c < columns; ++c) bests[c].offer(cast<C>(from[j * stride + c]), j);
                        }
                      }
-                     store(&best, 1, out, offsets[0] + i * strides[0], 1);
+                     for (std::int64_t c = 0; c < columns; ++c)
+                       places[offsets[0] + (i + c) * strides[0]] = bests[c].place;
                    }
                  });
                });
@@ -243,10 +258,10 @@ void CpuBackend::reduce(ReduceOp op, const Array& x, unsigned axes, double scale
 }
 
 void CpuBackend::arg_max(const Array& x, int axis, bool smallest, const Array& out) {
-  if (is_floating(x.dtype()))
-    arg_max_to<double>(x, axis, smallest, out);
-  else
-    arg_max_to<std::int64_t>(x, axis, smallest, out);
+  visit(x.dtype(), [&](auto zero) {
+    using E = decltype(zero);
+    smallest ? arg_extreme_to<E, true>(x, axis, out) : arg_extreme_to<E, false>(x, axis, out);
+  });
 }
 
 }  // namespace mnemo::cpu

@@ -30,6 +30,13 @@ class Walk {
   }
 
   std::int64_t count() const { return count_; }
+  int rank() const { return rank_; }
+  std::int64_t size(int dimension) const { return sizes_[static_cast<std::size_t>(dimension)]; }
+  const std::array<std::int64_t, N>& strides(int dimension) const {
+    return strides_[static_cast<std::size_t>(dimension)];
+  }
+  /// Of the first element of each array.
+  const std::array<std::int64_t, N>& base() const { return base_; }
 
   /// Calls `run(offsets, strides, length)` for elements [begin, end) of the iteration order; offsets and strides in
   /// elements.
