@@ -20,7 +20,8 @@ function(mnemo_compile_options target)
   set(options -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Wold-style-cast)
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     # GCC sees these in library code that it has inlined, where they cannot happen; the sanitizers find those that can.
-    list(APPEND options -Wno-array-bounds -Wno-stringop-overflow -Wno-restrict -Wno-maybe-uninitialized)
+    list(APPEND options -Wno-array-bounds -Wno-stringop-overflow -Wno-stringop-overread -Wno-restrict
+         -Wno-maybe-uninitialized)
   endif()
   # Nobody asks for the floating-point flags or for errno after a function: loops with conditions and roots are vectorized.
   list(APPEND options -fno-trapping-math -fno-math-errno)
