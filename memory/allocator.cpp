@@ -23,7 +23,7 @@ Block* CachingAllocator::malloc(Bytes bytes, StreamId stream) {
   }
   const ThreadLock lock(mutex_);
   Block* block = state_->malloc(bytes, stream);
-  if (block == nullptr) state_->fail(bytes, stream);
+  if (block == nullptr) state_->fail(state_->shortage(bytes, stream), stream);
   return block;
 }
 
@@ -44,7 +44,9 @@ Block* CachingAllocator::malloc_or_ask(Bytes bytes, StreamId stream) {
     if ((*handler)(details)) return nullptr;
   }
   const ThreadLock lock(mutex_);
-  state_->fail(bytes, stream);
+  OutOfMemory::Details now = state_->shortage(bytes, stream);
+  now.injected = details.injected;  // handlers and other threads may have asked for memory meanwhile
+  state_->fail(std::move(now), stream);
 }
 
 std::shared_ptr<void> CachingAllocator::on_out_of_memory(OutOfMemoryHandler handler) {

@@ -100,10 +100,9 @@ OutOfMemory::Details CachingAllocator::State::shortage(Bytes bytes, StreamId str
   return details;
 }
 
-void CachingAllocator::State::fail(Bytes bytes, StreamId stream) {
-  OutOfMemory::Details details = shortage(bytes, stream);
+void CachingAllocator::State::fail(OutOfMemory::Details details, StreamId stream) {
   ++statistics.num_ooms;
-  ledger.out_of_memory(bytes, details.segment, stream);
+  ledger.out_of_memory(details.requested, details.segment, stream);
   throw OutOfMemory(std::move(details));
 }
 

@@ -52,7 +52,7 @@ class CachingAllocator::State {
   /// Why the request that `malloc` has just refused cannot be met.
   OutOfMemory::Details shortage(Bytes bytes, StreamId stream);
   /// Tells ledger and statistics, and throws.
-  [[noreturn]] void fail(Bytes bytes, StreamId stream);
+  [[noreturn]] void fail(OutOfMemory::Details details, StreamId stream);
 
   AllocatorConfig config;
   std::unique_ptr<Source> source;

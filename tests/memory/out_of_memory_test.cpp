@@ -264,5 +264,18 @@ TEST_CASE("injected failures: those requests and no others, cached memory or not
   allocator.free(allocator.malloc(1000));
 }
 
+TEST_CASE("a real shortage is called real, whatever happened to requests of its handlers") {
+  CachingAllocator allocator(std::make_unique<VirtualSource>(10 * MiB));
+  const auto handler = allocator.on_out_of_memory([&](const OutOfMemory::Details& details) {
+    if (details.injected || details.requested != 20 * MiB) return false;
+    allocator.inject_failures(1);
+    CHECK(failure(allocator, 1000).details().injected);
+    return false;
+  });
+  const OutOfMemory error = failure(allocator, 20 * MiB);
+  CHECK_FALSE(error.details().injected);
+  CHECK(contains(error, "this request alone is larger than the 10.00 MiB"));
+}
+
 }  // namespace
 }  // namespace mnemo::memory
