@@ -156,7 +156,10 @@ std::vector<SegmentView> CachingAllocator::snapshot() const {
   return state_->snapshot();
 }
 
-const AllocatorConfig& CachingAllocator::config() const { return state_->config; }
+AllocatorConfig CachingAllocator::config() const {
+  const ThreadLock lock(mutex_);
+  return state_->config;
+}
 
 void CachingAllocator::configure(AllocatorConfig config) {
   const ThreadLock lock(mutex_);

@@ -109,7 +109,7 @@ class CachingAllocator {
   /// Every segment and block, by position.
   std::vector<SegmentView> snapshot() const;
 
-  const AllocatorConfig& config() const;
+  AllocatorConfig config() const;
   /// Takes new options; blocks and segments stay as they are.
   void configure(AllocatorConfig config);
 
