@@ -127,11 +127,11 @@ struct RecurrentStep {
     MNEMO_HOST_DEVICE void step(std::int64_t i) const {
       using T = compute_type<E>;
       Unit unit;
-      T given[Unit::kGates], to_keep, state;
+      T given[Unit::kGates], to_keep, next;
       for (int k = 0; k < Unit::kGates; ++k) unit.gates[k] = cast<T>(gates[k][i]), given[k] = cast<T>(states[k][i]);
-      unit.step(given, cast<T>(before[i]), to_keep, state);
+      unit.step(given, cast<T>(before[i]), to_keep, next);
       for (int k = 0; k < Unit::kGates; ++k) gates[k][i] = cast<E>(unit.gates[k]);
-      kept[i] = cast<E>(to_keep), h[i] = cast<E>(state);
+      kept[i] = cast<E>(to_keep), h[i] = cast<E>(next);
     }
   };
   MNEMO_HOST_DEVICE Place at(std::int64_t row, std::int64_t unit, const E* zeros) const {
