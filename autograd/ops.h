@@ -49,7 +49,7 @@ Tensor less_equal(const Tensor& a, Number b);
 Tensor greater(const Tensor& a, Number b);
 Tensor greater_equal(const Tensor& a, Number b);
 /// a where the boolean condition is true, else b; shapes broadcast, a and b promote. What is not chosen does not
-/// matter, be it NaN; a zero that is chosen is +0. Keeps the condition, as it is before it is broadcast.
+/// matter, be it NaN; what is chosen is as it was, -0 too. Keeps the condition, as it is before it is broadcast.
 Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b);
 Tensor where(const Tensor& condition, const Tensor& a, Number b);
 Tensor where(const Tensor& condition, Number a, const Tensor& b);

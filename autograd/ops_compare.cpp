@@ -71,9 +71,6 @@ Tensor one_hot(const Tensor& indices, std::int64_t classes, DType dtype) {
 
 Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b) {
   const Operation operation("where");
-  check_same_device("where", condition.array(), a.array());
-  check_same_device("where", a.array(), b.array());
-  check_dtype("where", "the condition", condition.array(), DType::boolean);
   Array y = choose(condition.array(), a.array(), b.array());
   if (!is_floating(y.dtype())) return Tensor(std::move(y));
   const bool wanted = needs_grad(a) || needs_grad(b);

@@ -12,8 +12,9 @@ void choose_run(const bool* condition, const T* a, std::int64_t step_a, const T*
                 std::int64_t length, T* out) {
   const auto run = [&](const auto& from_a, const auto& from_b) {
     for (std::int64_t i = 0; i < length; ++i) {
-      const T left = from_a(i), right = from_b(i);
-      out[i] = condition[i] ? left : right;
+      // By bits: a branch is as likely to be taken as not.
+      const T left = from_a(i), right = from_b(i), all = static_cast<T>(T{0} - static_cast<T>(condition[i]));
+      out[i] = static_cast<T>(right ^ ((left ^ right) & all));
     }
   };
   const auto with_b = [&](const auto& from_a) {

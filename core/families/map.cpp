@@ -113,6 +113,9 @@ Array compare(CompareOp op, const Array& a, const Array& b) {
 }
 
 Array choose(const Array& condition, Array a, Array b) {
+  check_same_device("where", condition, a);
+  check_same_device("where", a, b);
+  check_dtype("where", "the condition", condition, DType::boolean);
   const DType dtype = promote(a.dtype(), b.dtype());
   a = a.to(dtype), b = b.to(dtype);
   const Shape shape = broadcast(condition.shape(), broadcast(a.shape(), b.shape(), "where"), "where");

@@ -90,6 +90,16 @@ TEST_CASE("where: integers to their limits, booleans, and what promotes") {
   CHECK(x.grad().dtype() == DType::float32);
 }
 
+TEST_CASE("where: a zero that is chosen keeps its sign") {
+  const Tensor zeros_of_both = tensor<float>({0.0F, -0.0F}, {2});
+  for (const Tensor& y :
+       {where(booleans({true, true}), zeros_of_both, 1), where(booleans({false}), 1, zeros_of_both)}) {
+    const std::vector<float> found = y.values<float>();
+    CHECK(!std::signbit(found[0]));
+    CHECK(std::signbit(found[1]));
+  }
+}
+
 TEST_CASE("where keeps the condition alone, a byte for each of its own elements") {
   const Device device = Device::open("virtual:cpu");
   const DeviceScope scope(device);

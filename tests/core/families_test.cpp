@@ -45,6 +45,11 @@ TEST_CASE("families: an undefined operand is an error in every family") {
   refuses<Error>("add", [&] { map(BinaryOp::add, x, kNone); });
   refuses<Error>("add", [&] { map(BinaryOp::add, kNone, x); });
   refuses<Error>("less", [&] { compare(CompareOp::less, x, kNone); });
+  refuses<Error>("where", [&] { choose(kNone, x, x); });
+  refuses<Error>("where", [&] { choose(zeros({3}, DType::boolean), kNone, x); });
+  refuses<Error>("where", [&] { choose(zeros({3}, DType::boolean), x, kNone); });
+  refuses<Error>("sort", [] { sort("sort", kNone, 0, false); });
+  refuses<Error>("argsort", [] { sorted_places("argsort", kNone, 0, false); });
   refuses<Error>("relu", [&] { map_into(UnaryOp::relu, x, kNone); });
   refuses<Error>("relu", [&] { map_into(UnaryOp::relu, kNone, x); });
   refuses<Error>("add", [&] { map_into(BinaryOp::add, x, x, kNone); });
@@ -98,6 +103,7 @@ TEST_CASE("families: dtypes that an operation does not take are refused") {
   refuses<DTypeError>("sqrt", [&] { map_into(UnaryOp::sqrt, x, i); });
   refuses<DTypeError>("add", [&] { map_into(BinaryOp::add, i, x, i); });
   refuses<DTypeError>("add", [&] { map_into(BinaryOp::add, x, d.transpose(0, 1), x); });
+  refuses<DTypeError>("where", [&] { choose(x, x, x); });
   refuses<DTypeError>("dropout", [&] { dropout({}, i); });
   refuses<DTypeError>("matmul", [&] { matmul(x, d); });
   refuses<DTypeError>("matmul", [&] { matmul(x, x.transpose(0, 1), zeros({2}, DType::float16)); });
