@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <mnemo/core/error.h>
+#include <mnemo/core/families/check.h>
 #include <mnemo/nn/init.h>
 
 namespace mnemo::nn {
@@ -11,12 +12,6 @@ namespace {
 
 void check_positive(const char* layer, const char* what, std::int64_t value) {
   if (value <= 0) fail<ShapeError>(layer, fmt::format("{} is {}, it must be positive", what, value));
-}
-
-void check_count(const char* layer, const char* what, const Extent& extent, int rank) {
-  if (extent.count() != 0 && extent.count() != rank) {
-    fail<ShapeError>(layer, fmt::format("{} numbers given for {}, expected 1 or {}", extent.count(), what, rank));
-  }
 }
 
 void check_channels(const char* layer, std::int64_t in, std::int64_t out, std::int64_t groups) {

@@ -60,12 +60,16 @@ inline std::int64_t padded_size(const char* op, const Array& x, std::int64_t in,
   return size;
 }
 
-/// Sizes that a caller gives per spatial dimension: as many as there are, each at least `least`. The upper bound keeps
-/// every product of two of them exact in 64 bits.
+/// Sizes that a caller gives per spatial dimension: as many as there are, or one for all.
+inline void check_count(const char* op, const char* what, const Extent& extent, int rank) {
+  if (extent.count() == 0 || extent.count() == rank) return;
+  fail<ShapeError>(op, fmt::format("{} numbers given for {}, expected 1{}", extent.count(), what,
+                                   rank == 1 ? "" : fmt::format(" or {}", rank)));
+}
+
+/// The same, and each is at least `least`. The upper bound keeps every product of two of them exact in 64 bits.
 inline void check_extent(const char* op, const char* what, const Extent& extent, int rank, std::int64_t least) {
-  if (extent.count() != 0 && extent.count() != rank) {
-    fail<ShapeError>(op, fmt::format("{} numbers given for {}, expected 1 or {}", extent.count(), what, rank));
-  }
+  check_count(op, what, extent, rank);
   for (int axis = 0; axis < rank; ++axis) {
     if (extent[axis] < least || extent[axis] > INT32_MAX) {
       fail<ShapeError>(op, fmt::format("{} is {}, allowed are {} to {}", what, extent[axis], least, INT32_MAX));

@@ -124,6 +124,8 @@ TEST_CASE("interpolate: the sizes it takes, and what it keeps") {
   CHECK_THROWS_WITH_AS((void)interpolate(zeros({1, 2, 4}), 0), doctest::Contains("output size is 0"), ShapeError);
   CHECK_THROWS_WITH_AS((void)interpolate(zeros({1, 2, 4, 4}), {2, 2, 2}), doctest::Contains("3 numbers given"),
                        ShapeError);
+  CHECK_THROWS_WITH((void)interpolate(zeros({1, 2, 4}), {2, 2}),
+                    "[interpolate] 2 numbers given for output size, expected 1");
   CHECK_THROWS_WITH_AS((void)interpolate(zeros({1, 2, 4, 0}), 2), doctest::Contains("each size at least 1"),
                        ShapeError);
   CHECK_THROWS_AS((void)interpolate(zeros({1, 2, 4}, {.dtype = DType::int64}), 2), DTypeError);
