@@ -52,6 +52,28 @@ void cross_entropy_pixels(benchmark::State& state) {
 }
 BENCHMARK(cross_entropy_pixels)->Unit(benchmark::kMillisecond)->UseRealTime();
 
+void embedding_rows(benchmark::State& state) {
+  const Tensor tokens = randint(0, 8192, {64, 64});
+  forward_backward(state, {8192, 512}, [&](const Tensor& x) { return embedding(x, tokens); });
+}
+BENCHMARK(embedding_rows)->Unit(benchmark::kMillisecond)->UseRealTime();
+
+void where_masked(benchmark::State& state) {
+  const Tensor mask = greater(randn(kElements), 0);
+  forward_backward(state, kElements, [&](const Tensor& x) { return where(mask, x, -1.0); });
+}
+BENCHMARK(where_masked)->Unit(benchmark::kMillisecond)->UseRealTime();
+
+void mean_rows(benchmark::State& state) {
+  forward_backward(state, {4096, 1024}, [](const Tensor& x) { return mean(x, {0}); });
+}
+BENCHMARK(mean_rows)->Unit(benchmark::kMillisecond)->UseRealTime();
+
+void turned(benchmark::State& state) {
+  forward_backward(state, {4096, 1024}, [](const Tensor& x) { return contiguous(transpose(x, 0, 1)); });
+}
+BENCHMARK(turned)->Unit(benchmark::kMillisecond)->UseRealTime();
+
 const Shape kScores{256, 8192};
 
 void sort_rows(benchmark::State& state) {

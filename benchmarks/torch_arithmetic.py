@@ -42,6 +42,7 @@ class Outputs(nn.Module):
 
 def cases():
     """Name -> (shape of x, function, parameters)."""
+    tokens, mask = torch.randint(0, 8192, (64, 64)), torch.randn(ELEMENTS) > 0
     classes, pixels = torch.randint(0, 1000, (4096,)), torch.randint(0, 64, (16, 56, 56))
     found = {"elementwise/" + f.__name__: (ELEMENTS, f, [])
              for f in (torch.relu, torch.exp, torch.sigmoid, torch.tanh, F.gelu, F.silu)}
@@ -52,13 +53,18 @@ def cases():
               "sort_rows": ((256, 8192), lambda x: x.sort(stable=True).values, []),
               "sort_channels": (IMAGES, lambda x: x.sort(dim=1, stable=True).values, []),
               "topk_rows": ((256, 8192), lambda x: x.topk(10).values, []),
+              "embedding_rows": ((8192, 512), lambda x: F.embedding(tokens, x), []),
+              "where_masked": (ELEMENTS, lambda x: torch.where(mask, x, -1.0), []),
+              "mean_rows": ((4096, 1024), lambda x: x.mean(0), []),
+              "turned": ((4096, 1024), lambda x: x.T.contiguous(), []),
               "bilinear": ((16, 64, 28, 28), lambda x: F.interpolate(x, size=56, mode="bilinear"), [])}
     layers = {"layer_norm": (ELEMENTS, nn.LayerNorm(512)), "rms_norm": (ELEMENTS, nn.RMSNorm(512)),
               "group_norm": (IMAGES, nn.GroupNorm(8, 64)),
               "batch_norm": (IMAGES, nn.BatchNorm2d(64)),
               "lstm": ((32, 64, 256), Outputs(nn.LSTM(256, 256, batch_first=True))),
               "lstm_small": ((8, 32, 64), Outputs(nn.LSTM(64, 64, batch_first=True))),
-              "gru_small": ((8, 32, 64), Outputs(nn.GRU(64, 64, batch_first=True))), "attention": ((8, 256, 512), Attention())}
+              "gru_small": ((8, 32, 64), Outputs(nn.GRU(64, 64, batch_first=True))),
+              "attention": ((8, 256, 512), Attention())}
     return found | {name: (shape, net, list(net.parameters())) for name, (shape, net) in layers.items()}
 
 
