@@ -83,10 +83,12 @@ bool is_cast(const Tensor& x, DType to) {
 }
 
 // The table. What is not in it takes its operands as they come.
-constexpr std::string_view kHalf[] = {"conv1d",           "conv2d",           "conv3d",
-                                      "conv1d_relu",      "conv2d_relu",      "conv3d_relu",
-                                      "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
-                                      "gru",              "linear",           "lstm",
+constexpr std::string_view kHalf[] = {"conv1d",           "conv2d",
+                                      "conv3d",           "conv1d_relu",
+                                      "conv2d_relu",      "conv3d_relu",
+                                      "conv_transpose1d", "conv_transpose2d",
+                                      "conv_transpose3d", "gru",
+                                      "linear",           "lstm",
                                       "matmul",           "scaled_dot_product_attention"};
 constexpr std::string_view kFloat32[] = {"binary_cross_entropy_with_logits",
                                          "cross_entropy",

@@ -281,10 +281,10 @@ class Backend {
                               const Array& out) = 0;
   virtual void binary(BinaryOp op, const Array& a, const Array& b, const Array& out) = 0;
   virtual void compare(CompareOp op, const Array& a, const Array& b, const Array& out) = 0;  ///< out: boolean
-  /// out = a where `condition` (boolean) is true, else b, as they are: of one dtype and shape, any strides, and maybe in
-  /// the memory of a or b in the same layout.
+  /// out = a where `condition` (boolean) is true, else b, as they are: of one dtype and shape, any strides, and maybe
+  /// in the memory of a or b in the same layout.
   virtual void choose(const Array& condition, const Array& a, const Array& b, const Array& out) = 0;
-  virtual void copy(const Array& from, const Array& to) = 0;                                 ///< same shape; casts
+  virtual void copy(const Array& from, const Array& to) = 0;  ///< same shape; casts
   virtual void fill(const Array& out, double value) = 0;
   /// bits (uint8): bit i % 8 of byte i / 8 says whether element i of x, in the order of memory, is above 0; x dense.
   virtual void sign_bits(const Array& x, const Array& bits) = 0;
@@ -329,8 +329,8 @@ class Backend {
   virtual std::optional<std::int64_t> first_bad_index(const Array& indices, std::int64_t limit,
                                                       std::int64_t ignore) = 0;
 
-  /// out[i][j][k] = x[i][index[i][j][k]][k] over (outer, size, inner); index int64, row-major like the rest, or a number
-  /// for each j, expanded to the same shape.
+  /// out[i][j][k] = x[i][index[i][j][k]][k] over (outer, size, inner); index int64, row-major like the rest, or a
+  /// number for each j, expanded to the same shape.
   virtual void gather(const Array& x, int axis, const Array& index, const Array& out) = 0;
   /// out[i][index[i][j][k]][k] += x[i][j][k], in order of j.
   virtual void scatter_add(const Array& x, int axis, const Array& index, const Array& out) = 0;
