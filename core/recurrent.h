@@ -167,7 +167,7 @@ struct RecurrentStepGradient {
     const E* gates[Unit::kGates];
     E* dgates[Unit::kGates];
     const E *before, *kept, *dy, *dh, *dc;
-    E *dkept, *dbefore;
+    E *dkept = nullptr, *dbefore;
 
     MNEMO_HOST_DEVICE void step(std::int64_t i) const {
       using T = compute_type<E>;
@@ -188,7 +188,8 @@ struct RecurrentStepGradient {
     }
     place.before = before.from(row, unit, zeros), place.kept = kept.to(row, unit), place.dy = dy.to(row, unit);
     place.dh = dh.from(row, unit, zeros), place.dc = dc.from(row, unit, zeros);
-    place.dkept = dkept.to(row, unit), place.dbefore = dbefore.to(row, unit);
+    if constexpr (Unit::kKeptIsGiven) place.dkept = dkept.to(row, unit);
+    place.dbefore = dbefore.to(row, unit);
     return place;
   }
 };
