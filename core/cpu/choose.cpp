@@ -1,6 +1,7 @@
 // choose: bytes, of elements of whichever dtype.
 #include <mnemo/core/cpu/backend.h>
 #include <mnemo/core/cpu/elements.h>
+#include <mnemo/core/visit_bytes.h>
 
 namespace mnemo::cpu {
 
@@ -48,16 +49,7 @@ void choose_elements(const Array& condition, const Array& a, const Array& b, con
 }  // namespace
 
 void CpuBackend::choose(const Array& condition, const Array& a, const Array& b, const Array& out) {
-  switch (size_of(out.dtype())) {
-    case 1:
-      return choose_elements<std::uint8_t>(condition, a, b, out);
-    case 2:
-      return choose_elements<std::uint16_t>(condition, a, b, out);
-    case 4:
-      return choose_elements<std::uint32_t>(condition, a, b, out);
-    default:
-      return choose_elements<std::uint64_t>(condition, a, b, out);
-  }
+  visit_bytes(out.dtype(), [&](auto zero) { choose_elements<decltype(zero)>(condition, a, b, out); });
 }
 
 }  // namespace mnemo::cpu

@@ -3,6 +3,7 @@
 
 #include <mnemo/core/cpu/backend.h>
 #include <mnemo/core/threads.h>
+#include <mnemo/core/visit_bytes.h>
 
 namespace mnemo::cpu {
 
@@ -77,16 +78,7 @@ void CpuBackend::gather(const Array& x, int axis, const Array& index, const Arra
   const std::byte* source = x.storage()->data() + x.layout().offset * bytes;
   std::byte* target = out.storage()->data() + out.layout().offset * bytes;
   const Numbers places(index);
-  switch (bytes) {
-    case 1:
-      return gather_elements<std::uint8_t>(from, to, source, places, target);
-    case 2:
-      return gather_elements<std::uint16_t>(from, to, source, places, target);
-    case 4:
-      return gather_elements<std::uint32_t>(from, to, source, places, target);
-    default:
-      return gather_elements<std::uint64_t>(from, to, source, places, target);
-  }
+  visit_bytes(x.dtype(), [&](auto zero) { gather_elements<decltype(zero)>(from, to, source, places, target); });
 }
 
 void CpuBackend::scatter_add(const Array& x, int axis, const Array& index, const Array& out) {

@@ -1,4 +1,5 @@
 // choose: bytes, of elements of whichever dtype. Each thread has several under way.
+#include <mnemo/core/visit_bytes.h>
 #include <mnemo/cuda/kernels/elements.h>
 #include <mnemo/cuda/kernels/index.h>
 #include <mnemo/cuda/kernels/launch.h>
@@ -37,22 +38,12 @@ __global__ void __launch_bounds__(kThreads)
 }  // namespace
 
 void CudaBackend::choose(const Array& condition, const Array& a, const Array& b, const Array& out) {
-  const auto start = [&](auto zero) {
+  visit_bytes(out.dtype(), [&](auto zero) {
     using T = decltype(zero);
     const Index<4> index({&out, &condition, &a, &b});
     launch(*this, blocks_for(*this, (index.count + kUnroll - 1) / kUnroll), kThreads, choose_elements<T>, index,
            elements<bool>(condition), elements<T>(a), elements<T>(b), elements<T>(out));
-  };
-  switch (size_of(out.dtype())) {
-    case 1:
-      return start(std::uint8_t{});
-    case 2:
-      return start(std::uint16_t{});
-    case 4:
-      return start(std::uint32_t{});
-    default:
-      return start(std::uint64_t{});
-  }
+  });
 }
 
 }  // namespace mnemo::cuda

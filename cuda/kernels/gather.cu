@@ -1,4 +1,5 @@
 // gather and scatter_add: elements by number along an axis; and the first number that is out of range.
+#include <mnemo/core/visit_bytes.h>
 #include <mnemo/cuda/kernels/elements.h>
 #include <mnemo/cuda/kernels/groups.h>
 #include <mnemo/cuda/kernels/launch.h>
@@ -203,21 +204,11 @@ void CudaBackend::gather(const Array& x, int axis, const Array& index, const Arr
   const std::int64_t count = out.numel();
   if (count == 0) return;
   const AxisSizes sizes(x.shape(), index, axis);
-  const auto start = [&](auto zero) {
+  visit_bytes(x.dtype(), [&](auto zero) {
     using T = decltype(zero);
     launch(*this, blocks_for(*this, count), kThreads, gather_elements<T>, sizes, count, elements<T>(x),
            elements<std::int64_t>(index), elements<T>(out));
-  };
-  switch (size_of(x.dtype())) {
-    case 1:
-      return start(std::uint8_t{});
-    case 2:
-      return start(std::uint16_t{});
-    case 4:
-      return start(std::uint32_t{});
-    default:
-      return start(std::uint64_t{});
-  }
+  });
 }
 
 void CudaBackend::scatter_add(const Array& x, int axis, const Array& index, const Array& out) {
