@@ -69,10 +69,10 @@ void mean_rows(benchmark::State& state) {
 }
 BENCHMARK(mean_rows)->Unit(benchmark::kMillisecond)->UseRealTime();
 
-void turned(benchmark::State& state) {
+void transposed_copy(benchmark::State& state) {
   forward_backward(state, {4096, 1024}, [](const Tensor& x) { return contiguous(transpose(x, 0, 1)); });
 }
-BENCHMARK(turned)->Unit(benchmark::kMillisecond)->UseRealTime();
+BENCHMARK(transposed_copy)->Unit(benchmark::kMillisecond)->UseRealTime();
 
 const Shape kScores{256, 8192};
 

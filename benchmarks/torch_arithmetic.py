@@ -56,7 +56,7 @@ def cases():
               "embedding_rows": ((8192, 512), lambda x: F.embedding(tokens, x), []),
               "where_masked": (ELEMENTS, lambda x: torch.where(mask, x, -1.0), []),
               "mean_rows": ((4096, 1024), lambda x: x.mean(0), []),
-              "turned": ((4096, 1024), lambda x: x.T.contiguous(), []),
+              "transposed_copy": ((4096, 1024), lambda x: x.T.contiguous(), []),
               "bilinear": ((16, 64, 28, 28), lambda x: F.interpolate(x, size=56, mode="bilinear"), [])}
     layers = {"layer_norm": (ELEMENTS, nn.LayerNorm(512)), "rms_norm": (ELEMENTS, nn.RMSNorm(512)),
               "group_norm": (IMAGES, nn.GroupNorm(8, 64)),

@@ -12,7 +12,7 @@ constexpr std::int64_t kTile = 32;  ///< elements of a tile's side: it lies in t
 
 /// The dimension along which elements of the source (the second array) are neighbours, where those of the target are
 /// neighbours along the innermost one; or -1.
-int crossing(const Walk<2>& walk) {
+int transposed_dimension(const Walk<2>& walk) {
   const int inner = walk.rank() - 1;
   if (walk.strides(inner)[0] != 1 || walk.strides(inner)[1] <= 1 || walk.size(inner) < 8) return -1;
   for (int d = 0; d < inner; ++d) {
@@ -23,7 +23,7 @@ int crossing(const Walk<2>& walk) {
 
 /// Copies tile by tile: row by row, every element would be in a cache line of its own on one of the two sides.
 template <class To, class From>
-void copy_turned(const Walk<2>& walk, int across, const From* from, To* to) {
+void copy_transposed(const Walk<2>& walk, int across, const From* from, To* to) {
   const int inner = walk.rank() - 1;
   const std::int64_t columns = walk.size(inner), rows = walk.size(across);
   const std::int64_t tiles_inward = (columns + kTile - 1) / kTile, tiles_across = (rows + kTile - 1) / kTile;
@@ -54,9 +54,9 @@ void copy_turned(const Walk<2>& walk, int across, const From* from, To* to) {
 template <class To, class From>
 void copy_elements(const Array& from, const Array& to) {
   const Walk<2> walk({&to, &from});
-  if (const int across = crossing(walk); across >= 0) {
-    return copy_turned(walk, across, reinterpret_cast<const From*>(from.storage()->data()),
-                       reinterpret_cast<To*>(to.storage()->data()));
+  if (const int across = transposed_dimension(walk); across >= 0) {
+    return copy_transposed(walk, across, reinterpret_cast<const From*>(from.storage()->data()),
+                           reinterpret_cast<To*>(to.storage()->data()));
   }
   parallel_for(walk.count(), kGrain, [&](std::int64_t begin, std::int64_t end) {
     walk.visit(begin, end, [&](const auto& offsets, const auto& strides, std::int64_t length) {

@@ -14,8 +14,7 @@ namespace {
 /// most.
 constexpr std::int64_t kLeastByDigits = 64, kMostByDigits = 8192;
 
-/// By the four bytes of the keys, the lowest first: words with equal ones stay as they come. Measured on a Zen 4 core:
-/// 5 ns a word of 8192 random floats, where std::sort takes 40.
+/// By the four bytes of the keys, the lowest first: words with equal ones stay as they come.
 void sort_by_digits(std::uint64_t* words, std::int64_t size) {
   std::uint64_t room[kMostByDigits];
   std::uint32_t places[4][256] = {};  // how many words have a digit, and then where the next one goes
